@@ -1,0 +1,118 @@
+"""Texts as token ids in one flat array, and batches of about equal work: rows of similar length, cut by tokens.
+
+Knows no model. A batch never mixes a tweet with a page, so almost no work goes into padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
+POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """N rows of token ids, special ones included, end to end: row i is ``token_ids[offsets[i]:offsets[i + 1]]``.
+
+    The arrays may be memory-mapped; nothing here copies them whole.
+    """
+
+    token_ids: NDArray[np.integer]  # (total tokens,)
+    offsets: NDArray[np.int64]  # (N + 1,)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> NDArray[np.integer]:
+        return self.token_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to the longest of them; attention_mask is None where nothing had to be padded."""
+
+    token_ids: Tensor  # (B, T) int64
+    attention_mask: Tensor | None  # (B, T) int64
+    tokens: int  # real ones
+
+
+def tokenize_texts(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
+) -> Iterator[int | tuple[TokenizedTexts, int]]:
+    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result with the number cut.
+
+    Rows longer than ``max_length`` tokens are cut there and keep their closing special token.
+    """
+    dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
+    parts: list[NDArray[np.integer]] = []
+    lengths: list[NDArray[np.int64]] = []
+    done, truncated, rows = 0, 0, iter(texts)
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        encoded = tokenizer(
+            chunk, truncation=True, max_length=max_length, return_attention_mask=False, return_token_type_ids=False
+        )
+        truncated += sum(bool(encoding.overflowing) for encoding in encoded.encodings or ())
+        parts.append(np.concatenate([np.asarray(ids, dtype=dtype) for ids in encoded["input_ids"]]))
+        lengths.append(np.fromiter(map(len, encoded["input_ids"]), dtype=np.int64, count=len(chunk)))
+        done += len(chunk)
+        yield done
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), *lengths]).cumsum()
+    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets), truncated
+
+
+def plan_batches(
+    lengths: NDArray[np.int64], *, batch_size: int, rng: np.random.Generator | None
+) -> list[NDArray[np.int64]]:
+    """Cut rows into batches of about ``batch_size`` times the mean length in tokens, padding counted.
+
+    Every row appears exactly once. With ``rng`` the order is random: rows are shuffled, sorted by length only within pools
+    of ``POOL_BATCHES`` batches, and the batches are shuffled again. Without, rows are sorted by length once (for evaluation).
+    """
+    if len(lengths) == 0:
+        return []
+    budget = max(1, round(batch_size * float(lengths.mean())))
+    if rng is None:
+        return _cut(np.argsort(lengths, kind="stable"), lengths, budget=budget)
+    order = rng.permutation(len(lengths))
+    pool = batch_size * POOL_BATCHES
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), pool):
+        rows = order[start : start + pool]
+        batches += _cut(rows[np.argsort(lengths[rows], kind="stable")], lengths, budget=budget)
+    return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) -> list[NDArray[np.int64]]:
+    """Cut rows, sorted by length, where the padded size would exceed the budget; a longer row stands alone."""
+    batches, start = [], 0
+    for end, length in enumerate(lengths[rows].tolist()):
+        if end > start and length * (end - start + 1) > budget:
+            batches.append(rows[start:end])
+            start = end
+    batches.append(rows[start:])
+    return batches
+
+
+def collate(texts: TokenizedTexts, rows: NDArray[np.int64], *, pad_token_id: int, pad_to: int = 0) -> Batch:
+    """Stack rows into one (B, T) tensor, padded to the longest of them or to ``pad_to`` if that is longer."""
+    sequences = [texts.row(int(row)) for row in rows]
+    lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+    width = max(int(lengths.max()), pad_to)
+    token_ids = np.full((len(sequences), width), pad_token_id, dtype=np.int64)
+    real = np.arange(width) < lengths[:, None]
+    token_ids[real] = np.concatenate(sequences)
+    attention = None if bool(real.all()) else torch.from_numpy(real.astype(np.int64))
+    return Batch(torch.from_numpy(token_ids), attention, int(lengths.sum()))

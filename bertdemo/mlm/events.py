@@ -1,0 +1,191 @@
+"""What a training run says while it goes: one frozen dataclass an event, and the one reducer from events to series.
+
+Events are plain values: they are written to a run's log, sent to a page and printed by the command line as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The run is prepared: what it will do. ``train_tokens`` is one epoch without padding; ``steps`` is exact."""
+
+    event: ClassVar[str] = "started"
+    train_rows: int
+    held_out_rows: int
+    train_tokens: int
+    truncated: int  # rows cut at the maximum length, train and held out together
+    steps: int
+    precision: str
+    device: str
+    learning_rate: float
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something unusual but legal, in one sentence."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life inside a long phase ("tokenising", "evaluating"), so that a stop is heard; never logged."""
+
+    event: ClassVar[str] = "progress"
+    phase: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimiser step: mean loss per target in nats, and cumulative monotonic seconds since the run started."""
+
+    event: ClassVar[str] = "step"
+    step: int
+    epoch: int  # counted from 1
+    loss: float
+    learning_rate: float
+    targets: int
+    tokens: int  # real tokens, padding not counted
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WatchedWord:
+    """The probability of one watched word at one mask; several pieces are scored as several masks."""
+
+    word: str
+    probability: float
+    pieces: int
+
+
+@dataclass(frozen=True)
+class ProbeCandidate:
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ProbedMask:
+    """One mask of a probe: the top words now, and the watched ones."""
+
+    candidates: tuple[ProbeCandidate, ...]
+    watched: tuple[WatchedWord, ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    text: str
+    masks: tuple[ProbedMask, ...]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the model would put into the user's own sentences at this step."""
+
+    event: ClassVar[str] = "probe"
+    step: int
+    probes: tuple[Probe, ...]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Held-out rows scored on masks fixed once: loss per target (nats), exp of it, and shares of right first guesses
+    and of answers in the first five."""
+
+    event: ClassVar[str] = "evaluated"
+    step: int
+    loss: float
+    pseudo_perplexity: float
+    top1: float
+    top5: float
+    targets: int
+
+
+@dataclass(frozen=True)
+class GeneralEvaluated(Evaluated):
+    """The same figures on general English, so that forgetting shows."""
+
+    event: ClassVar[str] = "general"
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The last event of every run. ``state`` is its name: finished, stopped or failed."""
+
+    state: str
+    model: str | None = None  # absolute path of the last epoch's weights
+    best_model: str | None = None  # of the epoch with the lowest held-out loss
+    error: str | None = None
+
+    @property
+    def event(self) -> str:
+        return self.state
+
+
+TrainingEvent: TypeAlias = (
+    RunStarted | Warned | Progress | StepDone | Probed | Evaluated | GeneralEvaluated | RunEnded
+)
+
+
+def event_record(event: TrainingEvent) -> dict[str, Any]:
+    """The event as a JSON object: ``StepDone(step=1, ...)`` -> ``{"event": "step", "step": 1, ...}``."""
+    values = dataclasses.asdict(event)
+    if isinstance(event, RunEnded):
+        del values["state"]
+        values = {key: value for key, value in values.items() if value is not None}
+    return {"event": event.event, **values}
+
+
+@dataclass
+class TrainingHistory:
+    """Events so far, as the series that charts and tables need. ``add`` takes the records that ``event_record`` makes."""
+
+    started: dict[str, Any] | None = None
+    ended: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    evaluated: list[dict[str, Any]] = field(default_factory=list)
+    general: list[dict[str, Any]] = field(default_factory=list)
+    probed: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take one event in; unknown kinds are ignored, so that an old log and a newer one both read."""
+        kind = record.get("event")
+        if kind == "step":
+            self._add_step(record)
+        elif kind == "started":
+            self.started = record
+        elif kind == "warning":
+            self.warnings.append(record["message"])
+        elif kind == "evaluated":
+            self.evaluated.append(record)
+        elif kind == "general":
+            self.general.append(record)
+        elif kind == "probe":
+            self.probed.append(record)
+        elif kind in ("finished", "stopped", "failed"):
+            self.ended = record
+
+    def _add_step(self, record: dict[str, Any]) -> None:
+        self.steps.append(record["step"])
+        self.losses.append(record["loss"])
+        self.learning_rates.append(record["learning_rate"])
+        self.epochs.append(record["epoch"])
+        self.seconds.append(record["seconds"])
+
+    def best(self) -> dict[str, Any] | None:
+        """The evaluation with the lowest held-out loss, step 0 included; None before the first."""
+        return min(self.evaluated, key=lambda record: record["loss"], default=None)

@@ -1,0 +1,47 @@
+"""The MLM head of each architecture on its own, so that logits are computed only where they are wanted.
+
+A head takes hidden states (..., H) to logits (..., V). Knows no tokenizer and no text. An architecture that is not
+listed still works: its whole forward pass is run and the wanted positions are picked afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+Head: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def mlm_head(model: nn.Module) -> Head | None:
+    """The head that turns the encoder's last hidden states into logits; None where the architecture is unknown."""
+    build = _HEADS.get(model.config.model_type)
+    return build(model) if build is not None else None
+
+
+def final_norm(model: nn.Module) -> Head | None:
+    """What the encoder still applies after its last layer, if anything: ModernBERT normalises only there."""
+    return getattr(model.base_model, "final_norm", None)
+
+
+def _distilbert_head(model: nn.Module) -> Head:
+    def head(hidden: Tensor) -> Tensor:
+        hidden = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+        return model.vocab_projector(hidden)
+
+    return head
+
+
+def _modernbert_head(model: nn.Module) -> Head:
+    return lambda hidden: model.decoder(model.head(hidden))
+
+
+_HEADS: dict[str, Callable[[nn.Module], Head]] = {
+    "bert": lambda model: model.cls,
+    "distilbert": _distilbert_head,
+    "roberta": lambda model: model.lm_head,
+    "xlm-roberta": lambda model: model.lm_head,
+    "camembert": lambda model: model.lm_head,
+    "modernbert": _modernbert_head,
+}

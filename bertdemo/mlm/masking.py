@@ -1,0 +1,94 @@
+"""Choose tokens and corrupt them, as BERT is trained: 15% become targets, of which 80/10/10.
+
+Works on tensors of token ids alone; knows no tokenizer, no model and no text. Everything that masks in
+this project (training, pretraining, evaluation, the drawings in lessons) calls ``mask_tokens``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import SettingsError
+
+IGNORED = -100  # the label of a position that is not scored, as in torch.nn.functional.cross_entropy
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """How many tokens are chosen, and what becomes of them (Devlin et al. 2019, section 3.1).
+
+    ``selection_rate`` of the eligible tokens become targets; of those, ``mask_token_rate`` turn into the
+    mask token, ``random_token_rate`` into a random one, and the rest keep their token but are scored.
+    """
+
+    selection_rate: float = 0.15
+    mask_token_rate: float = 0.8
+    random_token_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.selection_rate) and 0 < self.selection_rate < 1):
+            raise SettingsError(
+                f"The mask rate must lie between 0 and 1, both excluded, but is {self.selection_rate}; 0.15 is usual."
+            )
+        shares = (self.mask_token_rate, self.random_token_rate)
+        if not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) > 1 + 1e-9:
+            raise SettingsError(
+                "The shares of [MASK] and of random tokens must be 0 or more and together at most 1, "
+                f"but are {shares[0]} and {shares[1]}."
+            )
+
+
+@dataclass(frozen=True)
+class MaskedTokens:
+    """What the model reads and what it is scored on: both (B, T); labels are ``IGNORED`` off the targets."""
+
+    token_ids: Tensor
+    labels: Tensor
+
+
+def choose_targets(selectable: Tensor, *, rate: float, generator: torch.Generator) -> Tensor:
+    """Choose each eligible position with probability ``rate``, and at least one in every row that has any.
+
+    selectable (B, T) bool -> chosen (B, T) bool, a subset. A coin per token alone would leave a five-token row without a
+    target 44% of the time (0.85^5), and a batch without one has no loss.
+    """
+    draws = torch.rand(selectable.shape, generator=generator, device=selectable.device)
+    draws = draws.masked_fill(~selectable, 2.0)  # above any rate: never chosen
+    chosen = draws < rate
+    lowest = draws.argmin(dim=1, keepdim=True)
+    forced = torch.zeros_like(chosen).scatter_(1, lowest, True) & ~chosen.any(dim=1, keepdim=True)
+    return (chosen | forced) & selectable
+
+
+def mask_tokens(
+    token_ids: Tensor,
+    selectable: Tensor,
+    *,
+    config: MaskingConfig,
+    mask_token_id: int,
+    vocabulary_size: int,
+    generator: torch.Generator,
+) -> MaskedTokens:
+    """Draw targets and corrupt them; nothing else changes.
+
+    token_ids (B, T) int64, selectable (B, T) bool (False at special and padding tokens) -> two (B, T) int64.
+    Random replacements come from the whole vocabulary, as in the original BERT. The same generator state
+    gives the same masks. Example, with one target drawn at "show" and turned into the mask token::
+
+        [CLS] this show is fun [SEP]  ->  token_ids: [CLS] this [MASK] is fun [SEP]
+                                          labels:    -100  -100 show  -100 -100 -100
+    """
+    chosen = choose_targets(selectable, rate=config.selection_rate, generator=generator)
+    labels = token_ids.masked_fill(~chosen, IGNORED)
+    fate = torch.rand(token_ids.shape, generator=generator, device=token_ids.device)
+    random_ids = torch.randint(
+        vocabulary_size, token_ids.shape, generator=generator, device=token_ids.device, dtype=token_ids.dtype
+    )
+    to_mask = chosen & (fate < config.mask_token_rate)
+    to_random = chosen & (fate >= 1 - config.random_token_rate) & ~to_mask
+    corrupted = token_ids.masked_fill(to_mask, mask_token_id).where(~to_random, random_ids)
+    return MaskedTokens(corrupted, labels)

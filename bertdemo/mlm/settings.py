@@ -1,0 +1,74 @@
+"""The settings of a training run: one frozen dataclass, checked on creation. Knows no model and no data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .errors import SettingsError
+from .masking import MaskingConfig
+
+PRECISIONS = ("fp32", "bf16")
+OPTIMIZERS = ("adamw", "muon")
+MAX_EPOCHS = 10_000
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides how a run trains; with the same data and model, the same numbers come out.
+
+    The last group are the recipes that lessons compare; the defaults are how masked language modelling is done.
+    """
+
+    epochs: int = 3
+    learning_rate: float = 5e-5  # the peak; linear warm-up to it, then linear decay to 0
+    batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
+    max_length: int = 256  # tokens per row, the special ones included
+    masking: MaskingConfig = MaskingConfig()
+    seed: int = 0
+    precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
+    warmup_share: float = 0.06  # of all steps
+    weight_decay: float = 0.01  # not on biases and norms
+    clip_norm: float = 1.0
+    dropout: float = 0.0  # drawing the noise costs a sixth of a step on a CPU and helps no short run
+    optimizer: str = "adamw"
+    max_steps: int | None = None  # stop the schedule here, within the epochs
+    compile: bool = False
+    probes: tuple[str, ...] = ()  # sentences with a mask, watched while training
+    watch: tuple[str, ...] = ()  # words whose probability is followed in every probe
+    probe_every: int | None = None  # steps; None: about forty times a run
+    loss_on_all_tokens: bool = False  # True: the beginner's slip, every position counts, padding too
+    redraw_masks: bool = True  # False: masks are drawn once and reused in every epoch
+    pad_to_max_length: bool = False  # True: every row is padded to max_length
+
+    def __post_init__(self) -> None:
+        _check_whole("The number of epochs", self.epochs, 1, MAX_EPOCHS)
+        _check_whole("The batch size", self.batch_size, 1, 4096)
+        _check_whole("The maximum length", self.max_length, 4, 1_000_000)
+        _check_whole("The seed", self.seed, 0, 2**63 - 1)
+        _check_number("The learning rate", self.learning_rate, 0, 1)
+        _check_number("The warm-up share", self.warmup_share, 0, 1)
+        _check_number("The weight decay", self.weight_decay, 0, 10)
+        _check_number("The dropout", self.dropout, 0, 0.99)
+        _check_number("The gradient's clipping norm", self.clip_norm, 1e-9, math.inf)
+        _check_choice("The precision", self.precision, (None, *PRECISIONS))
+        _check_choice("The optimiser", self.optimizer, OPTIMIZERS)
+        for name, steps in (("The step limit", self.max_steps), ("The probe interval", self.probe_every)):
+            if steps is not None:
+                _check_whole(name, steps, 1, 2**53)
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, but is {value!r}.")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, but is {value!r}.")
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        known = " or ".join(str(choice) for choice in choices if choice is not None)
+        raise SettingsError(f"{name} must be {known}, but is {value!r}.")
