@@ -131,9 +131,7 @@ class RunEnded:
         return self.state
 
 
-TrainingEvent: TypeAlias = (
-    RunStarted | Warned | Progress | StepDone | Probed | Evaluated | GeneralEvaluated | RunEnded
-)
+TrainingEvent: TypeAlias = RunStarted | Warned | Progress | StepDone | Probed | Evaluated | GeneralEvaluated | RunEnded
 
 
 def event_record(event: TrainingEvent) -> dict[str, Any]:
