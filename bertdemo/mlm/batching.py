@@ -78,8 +78,8 @@ def plan_batches(
 ) -> list[NDArray[np.int64]]:
     """Cut rows into batches of about ``batch_size`` times the mean length in tokens, padding counted.
 
-    Every row appears exactly once. With ``rng`` the order is random: rows are shuffled, sorted by length only within pools
-    of ``POOL_BATCHES`` batches, and the batches are shuffled again. Without, rows are sorted by length once (for evaluation).
+    Every row appears exactly once. With ``rng`` the order is random: rows are shuffled, sorted by length only within
+    pools of ``POOL_BATCHES`` batches, and the batches are shuffled again. Without, rows are sorted once (to evaluate).
     """
     if len(lengths) == 0:
         return []

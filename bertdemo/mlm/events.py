@@ -145,7 +145,7 @@ def event_record(event: TrainingEvent) -> dict[str, Any]:
 
 @dataclass
 class TrainingHistory:
-    """Events so far, as the series that charts and tables need. ``add`` takes the records that ``event_record`` makes."""
+    """Events so far, as the series that charts and tables need; ``add`` takes the records of ``event_record``."""
 
     started: dict[str, Any] | None = None
     ended: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,11 +51,20 @@ class MaskedTokens:
     labels: Tensor
 
 
+def mask_generator(*key: int) -> torch.Generator:
+    """A random generator that a key alone decides: ``mask_generator(seed, step)`` gives the same masks every time.
+
+    So a resumed run needs no stored random state, and a drawing of the first batch is the first batch.
+    """
+    state = np.random.SeedSequence(key).generate_state(1, dtype=np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
 def choose_targets(selectable: Tensor, *, rate: float, generator: torch.Generator) -> Tensor:
     """Choose each eligible position with probability ``rate``, and at least one in every row that has any.
 
-    selectable (B, T) bool -> chosen (B, T) bool, a subset. A coin per token alone would leave a five-token row without a
-    target 44% of the time (0.85^5), and a batch without one has no loss.
+    selectable (B, T) bool -> chosen (B, T) bool, a subset. A coin per token alone would leave a five-token row
+    without a target 44% of the time (0.85^5), and a batch without one has no loss.
     """
     draws = torch.rand(selectable.shape, generator=generator, device=selectable.device)
     draws = draws.masked_fill(~selectable, 2.0)  # above any rate: never chosen

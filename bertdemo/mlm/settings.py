@@ -28,12 +28,12 @@ class TrainingConfig:
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
     warmup_share: float = 0.06  # of all steps
+    decay_share: float = 1.0  # of the steps after the warm-up; below 1 the peak is held first
     weight_decay: float = 0.01  # not on biases and norms
     clip_norm: float = 1.0
     dropout: float = 0.0  # drawing the noise costs a sixth of a step on a CPU and helps no short run
     optimizer: str = "adamw"
     max_steps: int | None = None  # stop the schedule here, within the epochs
-    compile: bool = False
     probes: tuple[str, ...] = ()  # sentences with a mask, watched while training
     watch: tuple[str, ...] = ()  # words whose probability is followed in every probe
     probe_every: int | None = None  # steps; None: about forty times a run
@@ -48,6 +48,7 @@ class TrainingConfig:
         _check_whole("The seed", self.seed, 0, 2**63 - 1)
         _check_number("The learning rate", self.learning_rate, 0, 1)
         _check_number("The warm-up share", self.warmup_share, 0, 1)
+        _check_number("The decay share", self.decay_share, 0, 1)
         _check_number("The weight decay", self.weight_decay, 0, 10)
         _check_number("The dropout", self.dropout, 0, 0.99)
         _check_number("The gradient's clipping norm", self.clip_norm, 1e-9, math.inf)

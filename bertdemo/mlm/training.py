@@ -1,0 +1,225 @@
+"""Train a masked language model: a generator of typed events, suspended between two steps at every event.
+
+Fine-tuning, pretraining and the lessons' recipes are this one loop with other settings. Knows no files, no threads and
+no page: whoever consumes the events decides what is written, shown or stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from .batching import TokenizedTexts, plan_batches, tokenize_texts
+from .errors import SettingsError, TrainingError
+from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
+from .events import Evaluated, GeneralEvaluated, Progress, RunStarted, StepDone, TrainingEvent, Warned
+from .masking import mask_generator
+from .models import MaskedLM
+from .optimizers import Optimizers, learning_rate_at
+from .precision import automatic_precision
+from .settings import TrainingConfig
+from .steps import BatchLoss, MaskedBatch
+
+_ORDER, _GENERAL, _NOISE = 2, 3, 4  # what a random key is for, so that no two streams meet
+
+
+class TrainingTexts(Protocol):
+    """What training needs of a corpus: texts to train on, and texts held out. Rows may be tokenised already."""
+
+    train: Sequence[str] | TokenizedTexts
+    held_out: Sequence[str] | TokenizedTexts
+
+
+class TrainingSession:
+    """One run of one model on one corpus; the model's weights are changed in place.
+
+    ``events`` may be closed at any event: weights are then those after the last whole step. ``state`` and ``restore``
+    carry a run over to another process; all randomness is a function of the seed and the step, so nothing else is
+    needed for the same losses as without the interruption.
+    """
+
+    def __init__(
+        self, masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+    ) -> None:
+        if config.max_length > masked_lm.max_length:
+            raise SettingsError(
+                f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
+                " most; choose a length up to that."
+            )
+        self.masked_lm, self.config = masked_lm, config
+        self.precision = config.precision or automatic_precision(masked_lm.device)
+        self.held_out: FixedMasks | None = None
+        self._corpus, self._general_texts = corpus, general
+        self._optimizers = Optimizers(masked_lm.model, config)
+        self._step, self._seconds, self._resumed = 0, 0.0, False
+        _set_dropout(masked_lm.model, config.dropout)
+
+    def events(self) -> Generator[TrainingEvent, None, None]:
+        """Prepare, score at step 0, then train and score every epoch.
+
+        Raises TrainingError when the loss or the gradient is no longer finite, before the weights are touched.
+        """
+        clock = time.monotonic() - self._seconds
+        truncated = yield from self._prepare()
+        steps = self._count_steps()
+        if not self._resumed:
+            yield self._started(steps, truncated)
+            yield from self._score()
+        loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
+        for epoch, index, rows, last in self._remaining_batches(steps):
+            drawn = loss_of.draw(self._train, rows, epoch=epoch, index=index)
+            learning_rate = self._learning_rate(steps)
+            self.masked_lm.model.train()
+            if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
+                torch.manual_seed(mask_generator(self.config.seed, _NOISE, self._step).initial_seed())
+            loss = yield from self._take_step(loss_of, drawn, learning_rate)
+            self._step += 1
+            self._seconds = time.monotonic() - clock
+            tokens = drawn.batch.tokens
+            yield StepDone(self._step, epoch + 1, loss, learning_rate, drawn.targets, tokens, self._seconds)
+            if last:
+                yield from self._score()
+
+    def state(self) -> dict[str, Any]:
+        """All that another process needs to go on behind the last step; tensors are not copied."""
+        return {
+            "step": self._step,
+            "seconds": self._seconds,
+            "precision": self.precision,
+            "model": self.masked_lm.model.state_dict(),
+            "optimizers": self._optimizers.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state from ``state``; ``events`` then continues right behind it."""
+        self._step, self._seconds, self.precision = state["step"], state["seconds"], state["precision"]
+        self.masked_lm.model.load_state_dict(state["model"])
+        self._optimizers.load_state_dict(state["optimizers"])
+        self._resumed = True
+
+    def held_out_masks(self) -> Iterator[dict[str, list[int]]]:
+        """The rows that every evaluation of this run scores, as JSON objects."""
+        return self.held_out.records() if self.held_out is not None else iter(())
+
+    def first_batch(self) -> MaskedBatch:
+        """The very batch and masks that the first step trains on; for drawing, nothing is changed."""
+        for _ in self._prepare():
+            pass
+        loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
+        return loss_of.draw(self._train, self._epoch_batches(0)[0], epoch=0, index=0)
+
+    def _prepare(self) -> Generator[Progress, None, int]:
+        self._train, cut_train = yield from self._tokenized(self._corpus.train, "tokenising")
+        held_out, cut_held_out = yield from self._tokenized(self._corpus.held_out, "tokenising held-out rows")
+        self.held_out = fix_masks(self.masked_lm, held_out, seed=self.config.seed)
+        self._general = None
+        if self._general_texts:
+            self._general = tokenize_and_fix(
+                self.masked_lm, self._general_texts, max_length=self.config.max_length, seed=_GENERAL
+            )
+        return cut_train + cut_held_out
+
+    def _tokenized(
+        self, texts: Sequence[str] | TokenizedTexts, phase: str
+    ) -> Generator[Progress, None, tuple[TokenizedTexts, int]]:
+        if isinstance(texts, TokenizedTexts):
+            return texts, 0
+        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
+            if isinstance(result, int):
+                yield Progress(phase, result, len(texts))
+        return result
+
+    def _started(self, steps: int, truncated: int) -> RunStarted:
+        return RunStarted(
+            train_rows=len(self._train),
+            held_out_rows=len(self.held_out.texts),
+            train_tokens=len(self._train.token_ids),
+            truncated=truncated,
+            steps=steps,
+            precision=self.precision,
+            device=str(self.masked_lm.device),
+            learning_rate=self.config.learning_rate,
+        )
+
+    def _score(self) -> Generator[Progress | Evaluated, None, None]:
+        for fixed, kind in ((self.held_out, Evaluated), (self._general, GeneralEvaluated)):
+            if fixed is None:
+                continue
+            for result in score_targets(self.masked_lm, fixed, precision=self.precision):
+                if isinstance(result, TargetScores):
+                    yield result.evaluated(self._step, kind=kind)
+                else:
+                    yield result
+
+    def _take_step(
+        self, loss_of: BatchLoss, drawn: MaskedBatch, learning_rate: float
+    ) -> Generator[Progress | Warned, None, float]:
+        loss = yield from loss_of.backward(drawn)
+        norm = float(self._optimizers.clip())
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._optimizers.clear()
+            raise TrainingError(
+                f"The {'loss' if not math.isfinite(loss) else 'gradient'} was no longer a finite number at step"
+                f" {self._step + 1}, so training stopped before it could harm the weights; try a learning rate ten"
+                f" times smaller than {self.config.learning_rate:g}."
+            )
+        self._optimizers.step(learning_rate)
+        return loss
+
+    def _learning_rate(self, steps: int) -> float:
+        config = self.config
+        return learning_rate_at(
+            self._step,
+            peak=config.learning_rate,
+            steps=steps,
+            warmup_share=config.warmup_share,
+            decay_share=config.decay_share,
+        )
+
+    def _epoch_batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        rng = np.random.default_rng((self.config.seed, _ORDER, epoch))
+        return plan_batches(self._train.lengths, batch_size=self.config.batch_size, rng=rng)
+
+    def _count_steps(self) -> int:
+        """Exact: every epoch is cut into batches ahead, since its own order decides how many there are."""
+        total, limit = 0, self.config.max_steps or math.inf
+        for epoch in range(self.config.epochs):
+            total += len(self._epoch_batches(epoch))
+            if total >= limit:
+                return int(limit)
+        return total
+
+    def _remaining_batches(self, steps: int) -> Iterator[tuple[int, int, NDArray[np.int64], bool]]:
+        """(epoch, index in it, rows, whether it ends an epoch or the run) for every step that is still to do."""
+        number = 0
+        for epoch in range(self.config.epochs):
+            batches = self._epoch_batches(epoch)
+            for index, rows in enumerate(batches):
+                number += 1
+                if number > self._step:
+                    yield epoch, index, rows, index == len(batches) - 1 or number == steps
+                if number == steps:
+                    return
+
+
+def train(
+    masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+) -> Generator[TrainingEvent, None, None]:
+    """Train ``masked_lm`` in place; the events of a ``TrainingSession`` that nobody needs to save or resume."""
+    yield from TrainingSession(masked_lm, corpus, config, general=general).events()
+
+
+def _set_dropout(model: nn.Module, rate: float) -> None:
+    """Set every dropout of the model, attention's too: 0 keeps the fast attention path and draws no noise."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = rate
