@@ -1,7 +1,7 @@
 """Small local checkpoints of each kind of masked language model, loaded from disk as a user's would be.
 
 They are shared by the whole session and never to be trained: copy one with ``copy.deepcopy``, or load it again from
-its folder (``masked_lm.ref.source``). Their weights are random but fixed by a seed: predictions are arbitrary, and stable.
+its folder (``masked_lm.ref.source``). The weights are random, fixed by a seed: predictions are arbitrary but stable.
 """
 
 from __future__ import annotations
