@@ -9,6 +9,8 @@ from torch import nn
 
 from .settings import TrainingConfig
 
+TABLES_SHARE = 0.5  # of Muon's learning rate, for the embeddings and vectors that AdamW keeps
+
 
 def learning_rate_at(step: int, *, peak: float, steps: int, warmup_share: float, decay_share: float = 1.0) -> float:
     """Linear warm-up to the peak, the peak, then linear decay that would reach 0 one step after the last.
@@ -33,7 +35,7 @@ class Optimizers:
         """One update from the gradients that are there; they are cleared afterwards."""
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group["share"]
             optimizer.step()
         self.clear()
 
@@ -60,10 +62,10 @@ def _build(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimiz
         hidden, matrices = _hidden_matrices(model)
         # "match_rms_adamw" scales Muon's orthogonal updates to the size of AdamW's, so one schedule drives both.
         muon = torch.optim.Muon(
-            hidden, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+            [{"params": hidden, "share": 1.0}], weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
         )
-        return [muon, _adamw(matrices, vectors, config)]
-    return [_adamw(matrices, vectors, config)]
+        return [muon, _adamw(matrices, vectors, config, share=TABLES_SHARE)]
+    return [_adamw(matrices, vectors, config, share=1.0)]
 
 
 def _hidden_matrices(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -77,11 +79,13 @@ def _hidden_matrices(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return hidden, [parameter for parameter in matrices if id(parameter) not in chosen]
 
 
-def _adamw(matrices: list[nn.Parameter], vectors: list[nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+def _adamw(
+    matrices: list[nn.Parameter], vectors: list[nn.Parameter], config: TrainingConfig, *, share: float
+) -> torch.optim.AdamW:
     """AdamW with decay on matrices only: biases and norms are not pulled towards zero."""
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": config.weight_decay, "share": share},
+        {"params": vectors, "weight_decay": 0.0, "share": share},
     ]
     device = next((parameter.device.type for parameter in [*matrices, *vectors]), "cpu")
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=device in ("cpu", "cuda"))

@@ -11,6 +11,12 @@ from .masking import MaskingConfig
 PRECISIONS = ("fp32", "bf16")
 OPTIMIZERS = ("adamw", "muon")
 MAX_EPOCHS = 10_000
+DEFAULT_MAX_LENGTH = 256
+_STEP_COUNTS = {
+    "The step limit": "max_steps",
+    "The evaluation interval": "evaluate_every",
+    "The probe interval": "probe_every",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class TrainingConfig:
     epochs: int = 3
     learning_rate: float = 5e-5  # the peak; linear warm-up to it, then linear decay to 0
     batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
-    max_length: int = 256  # tokens per row, the special ones included
+    max_length: int = DEFAULT_MAX_LENGTH  # tokens per row, the special ones included
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
@@ -34,6 +40,7 @@ class TrainingConfig:
     dropout: float = 0.0  # drawing the noise costs a sixth of a step on a CPU and helps no short run
     optimizer: str = "adamw"
     max_steps: int | None = None  # stop the schedule here, within the epochs
+    evaluate_every: int | None = None  # steps; None: at the end of every epoch
     probes: tuple[str, ...] = ()  # sentences with a mask, watched while training
     watch: tuple[str, ...] = ()  # words whose probability is followed in every probe
     probe_every: int | None = None  # steps; None: about forty times a run
@@ -54,9 +61,9 @@ class TrainingConfig:
         _check_number("The gradient's clipping norm", self.clip_norm, 1e-9, math.inf)
         _check_choice("The precision", self.precision, (None, *PRECISIONS))
         _check_choice("The optimiser", self.optimizer, OPTIMIZERS)
-        for name, steps in (("The step limit", self.max_steps), ("The probe interval", self.probe_every)):
-            if steps is not None:
-                _check_whole(name, steps, 1, 2**53)
+        for name, field in _STEP_COUNTS.items():
+            if getattr(self, field) is not None:
+                _check_whole(name, getattr(self, field), 1, 2**53)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -73,3 +80,8 @@ def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None
     if value not in choices:
         known = " or ".join(str(choice) for choice in choices if choice is not None)
         raise SettingsError(f"{name} must be {known}, but is {value!r}.")
+
+
+# The settings of the student's notebook that this project grew out of; it read the first rows only.
+NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512)
+NOTEBOOK_ROWS = 100

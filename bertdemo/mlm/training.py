@@ -20,10 +20,12 @@ from .batching import TokenizedTexts, plan_batches, tokenize_texts
 from .errors import SettingsError, TrainingError
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
 from .events import Evaluated, GeneralEvaluated, Progress, RunStarted, StepDone, TrainingEvent, Warned
+from .loading import default_learning_rate
 from .masking import mask_generator
 from .models import MaskedLM
 from .optimizers import Optimizers, learning_rate_at
 from .precision import automatic_precision
+from .preflight import unusual_settings
 from .settings import TrainingConfig
 from .steps import BatchLoss, MaskedBatch
 
@@ -68,12 +70,15 @@ class TrainingSession:
         """
         clock = time.monotonic() - self._seconds
         truncated = yield from self._prepare()
-        steps = self._count_steps()
+        epoch_ends = self._epoch_ends()
+        steps, scored_after = epoch_ends[-1], self._scored_after(epoch_ends)
         if not self._resumed:
             yield self._started(steps, truncated)
+            yield from self._warnings()
+        if self._step in scored_after:  # at step 0, or where an interruption may have come before the scores
             yield from self._score()
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
-        for epoch, index, rows, last in self._remaining_batches(steps):
+        for epoch, index, rows in self._remaining_batches(steps):
             drawn = loss_of.draw(self._train, rows, epoch=epoch, index=index)
             learning_rate = self._learning_rate(steps)
             self.masked_lm.model.train()
@@ -84,7 +89,7 @@ class TrainingSession:
             self._seconds = time.monotonic() - clock
             tokens = drawn.batch.tokens
             yield StepDone(self._step, epoch + 1, loss, learning_rate, drawn.targets, tokens, self._seconds)
-            if last:
+            if self._step in scored_after:
                 yield from self._score()
 
     def state(self) -> dict[str, Any]:
@@ -148,6 +153,11 @@ class TrainingSession:
             learning_rate=self.config.learning_rate,
         )
 
+    def _warnings(self) -> Iterator[Warned]:
+        suits = default_learning_rate(self.masked_lm.ref)
+        for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
+            yield Warned(sentence)
+
     def _score(self) -> Generator[Progress | Evaluated, None, None]:
         for fixed, kind in ((self.held_out, Evaluated), (self._general, GeneralEvaluated)):
             if fixed is None:
@@ -187,26 +197,35 @@ class TrainingSession:
         rng = np.random.default_rng((self.config.seed, _ORDER, epoch))
         return plan_batches(self._train.lengths, batch_size=self.config.batch_size, rng=rng)
 
-    def _count_steps(self) -> int:
-        """Exact: every epoch is cut into batches ahead, since its own order decides how many there are."""
-        total, limit = 0, self.config.max_steps or math.inf
-        for epoch in range(self.config.epochs):
-            total += len(self._epoch_batches(epoch))
-            if total >= limit:
-                return int(limit)
-        return total
+    def _epoch_ends(self) -> list[int]:
+        """The number of steps done at the end of every epoch, 0 first and the run's last step last.
 
-    def _remaining_batches(self, steps: int) -> Iterator[tuple[int, int, NDArray[np.int64], bool]]:
-        """(epoch, index in it, rows, whether it ends an epoch or the run) for every step that is still to do."""
+        Exact: every epoch is cut into batches ahead, since its own order decides how many there are.
+        """
+        ends, limit = [0], self.config.max_steps or math.inf
+        for epoch in range(self.config.epochs):
+            ends.append(ends[-1] + len(self._epoch_batches(epoch)))
+            if ends[-1] >= limit:
+                return [*ends[:-1], int(limit)]
+        return ends
+
+    def _scored_after(self, epoch_ends: list[int]) -> set[int]:
+        """The steps after which the model is scored: every epoch's end, or every so many steps; the first and last too."""
+        interval = self.config.evaluate_every
+        if interval is None:
+            return set(epoch_ends)
+        return {*range(0, epoch_ends[-1], interval), epoch_ends[-1]}
+
+    def _remaining_batches(self, steps: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+        """(epoch, index in it, rows) for every step that is still to do."""
         number = 0
         for epoch in range(self.config.epochs):
-            batches = self._epoch_batches(epoch)
-            for index, rows in enumerate(batches):
-                number += 1
-                if number > self._step:
-                    yield epoch, index, rows, index == len(batches) - 1 or number == steps
+            for index, rows in enumerate(self._epoch_batches(epoch)):
                 if number == steps:
                     return
+                number += 1
+                if number > self._step:
+                    yield epoch, index, rows
 
 
 def train(

@@ -1,0 +1,139 @@
+"""The commands and their options. Knows what may be typed, not what is done with it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import NoReturn
+
+from bertdemo import __version__
+from bertdemo.mlm.errors import SettingsError
+
+DEFAULT_MODEL = "mini-bert"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence instead of printing a usage block."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = message.removeprefix("argument ")
+        raise SettingsError(f"{sentence[:1].upper()}{sentence[1:]}; '{self.prog} --help' shows what is possible.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="bertdemo", description="See, fine-tune and compare masked language models.")
+    parser.add_argument("--version", action="version", version=f"bertdemo {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print compact JSON, one object a line, and nothing else")
+    common.add_argument("--home", type=Path, metavar="DIR", help="where runs are kept (else BERTDEMO_HOME)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=summary, description=summary, parents=[common])
+
+    _add_inspect(add("inspect", "What a data file holds: encoding, columns, text, rows."))
+    _add_train(add("train", "Fine-tune a model on the texts of a CSV file."))
+    resume = add("resume", "Go on with a run from its last complete checkpoint.")
+    resume.add_argument("run", help="the run's id, name or folder")
+    _add_fill(add("fill", "The most probable tokens for every [MASK]."))
+    _add_compare(add("compare", "The same text through two models."))
+    score = add("score", "Mask every token in turn: surprisals and pseudo-perplexity.")
+    score.add_argument("text")
+    _add_model(score)
+    _add_evaluate(add("evaluate", "Score a model on a file's texts with fixed masks."))
+    add("runs", "List the runs.")
+    _add_pretrain(add("pretrain", "Train a vocabulary and a BERT from scratch; again: continue."))
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="REF", help="mini-bert, a folder, a run or a hub id")
+    if precision:
+        _add_precision(parser)
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the matrix products")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--column", help="the text column; guessed without")
+    parser.add_argument("--model", metavar="REF", help="whose tokenizer counts the rows that are too long")
+    parser.add_argument("--max-length", type=whole_number, metavar="N", help="tokens per row")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--column", help="the text column; guessed without")
+    _add_model(parser)
+    parser.add_argument("--epochs", type=whole_number, metavar="N")
+    parser.add_argument("--learning-rate", type=number, metavar="X", help="the peak; the model's own without")
+    parser.add_argument("--batch-size", type=whole_number, metavar="N", help="rows per optimiser step on average")
+    parser.add_argument("--max-length", type=whole_number, metavar="N", help="tokens per row")
+    parser.add_argument("--mask-rate", type=number, metavar="R", help="share of the tokens that become targets")
+    parser.add_argument("--limit", type=whole_number, metavar="ROWS", help="use the first usable rows only")
+    parser.add_argument("--seed", type=whole_number, metavar="S")
+    parser.add_argument("--probe", action="append", default=[], metavar="TEXT", help="a sentence with a mask to watch")
+    parser.add_argument("--watch", action="append", default=[], metavar="WORD", help="a word to follow in the probes")
+    parser.add_argument("--as-in-the-notebook", action="store_true", help="100 rows, 20 epochs, 1e-5, length 512")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
+
+
+def _add_fill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text")
+    _add_model(parser)
+    parser.add_argument("--top-k", type=whole_number, default=5, metavar="K")
+    parser.add_argument("--targets", default="", metavar="A,B", help="words to score at every mask")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text")
+    parser.add_argument("--before", required=True, metavar="REF")
+    parser.add_argument("--after", required=True, metavar="REF")
+    parser.add_argument("--top-k", type=whole_number, default=5, metavar="K")
+    _add_precision(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--column")
+    _add_model(parser)
+    parser.add_argument("--limit", type=whole_number, metavar="ROWS")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="S")
+    parser.add_argument("--max-length", type=whole_number, metavar="N", help="tokens per row")
+    parser.add_argument("--masks", type=Path, metavar="FILE", help="write what was scored, a JSON line a row")
+
+
+def _add_pretrain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", nargs="+", type=Path, help="UTF-8 text, a paragraph a line; .xz too")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--validation", type=Path, metavar="FILE", help="text to score on, cut at 128 tokens a paragraph"
+    )
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="use the first N paragraphs only")
+    _add_precision(parser)
+    for name in ("vocabulary-size", "layers", "width", "heads", "steps", "batch-rows", "seed"):
+        parser.add_argument(f"--{name}", type=whole_number, metavar="N")
+    parser.add_argument("--learning-rate", type=number, metavar="X")
+
+
+def whole_number(text: str) -> int:
+    """ "3" -> 3; anything else is refused in words."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """ "5e-5" -> 5e-05; "nan", "inf" and words are refused."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.00005 or 5e-5")
+    return value

@@ -1,0 +1,109 @@
+"""``bertdemo pretrain``: the corpus packed once, a model from scratch, and the same again after a kill."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.errors import DataError, RunError
+from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.pretraining import (
+    PackedCorpus,
+    PretrainingRecipe,
+    open_packed,
+    pack_corpus,
+    read_paragraphs,
+    split_packed,
+    train_tokenizer,
+    untrained_model,
+)
+from bertdemo.mlm.training import TrainingSession
+from bertdemo.runs.execution import claim_to_resume, execute, restore
+from bertdemo.runs.files import write_atomically
+from bertdemo.runs.record import DataSource
+from bertdemo.runs.run import RECORD_NAME, Run, open_run
+from bertdemo.runs.workspace import Workspace
+
+VALIDATION_TOKENS = 128  # single paragraphs are cut here when they are scored
+VALIDATION_ROWS = 1000
+
+
+def start_or_continue(
+    workspace: Workspace, options: argparse.Namespace, *, stop: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
+    """The records of the run; raises RunError when the folder holds something else, or a finished run."""
+    folder = options.output.expanduser().resolve()
+    if (folder / RECORD_NAME).is_file():
+        run = open_run(folder)
+        claim_to_resume(run)
+        recipe = PretrainingRecipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
+    else:
+        recipe = _recipe(options)
+        run = _create(workspace, options, recipe)
+    try:
+        session = _session(run.folder, options, recipe)
+        restore(run, session)
+    except BaseException:
+        run.update(state="interrupted")
+        run.release()
+        raise
+    yield from execute(run, session, stop=stop, checkpoint_seconds=120.0)
+
+
+def _recipe(options: argparse.Namespace) -> PretrainingRecipe:
+    typed = {field.name: getattr(options, field.name, None) for field in fields(PretrainingRecipe)}
+    return PretrainingRecipe(**{name: value for name, value in typed.items() if value is not None})
+
+
+def _create(workspace: Workspace, options: argparse.Namespace, recipe: PretrainingRecipe) -> Run:
+    for path in [*options.corpus, *([options.validation] if options.validation else [])]:
+        if not path.is_file():
+            raise DataError(f"There is no file {path.name!r}; give UTF-8 text files, plain or .xz.")
+    data = DataSource(", ".join(path.name for path in options.corpus), str(options.corpus[0].resolve()))
+    settings = replace(recipe.training_config(rows=1_000_000), precision=options.precision)
+    scratch = ModelRef("from scratch", "from scratch")
+    run = workspace.store.create(
+        name=options.output.name, model=scratch, data=data, settings=settings, output=options.output
+    )
+    write_atomically(run.folder / "recipe.json", json.dumps(asdict(recipe), indent=1) + "\n")
+    (run.folder / "corpus").mkdir()
+    return run
+
+
+def _session(folder: Path, options: argparse.Namespace, recipe: PretrainingRecipe) -> TrainingSession:
+    corpus = folder / "corpus"
+    if not (corpus / "tokenizer").is_dir():
+        tokenizer = train_tokenizer(_paragraphs(options), vocabulary_size=recipe.vocabulary_size)
+        tokenizer.save_pretrained(corpus / "tokenizer.part")
+        (corpus / "tokenizer.part").rename(corpus / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(corpus / "tokenizer")
+    if not (corpus / "tokens.bin").is_file():
+        pack_corpus(_paragraphs(options), tokenizer, path=corpus / "tokens.bin")
+    packed = open_packed(corpus / "tokens.bin")
+    rows = _scored_rows(packed, options, tokenizer)
+    masked_lm: MaskedLM = untrained_model(tokenizer, recipe, token_ids=rows.train.token_ids)
+    settings = replace(recipe.training_config(rows=len(rows.train)), precision=options.precision)
+    return TrainingSession(masked_lm, rows, settings)
+
+
+def _paragraphs(options: argparse.Namespace) -> Iterator[str]:
+    return islice(read_paragraphs(options.corpus), options.limit)
+
+
+def _scored_rows(packed: TokenizedTexts, options: argparse.Namespace, tokenizer: Any) -> PackedCorpus:
+    if options.validation is None:
+        return split_packed(packed)
+    paragraphs: Sequence[str] = list(read_paragraphs([options.validation]))
+    every = max(1, len(paragraphs) // VALIDATION_ROWS)
+    *_, (held_out, _cut) = tokenize_texts(tokenizer, paragraphs[::every], max_length=VALIDATION_TOKENS)
+    if not len(held_out):
+        raise RunError(f"{options.validation.name!r} holds no text to score on.")
+    return PackedCorpus(packed, held_out)

@@ -1,0 +1,100 @@
+"""The commands that train: the run is set up, followed to its end and shown while it goes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from bertdemo.mlm.corpus import read_corpus
+from bertdemo.mlm.errors import RunError, SettingsError
+from bertdemo.mlm.loading import default_learning_rate
+from bertdemo.mlm.masking import MaskingConfig
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, TrainingConfig
+from bertdemo.mlm.text_input import prepare_text
+from bertdemo.mlm.training import TrainingSession
+from bertdemo.runs.execution import claim_to_resume, execute, restore
+from bertdemo.runs.preparation import prepare
+from bertdemo.runs.record import DataSource
+from bertdemo.runs.signals import stop_on_signals
+from bertdemo.runs.workspace import Workspace, default_home
+
+from . import display
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def train(options: argparse.Namespace) -> int:
+    workspace = Workspace(options.home or default_home())
+    if options.limit is not None and options.limit < 1:
+        raise SettingsError(f"A limit of {options.limit} rows leaves nothing; give 1 or more.")
+    limit = options.limit or (NOTEBOOK_ROWS if options.as_in_the_notebook else None)
+    ref = workspace.registry.resolve(options.model)
+    config = training_config(options, learning_rate=default_learning_rate(ref))
+    corpus = read_corpus(options.file, column=options.column, limit=limit, seed=config.seed)
+    masked_lm = workspace.registry.private_copy(ref)
+    config = replace(config, max_length=options.max_length or min(config.max_length, masked_lm.max_length))
+    _check_probes(masked_lm, config.probes)
+    session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english)
+    data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit)
+    run = workspace.store.create(name=options.name, model=ref, data=data, settings=config, output=options.output)
+    with stop_on_signals() as stop:
+        return _follow(execute(run, session, stop=stop), as_json=options.json)
+
+
+def resume(options: argparse.Namespace) -> int:
+    workspace = Workspace(options.home or default_home())
+    run = workspace.store.get(options.run, allow_folders=True)
+    if (run.folder / "corpus").is_dir():
+        raise RunError("This is a pretraining run; continue it with the same 'bertdemo pretrain' command again.")
+    claim_to_resume(run)
+    try:
+        session = prepare(run, workspace.registry, general=workspace.general_english)
+        restore(run, session)
+    except BaseException:
+        run.update(state="interrupted")
+        run.release()
+        raise
+    with stop_on_signals() as stop:
+        return _follow(execute(run, session, stop=stop), as_json=options.json)
+
+
+def pretrain(options: argparse.Namespace) -> int:
+    from .pretraining_command import start_or_continue  # the tokenizer trainer and more, for this command alone
+
+    workspace = Workspace(options.home or default_home())
+    with stop_on_signals() as stop:
+        return _follow(start_or_continue(workspace, options, stop=stop), as_json=options.json)
+
+
+def training_config(options: argparse.Namespace, *, learning_rate: float) -> TrainingConfig:
+    """The options over the preset over the defaults; out-of-range values raise SettingsError."""
+    base = NOTEBOOK if options.as_in_the_notebook else TrainingConfig(learning_rate=learning_rate)
+    typed: dict[str, Any] = {
+        "epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "batch_size": options.batch_size,
+        "max_length": options.max_length,
+        "seed": options.seed,
+        "precision": options.precision,
+        "masking": None if options.mask_rate is None else MaskingConfig(options.mask_rate),
+    }
+    chosen = {name: value for name, value in typed.items() if value is not None}
+    return replace(base, **chosen, probes=tuple(options.probe), watch=tuple(options.watch))
+
+
+def _check_probes(masked_lm: MaskedLM, probes: Iterable[str]) -> None:
+    """Raises TextError for a probe that the model cannot fill, before anything is started."""
+    for probe in probes:
+        prepare_text(masked_lm, probe)
+
+
+def _follow(records: Iterable[dict[str, Any]], *, as_json: bool) -> int:
+    """Show a run to its end; the exit code is that of its last record."""
+    last: dict[str, Any] = {}
+    with display.training(as_json=as_json) as show:
+        for last in records:
+            show(last)
+    return {"failed": FAILED, "stopped": INTERRUPTED}.get(last.get("event", ""), 0)
