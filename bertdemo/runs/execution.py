@@ -1,0 +1,224 @@
+"""Carry out a run: a session's events become the run's log, checkpoints and models, and are passed on as records.
+
+The one way to train, for the command line and for the server. Knows no threads and no queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, Protocol
+
+from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.events import RunEnded, TrainingEvent, event_record
+from bertdemo.mlm.models import MaskedLM
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .files import disk_errors, write_atomically
+from .log import encode, finite
+from .model_card import save_model
+from .record import RESUMABLE_STATES, Figures
+from .run import Run, utc_now
+
+logger = logging.getLogger(__name__)
+
+SHARE_OF_TIME = 0.05  # the most of a run's time that checkpoints by the clock may cost
+
+
+class Session(Protocol):
+    """What is asked of ``bertdemo.mlm.training.TrainingSession``."""
+
+    masked_lm: MaskedLM
+
+    def events(self) -> Generator[TrainingEvent, None, None]: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
+    def held_out_masks(self) -> Iterator[dict[str, Any]]: ...
+
+
+def execute(
+    run: Run, session: Session, *, stop: Callable[[], bool] = lambda: False, checkpoint_seconds: float = 60.0
+) -> Generator[dict[str, Any], None, None]:
+    """Train to the end, or until ``stop`` says so; yields the records that the log gets, and those of progress besides.
+
+    The last record is ``finished`` or ``stopped``, with the models in place, or ``failed`` with a sentence. Closing the
+    generator stops the run and saves it. Raises RunError only if someone else works on the run.
+    """
+    run.claim()
+    try:
+        recorder = _Recorder(run, session, checkpoint_seconds=checkpoint_seconds)
+        try:
+            with closing(session.events()) as events:
+                ended = yield from _follow(events, recorder, stop)
+        except GeneratorExit:
+            recorder.end("stopped")
+            raise
+        except Exception as exc:
+            last = record_failure(run, exc)
+        else:
+            last = recorder.end(ended)
+    finally:
+        run.release()
+    yield last
+
+
+def claim_to_resume(run: Run, *, state: str = "preparing") -> None:
+    """Claim an ended run, to go on with it. Raises RunError when it is finished or someone is at work on it."""
+    run.claim()
+    if run.record.state not in RESUMABLE_STATES:
+        run.release()
+        raise RunError(f"The run {run.id} is {run.record.state}, so there is nothing to resume.")
+    run.update(state=state)
+
+
+def restore(run: Run, session: Session) -> None:
+    """Take a claimed run up at its last complete checkpoint, or from the beginning if it has none.
+
+    The log is cut behind that checkpoint. Raises RunError when the checkpoint is damaged.
+    """
+    run.settle()
+    step, log_bytes = 0, 0
+    if run.checkpoint_folder.is_dir():
+        checkpoint = load_checkpoint(run.checkpoint_folder)
+        session.restore(checkpoint["session"])
+        step, log_bytes = checkpoint["step"], checkpoint["log_bytes"]
+    with disk_errors("The run's log"):
+        run.log.truncate(min(log_bytes, run.log.size()))
+    figures = Figures()
+    for record in run.log.records():
+        if record["event"] in ("evaluated", "general"):
+            figures = figures.with_record(record)
+    attempt = run.record.attempt + 1
+    run.update(attempt=attempt, steps_done=step, figures=figures, state="preparing", error=None, ended=None)
+
+
+def record_failure(run: Run, error: Exception) -> dict[str, Any]:
+    """Write down that the run failed: the error's sentence, or for a bug a plain one, with the traceback in our log."""
+    sentence = str(error)
+    if not isinstance(error, BertDemoError):
+        logger.error("run %s failed", run.id, exc_info=error)
+        sentence = "The run failed because of a fault in bertdemo; the program's log has the details."
+    models = run.models()
+    record = event_record(RunEnded("failed", best_model=models.get("best_model"), error=sentence))
+    try:
+        run.log.append(record)
+        run.update(state="failed", error=sentence, ended=utc_now())
+    except (OSError, RunError) as exc:  # the disk that made the run fail may refuse this as well
+        logger.warning("run %s failed, but that could not be written down: %s", run.id, exc)
+    return record
+
+
+def _follow(
+    events: Iterator[TrainingEvent], recorder: _Recorder, stop: Callable[[], bool]
+) -> Generator[dict[str, Any], None, str]:
+    """Pass every event on; returns how it ended. A Ctrl-C that nobody caught before counts as a stop."""
+    yield from recorder.resumed()
+    try:
+        for event in events:
+            record = recorder.take(event)
+            if record is not None:
+                yield record
+            if stop():
+                return "stopped"
+    except KeyboardInterrupt:
+        return "stopped"
+    return "finished"
+
+
+class _Recorder:
+    """Writes what a session says into its run's folder."""
+
+    def __init__(self, run: Run, session: Session, *, checkpoint_seconds: float) -> None:
+        self._run, self._session, self._checkpoint_seconds = run, session, checkpoint_seconds
+        self._figures, self._step, self._seconds = run.record.figures, run.record.steps_done, run.record.seconds
+        self._saved_step, self._saved_at, self._saving_took = self._step, time.monotonic(), 0.0
+        self._logged = {  # a resumed session may repeat what it said about its first step
+            (record["event"], record["step"]) for record in run.log.tail() if record.get("step") == self._step
+        }
+
+    def resumed(self) -> Iterator[dict[str, Any]]:
+        """For a run that goes on: how it once started, so that whoever follows it knows what to expect."""
+        if self._step:
+            started = next(self._run.log.records(), {})
+            yield {**started, "resumed_from": self._step}
+
+    def take(self, event: TrainingEvent) -> dict[str, Any] | None:
+        """Write the event down; returns its record, or None where the log has it already."""
+        record = finite(event_record(event))
+        kind = record["event"]
+        if kind == "progress":
+            return record
+        if (kind, record.get("step")) in self._logged:
+            return None
+        if kind == "started":
+            self._start(record)
+        elif self._run.record.state != "training":
+            self._run.update(state="training")
+        with disk_errors("The run's log"):
+            self._run.log.append(record)
+        if kind == "step":
+            self._take_step(record)
+        elif kind in ("evaluated", "general"):
+            self._take_figures(record)
+        return record
+
+    def end(self, state: str) -> dict[str, Any]:
+        """Put everything in its place, and only then say that the run has ended; returns the last record."""
+        try:
+            return self._end(state)
+        except Exception as exc:
+            return record_failure(self._run, exc)
+
+    def _end(self, state: str) -> dict[str, Any]:
+        self._update()
+        if self._step:
+            save_model(self._session.masked_lm, self._run.model_folder, record=self._run.record)
+        if state == "stopped" and self._step > self._saved_step:
+            self._save_checkpoint()
+        record = event_record(RunEnded(state, **self._run.models()))
+        with disk_errors("The run's log"):
+            self._run.log.append(record)
+        self._run.update(state=state, ended=utc_now())
+        return record
+
+    def _start(self, record: dict[str, Any]) -> None:
+        record["run"] = self._run.id
+        known = ("train_rows", "held_out_rows", "steps", "precision", "device")
+        self._run.update(state="training", started=utc_now(), **{name: record[name] for name in known})
+
+    def _take_step(self, record: dict[str, Any]) -> None:
+        self._step, self._seconds = record["step"], record["seconds"]
+        pause = max(self._checkpoint_seconds, self._saving_took / SHARE_OF_TIME)
+        if time.monotonic() - self._saved_at >= pause:
+            self._save_checkpoint()
+
+    def _take_figures(self, record: dict[str, Any]) -> None:
+        self._figures = self._figures.with_record(record)
+        if not self._run.held_out_path.exists():
+            masks = "".join(encode(row) + "\n" for row in self._session.held_out_masks())
+            with disk_errors("The held-out rows"):
+                write_atomically(self._run.held_out_path, masks)
+        last = "general" if self._figures.general_before else "evaluated"
+        if record["step"] and record["event"] == last:
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        """All of the epoch's figures are there: keep its weights if they are the best, and a checkpoint."""
+        self._update()
+        if self._figures.best is self._figures.after:
+            save_model(self._session.masked_lm, self._run.best_model_folder, record=self._run.record)
+        self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        started = time.monotonic()
+        with disk_errors("The run's log"):
+            self._run.log.flush_to_disk()
+        state = {"step": self._step, "log_bytes": self._run.log.size(), "session": self._session.state()}
+        save_checkpoint(self._run.checkpoint_folder, state)
+        self._saved_step, self._saved_at = self._step, time.monotonic()
+        self._saving_took = self._saved_at - started
+
+    def _update(self) -> None:
+        self._run.update(figures=self._figures, steps_done=self._step, seconds=self._seconds)

@@ -1,0 +1,68 @@
+"""A run as one zip file: model with card, events, a table of figures, settings, and the command that trains it again.
+
+The user's rows are not in it, nor anything that they could be read from (``held_out.jsonl`` holds them as token ids).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+from .files import disk_errors
+from .record import command_line
+from .run import Run
+
+METRICS = (
+    *("event", "step", "epoch", "loss", "learning_rate", "targets", "tokens", "seconds"),
+    *("pseudo_perplexity", "top1", "top5"),
+)
+
+
+def export_zip(run: Run, folder: Path | None = None) -> Path:
+    """Write ``<run id>.zip`` to ``folder`` (default: the run's own), replacing an older one. Raises RunError.
+
+    A run without a model is exported without one.
+    """
+    target = (folder or run.folder) / f"{run.id}.zip"
+    part = target.with_suffix(".part")
+    with disk_errors("The zip file"):
+        try:
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+                _fill(archive, run)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    return target
+
+
+def metrics_csv(run: Run) -> str:
+    """One line for each step and evaluation, at full precision: ``step,1,1,7.25,...``."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, METRICS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(record for record in run.log.records() if record.get("event") in ("step", "evaluated", "general"))
+    return text.getvalue()
+
+
+def settings_json(run: Run) -> str:
+    """The run's record without what is nobody else's business: its owner, and where the data lies."""
+    values = dataclasses.asdict(run.record)
+    del values["owner"], values["data"]["path"], values["model"]["source"]
+    return json.dumps(values, indent=2)
+
+
+def _fill(archive: zipfile.ZipFile, run: Run) -> None:
+    archive.writestr("settings.json", settings_json(run))
+    archive.writestr("metrics.csv", metrics_csv(run))
+    archive.writestr("reproduce.txt", command_line(run.record) + "\n")
+    if run.log.path.is_file():
+        archive.write(run.log.path, "events.jsonl")
+    for file in sorted(run.model_folder.rglob("*")):
+        if file.is_file():  # weights do not get smaller: packing them would only take time
+            packing = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
+            archive.write(file, Path("model") / file.relative_to(run.model_folder), packing)

@@ -1,0 +1,123 @@
+"""Files and folders that are either whole or not there: written aside, flushed to the disk, renamed into place.
+
+Knows nothing of runs. What the disk refuses becomes one ``RunError`` here, whichever library noticed it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from bertdemo.mlm.errors import RunError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors and tokenizers report the disk's errors only as text
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn whatever the disk refuses inside the block into a RunError; ``what`` names the thing, as in "The model"."""
+    try:
+        yield
+    except Exception as exc:
+        code = _error_code(exc)
+        if code is None:
+            raise
+        raise RunError(_sentence(what, code)) from exc
+
+
+def _error_code(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno or errno.EIO
+    reported = _RUST_OS_ERROR.search(str(error))
+    return int(reported[1]) if reported else None
+
+
+def _sentence(what: str, code: int) -> str:
+    if code in _FULL:
+        return f"{what} could not be written because the disk is full; free some space and try again."
+    if code in _FORBIDDEN:
+        return f"{what} could not be written because its folder is read-only; choose another home folder."
+    return f"{what} could not be read or written: {os.strerror(code)}."
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file by this text: after a crash it holds the old or the new one, never a part. Raises OSError."""
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as aside:
+        try:
+            aside.write(text)
+            aside.flush()
+            os.fsync(aside.fileno())
+            aside.close()
+            os.replace(aside.name, path)
+        except BaseException:
+            aside.close()
+            Path(aside.name).unlink(missing_ok=True)
+            raise
+    flush_folder_entry(path.parent)
+
+
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """A new, empty folder to fill, which takes the place of ``target`` when the block ends well.
+
+    A kill at any moment leaves the old or the new one whole; after one between two renames ``settle_folder`` finds it.
+    """
+    settle_folder(target)
+    part, old = _beside(target)
+    part.mkdir()
+    try:
+        yield part
+        _flush_tree(part)
+        if target.exists():
+            os.rename(target, old)
+        os.rename(part, target)
+    except BaseException:
+        settle_folder(target)
+        raise
+    flush_folder_entry(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def settle_folder(target: Path) -> None:
+    """Undo what a kill inside ``replaced_folder`` left behind: the last whole folder is at ``target``, no part is left.
+
+    Only for whoever holds the run's lock.
+    """
+    part, old = _beside(target)
+    if old.exists() and not target.exists():
+        os.rename(old, target)
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    return target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.old")
+
+
+def flush_folder_entry(folder: Path) -> None:
+    """Make renames inside the folder survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_tree(folder: Path) -> None:
+    for root, _folders, names in os.walk(folder):
+        for name in names:
+            with open(Path(root, name), "rb+") as file:
+                os.fsync(file.fileno())
+        flush_folder_entry(Path(root))

@@ -1,0 +1,124 @@
+"""A trained model as a folder that any library can load: safetensors, tokenizer, and a card that says what it is.
+
+Knows no training and no queue.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from bertdemo.mlm.models import MaskedLM
+
+from .files import disk_errors, replaced_folder
+from .record import Figures, RunRecord, command_line
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+_CARD = """\
+# {name}
+
+A masked language model: it says which words it expects in a blank. It was fine-tuned from `{base}` on
+{train_rows} rows of `{data}`; the data itself is not part of this model.
+
+## How it went
+
+{figures}
+
+The loss is the mean over masked tokens, in nats. The pseudo-perplexity is its exponential; it is not the perplexity of
+a left-to-right model and cannot be compared with one. The same questions are asked each time: masks drawn once, on
+{held_out_rows} rows that were never trained on (and on general English sentences, where there is a column for them).
+
+## How to use it
+
+```python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", model="path/to/this/folder")
+fill("This show is {mask}.")
+```
+
+## How it was made
+
+    {command}
+
+Precision: {precision}. Steps done: {steps_done} of {steps}. Versions: {versions}.
+
+## Limits
+
+- Its probabilities are associations in the texts that it has read, not facts, and they carry the biases of those texts.
+- Fine-tuning on one kind of text makes it forget others: look at the column for general English, where there is one.
+- Each blank is one token, and several blanks are filled independently of each other.
+"""
+
+
+def save_model(masked_lm: MaskedLM, folder: Path, *, record: RunRecord) -> None:
+    """Write model, tokenizer and card to ``folder``, which is there only when complete. Raises RunError."""
+    with disk_errors("The model"), replaced_folder(folder) as part:
+        masked_lm.model.save_pretrained(part)
+        masked_lm.tokenizer.save_pretrained(part)
+        card = model_card(record, mask_token=str(masked_lm.tokenizer.mask_token))
+        (part / "README.md").write_text(card, encoding="utf-8")
+
+
+def model_card(record: RunRecord, *, mask_token: str) -> str:
+    """The card in Markdown, with the front matter that the Hugging Face Hub reads."""
+    base = record.model.label
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "tags": ["fill-mask", "masked-lm", "bertdemo"],
+        "widget": [{"text": f"This show is {mask_token}."}],
+    }
+    if _HUB_ID.fullmatch(base):
+        front["base_model"] = base
+    front_matter = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
+    body = _CARD.format(
+        name=_plain(record.name),
+        base=_plain(base),
+        data=_plain(record.data.name),
+        train_rows=record.train_rows,
+        held_out_rows=record.held_out_rows,
+        figures=_figures_table(record.figures),
+        mask=mask_token,
+        command=command_line(record).replace("\n", " "),
+        precision=record.precision,
+        steps_done=record.steps_done,
+        steps=record.steps,
+        versions=", ".join(f"{library} {number}" for library, number in sorted(record.versions.items())),
+    )
+    return f"---\n{front_matter}\n---\n\n{body}"
+
+
+def _figures_table(figures: Figures) -> str:
+    columns = {
+        "before": figures.before,
+        "after": figures.after,
+        "best epoch": figures.best,
+        "general English, before": figures.general_before,
+        "general English, after": figures.general_after,
+    }
+    columns = {title: record for title, record in columns.items() if record is not None}
+    if not columns:
+        return "Nothing was evaluated."
+    rows = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for label, key, form in (
+        ("loss per masked token", "loss", "{:.4f}"),
+        ("pseudo-perplexity", "pseudo_perplexity", "{:.2f}"),
+        ("first guess right", "top1", "{:.1%}"),
+        ("among the first five", "top5", "{:.1%}"),
+        ("masked tokens", "targets", "{}"),
+    ):
+        rows.append(f"| {label} | " + " | ".join(_cell(record, key, form) for record in columns.values()) + " |")
+    return "\n".join(rows)
+
+
+def _cell(record: dict[str, Any], key: str, form: str) -> str:
+    return "-" if record[key] is None else form.format(record[key])
+
+
+def _plain(text: str) -> str:
+    """Text from users as Markdown shows it literally: no markup, no line break."""
+    return re.sub(r"[<>`*_\[\]|#\\]", " ", " ".join(text.split()))

@@ -1,0 +1,167 @@
+"""What is known about a run: the content of ``run.json`` as frozen dataclasses. Knows no folder and no data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shlex
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bertdemo import __version__
+from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.masking import MaskingConfig
+from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.settings import TrainingConfig
+
+LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
+ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
+RESUMABLE_STATES = ("interrupted", "stopped", "failed")
+_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The rows that a run trains on: where they are and how the file is read, never the rows themselves."""
+
+    name: str  # the file's name as the user knows it
+    path: str  # absolute
+    sha256: str = ""  # empty until the file has been read
+    column: str | None = None
+    limit: int | None = None
+    dialect: dict[str, Any] | None = None  # what the user overrode; None: as detected
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a run went: evaluation records at step 0, at the last epoch and at the best one, on held-out rows and general
+    English; None where there is none (yet)."""
+
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    best: dict[str, Any] | None = None
+    general_before: dict[str, Any] | None = None
+    general_after: dict[str, Any] | None = None
+
+    def with_record(self, record: dict[str, Any]) -> Figures:
+        """Take an ``evaluated`` or ``general`` record in; the best is the lowest loss after step 0."""
+        general, at_start = record["event"] == "general", record["step"] == 0
+        name = ("general_" if general else "") + ("before" if at_start else "after")
+        changes = {name: record}
+        if not general and not at_start and is_better(record, self.best):
+            changes["best"] = record
+        return dataclasses.replace(self, **changes)
+
+
+def is_better(record: dict[str, Any], best: dict[str, Any] | None) -> bool:
+    """Whether this evaluation has the lower loss; one without (None: no targets) never wins over one with."""
+    if best is None or best["loss"] is None:
+        return True
+    return record["loss"] is not None and record["loss"] < best["loss"]
+
+
+def library_versions() -> dict[str, str]:
+    """This package, Python and the libraries that decide the numbers: ``{"torch": "2.13.0", ...}``."""
+    versions = {"bertdemo": __version__, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The whole of ``run.json``. Times are ISO 8601 in UTC; ``owner`` is the hash of the owner's token, or empty."""
+
+    id: str
+    name: str
+    created: str
+    model: ModelRef
+    data: DataSource
+    settings: TrainingConfig
+    state: str = "queued"
+    attempt: int = 0  # how often the run was resumed
+    started: str | None = None
+    ended: str | None = None
+    train_rows: int | None = None
+    held_out_rows: int | None = None
+    steps: int | None = None
+    steps_done: int = 0
+    seconds: float = 0.0  # spent training
+    precision: str | None = None
+    device: str | None = None
+    figures: Figures = Figures()
+    error: str | None = None
+    owner: str = ""
+    versions: dict[str, str] = field(default_factory=library_versions)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+
+def read_record(text: str) -> RunRecord:
+    """The record in the text of a ``run.json``; fields of a newer version are ignored. Raises RunError when damaged."""
+    try:
+        values = _known(RunRecord, json.loads(text))
+        values["model"] = ModelRef(**_known(ModelRef, values["model"]))
+        values["data"] = DataSource(**_known(DataSource, values["data"]))
+        values["settings"] = read_settings(values["settings"])
+        values["figures"] = Figures(**_known(Figures, values.get("figures", {})))
+        record = RunRecord(**values)
+        _check_types(record)
+    except (ValueError, TypeError, KeyError, AttributeError, BertDemoError) as exc:
+        raise RunError("The run's run.json is damaged, so nothing is known about it; delete the run.") from exc
+    return record
+
+
+def read_settings(values: dict[str, Any]) -> TrainingConfig:
+    """The settings in their JSON form -> a checked ``TrainingConfig``."""
+    values = _known(TrainingConfig, values)
+    masking = MaskingConfig(**_known(MaskingConfig, values.pop("masking", {})))
+    texts = {name: tuple(values.pop(name, ())) for name in ("probes", "watch")}
+    return TrainingConfig(**values, **texts, masking=masking)
+
+
+def damaged_record(run_id: str, reason: str) -> RunRecord:
+    """What is listed in place of a record that cannot be read, so that the user can delete the run."""
+    nothing = DataSource(name="unknown", path="")
+    model = ModelRef(label="unknown", source="")
+    return RunRecord(run_id, run_id, "", model, nothing, TrainingConfig(), state="damaged", error=reason, versions={})
+
+
+def command_line(record: RunRecord) -> str:
+    """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
+    settings, data = record.settings, record.data
+    options = {
+        "--column": data.column,
+        "--model": record.model.label,
+        "--epochs": settings.epochs,
+        "--learning-rate": settings.learning_rate,
+        "--batch-size": settings.batch_size,
+        "--max-length": settings.max_length,
+        "--mask-rate": settings.masking.selection_rate,
+        "--limit": data.limit,
+        "--seed": settings.seed,
+        "--precision": record.precision or settings.precision,
+    }
+    words = ["bertdemo", "train", data.name]
+    words += [str(word) for option, value in options.items() if value is not None for word in (option, value)]
+    words += [word for probe in settings.probes for word in ("--probe", probe)]
+    words += [word for watched in settings.watch for word in ("--watch", watched)]
+    return shlex.join(words)
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    names = {item.name for item in dataclasses.fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _check_types(record: RunRecord) -> None:
+    texts = (record.id, record.name, record.created, record.state, record.owner, record.data.name, record.data.path)
+    texts += (record.model.label, record.model.source)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.attempt, int):
+        raise TypeError

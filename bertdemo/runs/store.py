@@ -1,0 +1,173 @@
+"""All runs of one home folder: created, found by id, name or folder, listed, renamed, deleted.
+
+Knows no training. Runs whose folder lies elsewhere (``--output``) are remembered in the home by a file that names it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.settings import TrainingConfig
+
+from .files import disk_errors, write_atomically
+from .names import clean_name, is_run_id, new_run_id
+from .record import DataSource, RunRecord
+from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
+
+logger = logging.getLogger(__name__)
+
+
+class RunStore:
+    """The runs under ``home``; nothing is written before the first run is created."""
+
+    def __init__(self, home: Path | str) -> None:
+        self.home = Path(home).expanduser()
+        self._inside, self._outside = self.home / "runs", self.home / "runs_elsewhere"
+
+    def create(
+        self,
+        *,
+        name: str,
+        model: ModelRef,
+        data: DataSource,
+        settings: TrainingConfig,
+        output: Path | str | None = None,
+        owner: str = "",
+        state: str = "preparing",
+    ) -> Run:
+        """A new run, already claimed, in its own folder: ``output``, which must be empty, or one under the home.
+
+        Raises RunError when ``output`` is not empty or the disk refuses.
+        """
+        name = clean_name(name) or clean_name(Path(data.name).stem) or "run"
+        now = datetime.now(UTC)
+        with disk_errors("The run's folder"):
+            run_id, folder = self._new_folder(name, output, now=now)
+        created = now.isoformat(timespec="microseconds")
+        run = Run(folder, RunRecord(run_id, name, created, model, data, settings, state=state, owner=owner))
+        run.claim()
+        run.update()
+        if output is not None:
+            self._remember(run)
+        return run
+
+    def list(self) -> list[Run]:
+        """All runs, the newest first; damaged ones too, in the state ``damaged``."""
+        runs = [open_or_describe(folder) for folder in self._folders()]
+        return sorted(runs, key=lambda run: run.record.created or run.id, reverse=True)
+
+    def get(self, reference: str, *, allow_folders: bool = False) -> Run:
+        """The run with this id, else the newest one of this name; with ``allow_folders`` first the one in this folder.
+
+        Raises RunError when there is none. Without ``allow_folders`` nothing outside the store can be reached.
+        """
+        reference = reference.strip()
+        if allow_folders and "\0" not in reference and (Path(reference) / RECORD_NAME).is_file():
+            return open_run(Path(reference).resolve())
+        if is_run_id(reference) and (folder := self._folder_of(reference)) is not None:
+            return open_or_describe(folder)
+        for run in self.list():
+            if reference and reference in (run.record.name, run.id):
+                return run
+        raise RunError(f"There is no run {clean_name(reference)!r}; 'bertdemo runs' lists those that there are.")
+
+    def rename(self, reference: str, name: str) -> Run:
+        """Give the run another name; its id and folder stay. Raises RunError for a name that is empty."""
+        run, cleaned = self.get(reference), clean_name(name)
+        if not cleaned:
+            raise RunError("A run's name needs at least one letter or digit.")
+        run.update(name=cleaned)
+        return run
+
+    def delete(self, reference: str) -> None:
+        """Delete the run with everything in its folder. Raises RunError while someone works on it."""
+        run = self.get(reference)
+        run.claim()
+        try:
+            with disk_errors(f"The run {run.id}"):
+                self._remove(run)
+        finally:
+            run.release()
+
+    def find_model(self, reference: str) -> Path | None:
+        """For a run's id or name: the folder of its last model, else of its best one, else its own; None: no such run.
+
+        This is what a ``ModelRegistry`` takes as its ``run_lookup``.
+        """
+        try:
+            run = self.get(reference)
+        except RunError:
+            return None
+        models = run.models()
+        return Path(models.get("model") or models.get("best_model") or run.folder)
+
+    def _new_folder(self, name: str, output: Path | str | None, *, now: datetime) -> tuple[str, Path]:
+        if output is not None:
+            return new_run_id(name, now=now), _empty_folder(Path(output).expanduser().resolve())
+        self._inside.mkdir(parents=True, exist_ok=True)
+        while True:
+            run_id = new_run_id(name, now=now)
+            try:
+                (self._inside / run_id).mkdir()
+            except FileExistsError:
+                continue
+            return run_id, self._inside / run_id
+
+    def _remember(self, run: Run) -> None:
+        try:
+            self._outside.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._outside / run.id, str(run.folder))
+        except OSError as exc:  # the run itself is where it was wanted, so it goes on
+            logger.warning("run %s will not be listed, because the home folder cannot be written: %s", run.id, exc)
+
+    def _folders(self) -> list[Path]:
+        inside = [folder for folder in _entries(self._inside) if (folder / RECORD_NAME).is_file()]
+        outside = [folder for pointer in _entries(self._outside) if (folder := _read_pointer(pointer)) is not None]
+        return inside + outside
+
+    def _folder_of(self, run_id: str) -> Path | None:
+        folder = self._inside / run_id
+        return folder if folder.is_dir() else _read_pointer(self._outside / run_id)
+
+    def _remove(self, run: Run) -> None:
+        """In two moves, so that a kill in between leaves no half of a run in the list."""
+        if run.folder.parent == self._inside:
+            trash = self._inside / f".deleted-{run.folder.name}"
+            run.folder.rename(trash)
+            shutil.rmtree(trash)
+            return
+        (self._outside / run.id).unlink(missing_ok=True)
+        for name in RUN_ENTRIES:
+            entry = run.folder / name
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink(missing_ok=True)
+        with suppress(OSError):  # something else lies there: it is not ours to delete
+            run.folder.rmdir()
+
+
+def _empty_folder(folder: Path) -> Path:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"The output folder {folder.name!r} is not empty; choose another one.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+
+
+def _read_pointer(pointer: Path) -> Path | None:
+    """The folder that the pointer names, while a run is in it; it may have been moved or deleted by hand."""
+    try:
+        folder = Path(pointer.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder if (folder / RECORD_NAME).is_file() else None
