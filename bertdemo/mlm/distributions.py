@@ -1,0 +1,100 @@
+"""What a masked language model expects at one position of each row, and how two such expectations differ.
+
+Works on token ids and log-probabilities; knows no text. The logits of all other positions are never computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .models import MaskedLM
+from .precision import autocast
+
+TOKENS_AT_ONCE = 4096  # tokens in one forward pass: bounds the memory of the encoder
+LOGITS_AT_ONCE = 1 << 25  # logits in one forward pass: 128 MiB in float32
+
+
+@torch.inference_mode()
+def log_probabilities(
+    masked_lm: MaskedLM, token_ids: Tensor, positions: Tensor, *, precision: str = "fp32"
+) -> Iterator[Tensor]:
+    """token_ids (N, T) without padding, one position a row (N,) -> batches of log-probabilities (n, V), float32, nats.
+
+    The batches are on the model's device, in the order of the rows. The model must be in evaluation mode.
+    """
+    length = token_ids.shape[1]
+    rows_at_once = max(1, min(TOKENS_AT_ONCE // length, LOGITS_AT_ONCE // masked_lm.vocabulary_size))
+    device = masked_lm.device
+    for rows, places in zip(token_ids.split(rows_at_once), positions.split(rows_at_once), strict=True):
+        flat = (torch.arange(len(rows)) * length + places).to(device)
+        with autocast(device, precision):
+            logits = masked_lm.logits_at(rows.to(device), None, positions=flat)
+        yield logits.float().log_softmax(dim=-1)
+
+
+@torch.inference_mode()
+def log_probabilities_at_all(
+    masked_lm: MaskedLM, token_ids: Tensor, positions: Tensor, *, precision: str = "fp32"
+) -> Tensor:
+    """One row of token_ids (T,), several positions (M,) of it -> (M, V) in one forward pass, on the CPU."""
+    device = masked_lm.device
+    with autocast(device, precision):
+        logits = masked_lm.logits_at(token_ids[None].to(device), None, positions=positions.to(device))
+    return logits.float().log_softmax(dim=-1).cpu()
+
+
+def ranks_of(log_probs: Tensor, token_ids: Tensor) -> Tensor:
+    """log_probs (N, V), one token a row (N,) -> ranks (N,), 1 = the first guess; ties count as won.
+
+    Log-probabilities (-1, -3, -2) and token 2 -> rank 2.
+    """
+    return (log_probs > log_probs.gather(1, token_ids[:, None])).sum(dim=1) + 1
+
+
+def hide(token_ids: Tensor, hidden: Tensor, *, mask_token_id: int) -> Tensor:
+    """token_ids (T,), hidden (N, T) bool -> N copies (N, T), the mask token where hidden.
+
+    (5, 6, 7) and ((True, False, False), (False, True, True)) -> ((mask, 6, 7), (5, mask, mask)).
+    """
+    return token_ids.expand(len(hidden), -1).masked_fill(hidden, mask_token_id)
+
+
+def entropy_bits(probabilities: NDArray[np.float64]) -> float:
+    """Shannon entropy in bits of probabilities (V,) that sum to one.
+
+    >>> entropy_bits(np.array([0.5, 0.5, 0.0]))
+    1.0
+    """
+    positive = probabilities[probabilities > 0]
+    return float(-(positive * np.log2(positive)).sum()) + 0.0
+
+
+def divergence_parts(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each outcome's share (V,), never negative, of the Jensen-Shannon divergence in bits (Lin 1991, section IV).
+
+    The sum lies between 0, where both are equal, and 1, where no outcome is possible in both.
+
+    >>> divergence_parts(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    array([0.5, 0.5])
+    """
+    middle = (before + after) / 2
+    parts = np.zeros_like(middle)
+    for side in (before, after):
+        possible = side > 0
+        parts[possible] += side[possible] / 2 * np.log2(side[possible] / middle[possible])
+    return np.maximum(parts, 0.0)
+
+
+def log2_ratio(before: float, after: float) -> float:
+    """How many times a probability doubled, from two natural log-probabilities.
+
+    >>> log2_ratio(math.log(0.1), math.log(0.4))
+    2.0
+    """
+    return (after - before) / math.log(2)
