@@ -6,6 +6,7 @@ Knows no training. Runs whose folder lies elsewhere (``--output``) are remembere
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -68,7 +69,7 @@ class RunStore:
         Raises RunError when there is none. Without ``allow_folders`` nothing outside the store can be reached.
         """
         reference = reference.strip()
-        if allow_folders and "\0" not in reference and (Path(reference) / RECORD_NAME).is_file():
+        if allow_folders and os.path.isfile(os.path.join(reference, RECORD_NAME)):  # unlike pathlib, it never raises
             return open_run(Path(reference).resolve())
         if is_run_id(reference) and (folder := self._folder_of(reference)) is not None:
             return open_or_describe(folder)
@@ -160,7 +161,7 @@ def _empty_folder(folder: Path) -> Path:
 def _entries(folder: Path) -> list[Path]:
     try:
         return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
