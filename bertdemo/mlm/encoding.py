@@ -66,9 +66,19 @@ _FAMILIES = (
     ("mac_roman", _WESTERN),
     ("cp850", _WESTERN),
 )
-_OTHER_SCRIPTS = (
-    "cp1251 koi8_r gb18030 big5 cp932 euc_jp cp949 cp1253 cp1255 cp1256 cp874 cp1257 cp866 shift_jis".split()
-)
+_OTHER_SCRIPTS = [
+    "cp1251",
+    "koi8_r",
+    "gb18030",
+    "big5",
+    "cp932",
+    "euc_jp",
+    "cp949",
+    "cp1253",
+    "cp1255",
+    "cp1256",
+    "cp874",
+]
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,7 @@ def survey_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
                 digest.update(block)
                 block = file.read(_BLOCK) if max_bytes is None else b""
     complete = max_bytes is None or size == status.st_size
-    encoding = _marked_encoding(head) or evidence.encoding()
+    encoding = _marked_encoding(head) or evidence.encoding(complete=complete)
     return FileFacts(
         path,
         size if max_bytes is None else status.st_size,
@@ -179,7 +189,7 @@ class _Utf8Evidence:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._pending = False
+        self._pending = 0
         self._good = 0
         self._bad = 0
         self._unbroken = 0
@@ -192,19 +202,22 @@ class _Utf8Evidence:
         if block.isascii() and not self._pending:
             return
         text = self._decoder.decode(block)
-        self._pending = bool(self._decoder.getstate()[0])
+        read = len(block) + self._pending
+        self._pending = len(self._decoder.getstate()[0])
         bad = max(0, text.count("\ufffd") - block.count(b"\xef\xbf\xbd"))
         self._bad += bad
-        self._good += max(0, len(block) - len(text))  # a character of n bytes counts n - 1
-        if bad and len(self._sample) < HEAD_BYTES:
+        self._good += read - self._pending - len(text)  # a character of n bytes counts n - 1
+        if (bad or self._pending) and len(self._sample) < HEAD_BYTES:
             self._sample += b"\n".join(line for line in block.splitlines() if not line.isascii())
 
-    def encoding(self) -> str:
-        # Bytes of older encodings form valid UTF-8 only now and then; real UTF-8 with damage has far more good ones.
-        if self._good > 0.5 * self._bad or (self._bad <= 1 and self._pending and not self._good):
-            return "utf-8"
-        if not self._bad:
+    def encoding(self, *, complete: bool) -> str:
+        """The verdict; a character that is cut off counts as damage only where the file itself ends."""
+        bad = self._bad + (self._pending if complete else 0)
+        if not bad and not self._good:
             return "utf-8" if self._pending else "ascii"
+        # Older encodings form valid UTF-8 only now and then; real UTF-8 with damage is mostly good.
+        if self._good > 0.5 * bad:
+            return "utf-8"
         return older_encoding(bytes(self._sample[:HEAD_BYTES]))
 
 

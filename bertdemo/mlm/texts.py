@@ -7,12 +7,15 @@ is asked for. Knows no file format, no column and no model.
 import html
 import io
 import mmap
+import random
 import re
 import tempfile
 import unicodedata
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, overload
+
+from bertdemo.mlm.errors import DataError, SettingsError
 
 IN_MEMORY_BYTES = 256_000_000
 
@@ -137,7 +140,7 @@ class Texts(Sequence[str]):
     def __repr__(self) -> str:
         return f"Texts({len(self):,} rows)"
 
-    def select(self, indices: Sequence[int]) -> "Texts":
+    def select(self, indices: Iterable[int]) -> "Texts":
         """The rows at ``indices``, in that order, as a view."""
         return Texts(self._buffer, self._ends, array("Q", (self._rows[index] for index in indices)))
 
@@ -168,7 +171,35 @@ class TextsBuilder:
         return Texts(mapped, self._ends)
 
     def _move_to_disk(self) -> None:
-        memory, self._file = self._file, tempfile.TemporaryFile()
+        memory, self._file = self._file, tempfile.TemporaryFile()  # noqa: SIM115 (closed by build)
         memory.seek(0)
         while block := memory.read(1 << 20):
             self._file.write(block)
+
+
+def split_texts(
+    texts: Sequence[str], *, held_out_share: float, held_out_max: int, seed: int
+) -> tuple[Sequence[str], Sequence[str]]:
+    """``(train, held_out)`` of N texts, each in the order given, the same for the same seed; views of ``Texts``.
+
+    ``held_out_share`` of N are held out, at least 1 and at most ``held_out_max``.
+
+    >>> [len(part) for part in split_texts(tuple("abcdefgh"), held_out_share=0.1, held_out_max=500, seed=0)]
+    [7, 1]
+
+    Raises:
+        DataError: fewer than 2 texts.
+        SettingsError: the share is not between 0 and 1, or the maximum is below 1.
+    """
+    if not 0 < held_out_share < 1 or held_out_max < 1:
+        raise SettingsError("The held-out share must lie between 0 and 1, and its maximum be 1 or more.")
+    count = len(texts)
+    if count < 2:
+        raise DataError("At least 2 texts are needed to hold one out; add rows.")
+    held_count = min(max(1, round(count * held_out_share)), held_out_max, count - 1)
+    held = sorted(random.Random(seed).sample(range(count), held_count))
+    chosen = frozenset(held)
+    kept = (index for index in range(count) if index not in chosen)
+    if isinstance(texts, Texts):
+        return texts.select(kept), texts.select(held)
+    return tuple(texts[index] for index in kept), tuple(texts[index] for index in held)
