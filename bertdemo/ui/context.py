@@ -1,0 +1,74 @@
+"""What every tab is given: the services behind the page, the edge where errors become sentences, and event settings.
+
+It builds no component and knows no tab.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from bertdemo.mlm.errors import BertDemoError
+
+if TYPE_CHECKING:
+    from bertdemo.mlm.models import ModelRegistry
+    from bertdemo.runs.manager import RunManager
+    from bertdemo.runs.store import RunStore
+
+logger = logging.getLogger(__name__)
+
+A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of the server has the details."
+
+# Spread into ``.click(...)`` and the like: an event that only serves the page.
+PAGE_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# The same for work that may run for many readers at once because it only reads small things.
+READ_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_limit": None}
+# Work that uses a model: all of it shares one limit, so that a full class queues instead of fighting for the cores.
+MODEL_EVENT: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "model", "concurrency_limit": 2}
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything behind the page. Tests build their own; nothing below ``ui`` knows this class.
+
+    ``allow_folders``: model references may be folders (loopback, or asked for). ``require_owner``: stopping a run takes
+    its owner's token.
+    """
+
+    registry: ModelRegistry
+    manager: RunManager
+    store: RunStore
+    home: Path
+    sample_csv: Path
+    default_model: str = "mini-bert"
+    allow_folders: bool = True
+    require_owner: bool = False
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Let a reader see what went wrong: our own errors as their sentence, a bug as a plain one and its traceback logged.
+
+    The text is escaped because Gradio shows it as HTML.
+
+    >>> with user_errors():
+    ...     raise BertDemoError("The file <a.csv> is empty; choose another one.")
+    Traceback (most recent call last):
+    gradio.exceptions.Error: 'The file &lt;a.csv&gt; is empty; choose another one.'
+    """
+    try:
+        yield
+    except gr.Error:
+        raise
+    except BertDemoError as error:
+        raise gr.Error(html.escape(str(error)), print_exception=False) from error
+    except Exception as error:
+        logger.exception("a handler of the page failed")
+        raise gr.Error(A_BUG, print_exception=False) from error

@@ -1,0 +1,87 @@
+"""A real Chromium for tests of the page. Where there is none they are skipped, loudly; in CI that is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import gradio as gr
+import pytest
+
+from bertdemo.ui.theme import STYLE_SHEET, theme
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_NO_BROWSER = "no Chromium was found: install one, or name it in BERTDEMO_CHROMIUM"
+
+
+def _chromium() -> str | None:
+    return os.environ.get("BERTDEMO_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests; see ``new_page``."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        own = driver.chromium.executable_path
+        path = _chromium() or (own if os.path.exists(own) else None)
+        if path is None:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(_NO_BROWSER)
+        launched = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def new_page(browser) -> Iterator[Callable]:
+    """``new_page(url, width=1280, dark=False)`` opens a page; afterwards none may have failed or left the machine."""
+    contexts, troubles = [], []
+
+    def watch_request(request) -> None:
+        if not request.url.startswith(("http://127.0.0.1", "data:", "blob:", "ws://127.0.0.1")):
+            troubles.append(f"asked for {request.url}")
+
+    def open_page(url: str, *, width: int = 1280, height: int = 900, dark: bool = False):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", watch_request)
+        page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
+        page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.goto(f"{url}?__theme={'dark' if dark else 'light'}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+@pytest.fixture
+def serve(monkeypatch) -> Iterator[Callable[[gr.Blocks], str]]:
+    """``serve(blocks)`` starts the blocks with the page's own look and returns their address."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    started: list[gr.Blocks] = []
+
+    def start(blocks: gr.Blocks) -> str:
+        started.append(blocks)
+        _, url, _ = blocks.launch(
+            server_name="127.0.0.1", theme=theme(), css_paths=[STYLE_SHEET], prevent_thread_lock=True, quiet=True
+        )
+        return url
+
+    yield start
+    for blocks in started:
+        blocks.close(verbose=False)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if _NO_BROWSER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} BROWSER TESTS SKIPPED", sep="!")
+        terminalreporter.write_line(_NO_BROWSER)
