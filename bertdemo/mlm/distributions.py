@@ -9,44 +9,29 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .inference import log_probabilities_at
 from .models import MaskedLM
-from .precision import autocast
 
 TOKENS_AT_ONCE = 4096  # tokens in one forward pass: bounds the memory of the encoder
 LOGITS_AT_ONCE = 1 << 25  # logits in one forward pass: 128 MiB in float32
 
 
-@torch.inference_mode()
 def log_probabilities(
     masked_lm: MaskedLM, token_ids: Tensor, positions: Tensor, *, precision: str = "fp32"
 ) -> Iterator[Tensor]:
-    """token_ids (N, T) without padding, one position a row (N,) -> batches of log-probabilities (n, V), float32, nats.
+    """token_ids (N, T) without padding, one position a row (N,) -> batches of log-probabilities (n, V), nats, float32.
 
-    The batches are on the model's device, in the order of the rows. The model must be in evaluation mode.
+    The batches follow the order of the rows and lie on the CPU; together they hold N rows.
+
+    Raises:
+        SettingsError: ``precision`` is neither fp32 nor bf16.
     """
-    length = token_ids.shape[1]
-    rows_at_once = max(1, min(TOKENS_AT_ONCE // length, LOGITS_AT_ONCE // masked_lm.vocabulary_size))
-    device = masked_lm.device
+    rows_at_once = max(1, min(TOKENS_AT_ONCE // token_ids.shape[1], LOGITS_AT_ONCE // masked_lm.vocabulary_size))
     for rows, places in zip(token_ids.split(rows_at_once), positions.split(rows_at_once), strict=True):
-        flat = (torch.arange(len(rows)) * length + places).to(device)
-        with autocast(device, precision):
-            logits = masked_lm.logits_at(rows.to(device), None, positions=flat)
-        yield logits.float().log_softmax(dim=-1)
-
-
-@torch.inference_mode()
-def log_probabilities_at_all(
-    masked_lm: MaskedLM, token_ids: Tensor, positions: Tensor, *, precision: str = "fp32"
-) -> Tensor:
-    """One row of token_ids (T,), several positions (M,) of it -> (M, V) in one forward pass, on the CPU."""
-    device = masked_lm.device
-    with autocast(device, precision):
-        logits = masked_lm.logits_at(token_ids[None].to(device), None, positions=positions.to(device))
-    return logits.float().log_softmax(dim=-1).cpu()
+        yield log_probabilities_at(masked_lm, rows.tolist(), places[:, None].tolist(), precision=precision)
 
 
 def ranks_of(log_probs: Tensor, token_ids: Tensor) -> Tensor:
@@ -63,16 +48,6 @@ def hide(token_ids: Tensor, hidden: Tensor, *, mask_token_id: int) -> Tensor:
     (5, 6, 7) and ((True, False, False), (False, True, True)) -> ((mask, 6, 7), (5, mask, mask)).
     """
     return token_ids.expand(len(hidden), -1).masked_fill(hidden, mask_token_id)
-
-
-def entropy_bits(probabilities: NDArray[np.float64]) -> float:
-    """Shannon entropy in bits of probabilities (V,) that sum to one.
-
-    >>> entropy_bits(np.array([0.5, 0.5, 0.0]))
-    1.0
-    """
-    positive = probabilities[probabilities > 0]
-    return float(-(positive * np.log2(positive)).sum()) + 0.0
 
 
 def divergence_parts(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:

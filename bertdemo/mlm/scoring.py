@@ -211,7 +211,7 @@ def _guesses(
     """Per row: log p of the answer in nats, its rank, the first guess and its probability."""
     done = 0
     for log_probs in log_probabilities(masked_lm, rows, positions, precision=precision):
-        batch = answers[done : done + len(log_probs)].to(log_probs.device)
+        batch = answers[done : done + len(log_probs)]
         done += len(log_probs)
         of_answers = log_probs.gather(1, batch[:, None])[:, 0]
         best, guesses = log_probs.max(dim=1)
