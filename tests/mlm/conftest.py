@@ -43,6 +43,12 @@ TRAINING_TEXT = WORDS.strip().splitlines() * 4
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Models this small are slower on several threads, above all on a busy machine."""
+    torch.set_num_threads(1)
+
+
 def _wordpiece_vocabulary(*, lowercase: bool) -> dict[str, int]:
     """BERT's own five special tokens, every character, three endings, and the words of the training text.
 
