@@ -156,7 +156,7 @@ def _load_model(folder: Path, config: PreTrainedConfig, *, label: str) -> PreTra
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
-            f"{label!r} lacks weights for masked language modelling ({missing[0]} and {len(missing) - 1} more), "
+            f"{label!r} lacks weights for masked language modelling ({len(missing)}, such as {missing[0]}), "
             "so its predictions would be random; choose a checkpoint with an MLM head."
         )
     return model.eval()

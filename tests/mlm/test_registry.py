@@ -145,12 +145,19 @@ def test_half_precision_on_disk_becomes_float32(copied: Path) -> None:
     assert load_masked_lm(_ref(copied)).model.dtype == torch.float32
 
 
-def test_tied_weights_may_be_missing_from_the_file(copied: Path) -> None:
+def test_tied_weights_need_not_be_in_the_file(copied: Path) -> None:
     weights = load_file(copied / "model.safetensors")
-    kept = {name: weight for name, weight in weights.items() if "decoder" not in name}
-    save_file(kept, copied / "model.safetensors", metadata={"format": "pt"})
+    assert not any("decoder" in name for name in weights)
     head = load_masked_lm(_ref(copied)).model.cls.predictions.decoder
     assert torch.equal(head.weight, weights["bert.embeddings.word_embeddings.weight"])
+    assert torch.equal(head.bias, weights["cls.predictions.bias"])
+
+
+def test_a_head_with_one_weight_missing_is_refused(copied: Path) -> None:
+    weights = load_file(copied / "model.safetensors")
+    del weights["cls.predictions.transform.dense.weight"]
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
+    assert "cls.predictions.transform.dense.weight" in _refusal(copied)
 
 
 def test_a_classifier_is_refused_because_its_head_would_be_random(copied: Path) -> None:
