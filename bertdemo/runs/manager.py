@@ -121,17 +121,19 @@ class RunManager:
         run = self._owned(run_id, owner)
         with self._changed:
             job = self._find(run.id)
-            if job is not None and job is self._active:
-                job.stop.set()
-                return "stopping"
-            if job is not None:
+            queued = job is not None and job is not self._active
+            if queued:
                 self._queue.remove(job)
-        if job is not None:
+            elif job is not None:
+                job.stop.set()
+        if queued:
             return self._end_queued(job)
         state = self.store.get(run.id).record.state  # read again: it may have ended a moment ago
-        if state in LIVE_STATES:
+        if state not in LIVE_STATES:
+            return state
+        if job is None:
             raise RunError(f"The run {run.id} was started by another program, so stop it there, with Ctrl-C.")
-        return state
+        return "stopping"
 
     def status(self, run_id: str, *, cursor: int = 0, limit: int = EVENTS_AT_ONCE) -> RunStatus:
         """Where the run stands, with its events from the cursor on; the cost does not grow with the run."""

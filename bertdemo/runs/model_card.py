@@ -13,15 +13,15 @@ from typing import Any
 from bertdemo.mlm.models import MaskedLM
 
 from .files import disk_errors, replaced_folder
-from .record import Figures, RunRecord, command_line
+from .record import FROM_SCRATCH, Figures, RunRecord, command_line
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 _CARD = """\
 # {name}
 
-A masked language model: it says which words it expects in a blank. It was fine-tuned from `{base}` on
-{train_rows} rows of `{data}`; the data itself is not part of this model.
+A masked language model: it says which words it expects in a blank. It was trained {origin} on {train_rows} rows of
+`{data}`; the data itself is not part of this model.
 
 ## How it went
 
@@ -41,9 +41,7 @@ fill("This show is {mask}.")
 ```
 
 ## How it was made
-
-    {command}
-
+{command}
 Precision: {precision}. Steps done: {steps_done} of {steps}. Versions: {versions}.
 
 ## Limits
@@ -66,6 +64,7 @@ def save_model(masked_lm: MaskedLM, folder: Path, *, record: RunRecord) -> None:
 def model_card(record: RunRecord, *, mask_token: str) -> str:
     """The card in Markdown, with the front matter that the Hugging Face Hub reads."""
     base = record.model.label
+    from_scratch = record.model.source == FROM_SCRATCH
     front = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
@@ -77,13 +76,13 @@ def model_card(record: RunRecord, *, mask_token: str) -> str:
     front_matter = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
     body = _CARD.format(
         name=_plain(record.name),
-        base=_plain(base),
+        origin="from scratch" if from_scratch else f"further from `{_plain(base)}`",
         data=_plain(record.data.name),
         train_rows=record.train_rows,
         held_out_rows=record.held_out_rows,
         figures=_figures_table(record.figures),
         mask=mask_token,
-        command=command_line(record).replace("\n", " "),
+        command="" if from_scratch else f"\n    {' '.join(command_line(record).split())}\n",
         precision=record.precision,
         steps_done=record.steps_done,
         steps=record.steps,

@@ -19,6 +19,7 @@ from bertdemo.mlm.settings import TrainingConfig
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
 RESUMABLE_STATES = ("interrupted", "stopped", "failed")
+FROM_SCRATCH = "from scratch"  # the source of the model of a run that begins with none
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,12 @@ from pathlib import Path
 from bertdemo.mlm.corpus import Dialect
 from bertdemo.mlm.errors import DataError, SettingsError, TextError
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.text_notes import marked_text
 
 from .files import disk_errors
 from .names import clean_name, slug
 from .record import DataSource
 from .run import Run
-
-_BLANK = re.compile(r"\[\s*mask\s*\]|<\s*mask\s*>|_{2,}", re.IGNORECASE)  # all that may stand for the mask token
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,18 @@ class RunRequest:
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"A limit of {self.limit} rows leaves nothing; give 1 or more, or none.")
         for probe in self.settings.probes:
-            if not _BLANK.search(probe):
-                raise TextError(f"The probe {probe[:60]!r} has no blank; write [MASK] where a word is to be guessed.")
+            _check_probe(probe)
 
     @property
     def shown_name(self) -> str:
         return clean_name(self.data_name or self.data.name)
+
+
+def _check_probe(probe: str) -> None:
+    try:
+        marked_text(probe, mask="[MASK]")  # every way to write a mask; which one the model has does not matter yet
+    except TextError as exc:
+        raise TextError(f"The probe {probe[:60]!r} has no mask; write [MASK] where a word is to be guessed.") from exc
 
 
 def data_source(request: RunRequest) -> DataSource:

@@ -77,8 +77,8 @@ def read_status(
 
 
 def _pace(run: Run) -> tuple[int, float | None]:
-    """(the last step, steps per second over the last hundred or so), by the monotonic clock that the steps carry."""
-    steps = [record for record in run.log.tail() if record.get("event") == "step"]
+    """(the last step, steps per second over some hundred of them), by the monotonic clock that the steps carry."""
+    steps = run.log.tail_ends("step")
     if not steps:
         return 0, None
     first, last = steps[0], steps[-1]

@@ -59,11 +59,16 @@ def test_a_line_longer_than_a_block_does_not_hold_up_the_reader(log: EventLog, m
 
 
 def test_the_tail_of_a_long_log_is_its_end(log: EventLog) -> None:
-    for step in range(3000):
+    for step in range(5000):
         log.append({"event": "step", "step": step})
+        log.append({"event": "other"})
     tail = log.tail()
-    assert tail[-1]["step"] == 2999
-    assert 50 < len(tail) < 3000
+    assert tail[-2:] == [{"event": "step", "step": 4999}, {"event": "other"}]
+    assert 100 < len(tail) < 10_000
+    first, last = log.tail_ends("step")
+    assert first == next(record for record in tail if record["event"] == "step")
+    assert last["step"] == 4999
+    assert log.tail_ends("probe") == []
 
 
 def test_lines_are_strict_json_in_ascii(log: EventLog) -> None:

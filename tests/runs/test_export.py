@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import shlex
+import zipfile
+from pathlib import Path
+
+from tiny_runs import ScriptedSession, new_run
+from transformers import AutoModelForMaskedLM
+
+from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.runs.execution import execute
+from bertdemo.runs.export import export_zip, metrics_csv
+from bertdemo.runs.model_card import model_card
+from bertdemo.runs.record import DataSource, command_line
+from bertdemo.runs.store import RunStore
+
+
+def test_the_zip_holds_all_that_was_promised_and_none_of_the_rows(
+    store: RunStore, base_folder: Path, tmp_path: Path
+) -> None:
+    run = new_run(store, base_folder, owner="secret-hash")
+    list(execute(run, ScriptedSession(base_folder)))
+    with zipfile.ZipFile(export_zip(run)) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "out")
+    assert {"settings.json", "metrics.csv", "reproduce.txt", "events.jsonl", "model/README.md"} <= names
+    assert not any("held_out" in name or name.startswith("data") for name in names)
+    out = tmp_path / "out"
+    assert AutoModelForMaskedLM.from_pretrained(out / "model").config.hidden_size == 16
+    assert (out / "events.jsonl").read_bytes() == run.log.path.read_bytes()
+    settings = (out / "settings.json").read_text()
+    assert json.loads(settings)["settings"]["learning_rate"] == 0.01
+    assert not any(secret in settings for secret in ("secret-hash", "/nowhere", str(base_folder)))
+
+
+def test_a_run_without_a_model_can_be_exported(store: RunStore, base_folder: Path, tmp_path: Path) -> None:
+    path = export_zip(new_run(store, base_folder, name="../../CON"), tmp_path)
+    assert path.parent == tmp_path
+    assert sorted(zipfile.ZipFile(path).namelist()) == ["metrics.csv", "reproduce.txt", "settings.json"]
+    assert [entry.name for entry in tmp_path.glob("*.part")] == []
+
+
+def test_the_metrics_have_every_step_at_full_precision(store: RunStore, base_folder: Path) -> None:
+    run = new_run(store, base_folder)
+    list(execute(run, ScriptedSession(base_folder)))
+    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
+    assert [row["step"] for row in rows if row["event"] == "step"] == list("123456")
+    assert float(rows[3]["loss"]) == 3.0 / 3
+    assert [row["loss"] for row in rows if row["event"] == "evaluated"] == ["3.0", "2.7", "2.4"]
+
+
+def test_the_command_line_says_all_that_was_chosen(store: RunStore, base_folder: Path) -> None:
+    settings = TrainingConfig(epochs=5, probes=("it's [MASK]; rm -rf /",), watch=("a b",))
+    data = DataSource("my reviews.csv", "/x", column="the text", limit=100)
+    model = ModelRef("mini-bert", "/somewhere/mini-bert")
+    run = new_run(store, base_folder, settings=settings, data=data, model=model)
+    words = shlex.split(command_line(run.record))
+    assert words[:3] == ["bertdemo", "train", "my reviews.csv"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert options == {
+        "--column": "the text",
+        "--model": "mini-bert",
+        "--epochs": "5",
+        "--learning-rate": "5e-05",
+        "--batch-size": "16",
+        "--max-length": "256",
+        "--mask-rate": "0.15",
+        "--limit": "100",
+        "--seed": "0",
+        "--probe": "it's [MASK]; rm -rf /",
+        "--watch": "a b",
+    }
+
+
+def test_the_card_shows_figures_and_lets_no_markup_in(store: RunStore, base_folder: Path) -> None:
+    data = DataSource("<img src=x>|`r`.csv", "/x")
+    run = new_run(store, base_folder, name="a\n---\n<script>", data=data)
+    list(execute(run, ScriptedSession(base_folder)))
+    card = (run.model_folder / "README.md").read_text()
+    assert card.startswith('---\nlibrary_name: "transformers"\n')
+    assert "| loss per masked token | 3.0000 | 2.4000 | 2.4000 |" in card
+    assert "pseudo-perplexity" in card
+    assert "<script>" not in card
+    assert "<img" not in card.split("bertdemo train")[0]
+    assert "base_model" not in card
+
+
+def test_the_card_names_a_base_model_of_the_hub(store: RunStore, base_folder: Path) -> None:
+    record = new_run(store, base_folder).record
+    hub = "google-bert/bert-base-uncased"
+    record = dataclasses.replace(record, model=ModelRef(hub, hub))
+    assert f'base_model: "{hub}"' in model_card(record, mask_token="[MASK]")
+    scratch = dataclasses.replace(record, model=ModelRef("from scratch", "from scratch"))
+    card = model_card(scratch, mask_token="[MASK]")
+    assert "trained from scratch" in card
+    assert "bertdemo train" not in card
