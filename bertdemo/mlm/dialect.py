@@ -19,6 +19,8 @@ from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.header import has_header
 
 SAMPLE_CHARS = 300_000
+MOST_COLUMNS = 16_384  # as many as a spreadsheet has
+_MOST_ANCHORED = 64  # searching for the one broken column costs the square of the width
 _SAMPLE_RECORDS = 2000
 _NO_DELIMITER = "\x00"  # NULs are taken out of the text before it is split, so this one never occurs
 _DELIMITERS = (",", ";", "\t", "|")
@@ -84,7 +86,7 @@ class _Reading:
     @property
     def rank(self) -> tuple[bool, float, int]:
         """First the header agrees with the rows, then cells with a clear type, then more columns."""
-        cells = [cell.strip() for record in self.records[1:200] for cell in record]
+        cells = [cell.strip() for record in self.records[1:200] for cell in record[:200]]
         plain = sum(cell_kind(cell[:100]) is not Kind.PHRASE for cell in cells)
         return len(self.records[0]) == self.width, round(plain / max(len(cells), 1), 1), self.width
 
@@ -195,7 +197,7 @@ def _anchored(reading: _Reading) -> _Reading | None:
     named = _looks_like_names(first) and len(first) > 1
     for width in dict.fromkeys((len(first) if named else common, common)):
         rows = [record for record in reading.records[named:] if len(record) >= width]
-        if width < 2 or len(rows) < max(2, 0.9 * (len(reading.records) - named)):
+        if not 2 <= width <= _MOST_ANCHORED or len(rows) < max(2, 0.9 * (len(reading.records) - named)):
             continue
         if find_anchor(rows, width) is not None:
             return replace(reading, width=width)
@@ -208,6 +210,8 @@ def find_anchor(records: Sequence[Sequence[str]], width: int) -> int | None:
     >>> find_anchor([["5", "Good", " really good"], ["1", "Bad"], ["2", "Dull", " long", " loud"]], 2)
     1
     """
+    if width > _MOST_ANCHORED:
+        return None
     long_enough = [record for record in records if len(record) >= width]
     return next((place for place in range(width) if _all_typed(long_enough, place, width)), None)
 
@@ -225,4 +229,5 @@ def _all_typed(rows: Sequence[Sequence[str]], text_at: int, width: int) -> bool:
 
 
 def _with_header(reading: _Reading) -> Dialect:
-    return replace(reading.dialect, header=has_header(reading.records, reading.width))
+    too_wide = reading.width > MOST_COLUMNS  # to be refused, so not worth the look
+    return replace(reading.dialect, header=not too_wide and has_header(reading.records, reading.width))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from bertdemo.mlm.columns import REFUSED, Kind
-from bertdemo.mlm.dialect import Dialect, sniff_text
+from bertdemo.mlm.dialect import MOST_COLUMNS, Dialect, sniff_text
 from bertdemo.mlm.encoding import FileFacts, readable, survey_file
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.records import Layout, RecordReader
@@ -78,6 +78,9 @@ def open_table(
     if len(records) <= dialect.header:
         what = "a header line and no rows" if records else "no rows"
         raise DataError(f"{facts.path.name!r} holds {what}; add rows with text.")
+    width = max(map(len, records))
+    if width > MOST_COLUMNS:
+        raise DataError(f"{facts.path.name!r} has {width:,} columns; save at most {MOST_COLUMNS:,} of them as CSV.")
     layout = Layout.of(records, dialect)
     texts = [profile for profile in layout.profiles if profile.kind is Kind.TEXT]
     names = tuple(profile.name for profile in sorted(texts, key=lambda profile: -profile.score))

@@ -180,6 +180,11 @@ def test_too_little_is_refused(content, why, tmp_path):
         read_corpus(save(tmp_path, content))
 
 
+def test_more_columns_than_a_spreadsheet_has_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"20,000 columns"):
+        preview(save(tmp_path, "\n".join([",".join(["word"] * 20_000)] * 3)))
+
+
 @pytest.mark.parametrize("after", ["", '12,"quoted, well"\n', "13,plain\n14,plain\n"])
 def test_unclosed_quote_is_refused_with_its_line(after, tmp_path):
     data = table(plain_rows(10)) + '11,"This quote, alas, stays open\n' + after
