@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .errors import TextError
 from .inference import log_probabilities_at
 from .models import MaskedLM
 
 TOKENS_AT_ONCE = 4096  # tokens in one forward pass: bounds the memory of the encoder
 LOGITS_AT_ONCE = 1 << 25  # logits in one forward pass: 128 MiB in float32
+WORK_LIMIT = (
+    1 << 20
+)  # tokens read for one request, all rows together: some minutes for a large model on a small machine
 
 
 def log_probabilities(
@@ -32,6 +36,14 @@ def log_probabilities(
     rows_at_once = max(1, min(TOKENS_AT_ONCE // token_ids.shape[1], LOGITS_AT_ONCE // masked_lm.vocabulary_size))
     for rows, places in zip(token_ids.split(rows_at_once), positions.split(rows_at_once), strict=True):
         yield log_probabilities_at(masked_lm, rows.tolist(), places[:, None].tolist(), precision=precision)
+
+
+def check_work(rows: int, length: int) -> None:
+    """Raise TextError where hiding one thing after another would read more than ``WORK_LIMIT`` tokens."""
+    if rows * length > WORK_LIMIT:
+        raise TextError(
+            f"The text has {rows:,} parts to hide in turn, too many for {length:,} tokens at once; shorten it."
+        )
 
 
 def ranks_of(log_probs: Tensor, token_ids: Tensor) -> Tensor:

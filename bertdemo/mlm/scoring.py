@@ -15,14 +15,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from .distributions import hide, log_probabilities, ranks_of
+from .distributions import WORK_LIMIT, hide, log_probabilities, ranks_of
 from .errors import SettingsError, TextError
 from .models import MaskedLM
 from .pieces import readable_pieces, word_ids
 from .text_input import PreparedText
 
 WithinWord = Literal["left_to_right", "plain"]
-WORK_LIMIT = 1 << 20  # tokens read in all: the text's length times the window's
 _NO_WORD = -1
 
 
