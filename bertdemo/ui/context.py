@@ -18,7 +18,7 @@ import gradio as gr
 from bertdemo.mlm.errors import BertDemoError
 
 if TYPE_CHECKING:
-    from bertdemo.mlm.models import ModelRegistry
+    from bertdemo.mlm.registry import ModelRegistry
     from bertdemo.runs.manager import RunManager
     from bertdemo.runs.store import RunStore
 
@@ -54,7 +54,7 @@ class Services:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Let a reader see what went wrong: our own errors as their sentence, a bug as a plain one and its traceback logged.
+    """Let a reader see what went wrong: our own errors as their sentence, a bug as a plain one with its trace logged.
 
     The text is escaped because Gradio shows it as HTML.
 

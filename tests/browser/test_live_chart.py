@@ -200,6 +200,21 @@ def test_another_run_starts_from_nothing(write_run, open_chart) -> None:
     )
 
 
+def test_with_no_run_chosen_the_one_at_work_is_followed(write_run, manager, monkeypatch, serve, new_page) -> None:
+    written = write_run()
+    written.train(5)
+    with gr.Blocks() as blocks:
+        chart = live_chart(manager)
+        gr.Button("which").click(lambda run_id: run_id, chart, gr.Textbox(elem_id="seen"))
+    page = new_page(serve(blocks))
+    page.wait_for_selector(".live[data-state='idle']", timeout=60_000)
+    monkeypatch.setattr(manager, "live", lambda: (written.run.id,))
+    page.evaluate(ASK_NOW)
+    wait_for_points(page, 5)
+    page.get_by_role("button", name="which").click()
+    page.wait_for_function(f"document.querySelector('#seen textarea, #seen input').value === '{written.run.id}'")
+
+
 def test_every_state_is_told_in_words_and_announced(write_run, open_chart) -> None:
     written = write_run()
     page = open_chart(written)

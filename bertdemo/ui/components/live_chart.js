@@ -84,7 +84,10 @@ class LiveChart {
   }
 
   take(answer) {
-    this.runId ||= answer.run_id; // with no run asked for, the one at work is answered, and followed from now on
+    if (!this.runId && answer.run_id) {
+      this.runId = answer.run_id; // none was chosen: the one at work is answered, and followed from now on
+      props.value = this.runId; // so that handlers of the page, such as Stop, know it too
+    }
     if (answer.from !== this.cursor) this.reset(answer.total); // the run was resumed: its history begins anew
     if (this.total !== answer.total && !this.curve.steps.length) this.curve.clear(answer.total);
     this.total = answer.total;
