@@ -8,54 +8,33 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bertdemo.mlm.batching import tokenize_texts
-from bertdemo.mlm.comparison import compare, comparison_record
-from bertdemo.mlm.corpus import preview, read_texts
+from bertdemo.mlm.comparison import compare
+from bertdemo.mlm.corpus import read_texts
 from bertdemo.mlm.errors import DataError, SettingsError
 from bertdemo.mlm.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.events import event_record
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.inspection import inspect_file, length_limit
 from bertdemo.mlm.prediction import fill_masks, fill_record
-from bertdemo.mlm.scoring import score_record, score_sentence
-from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH
+from bertdemo.mlm.scoring import score_sentence
 from bertdemo.runs.workspace import Workspace, default_home
 
 from . import display
+from .arguments import DEFAULT_MODEL
 from .training_commands import pretrain, resume, train
 
 Command = Callable[[argparse.Namespace], int]
 
 
-def inspect_file(options: argparse.Namespace) -> int:
-    record = inspection(options.file, column=options.column)
-    if record["text_column"] is not None and (options.model or options.max_length):
-        masked_lm = _workspace(options).load(options.model or "mini-bert")
-        texts = read_texts(options.file, column=record["text_column"])[0]
-        record["report"]["truncated"] = _count_truncated(masked_lm, texts, length_limit(masked_lm, options.max_length))
+def inspect(options: argparse.Namespace) -> int:
+    counted = options.model or options.max_length is not None
+    masked_lm = _workspace(options).load(options.model or DEFAULT_MODEL) if counted else None
+    record = inspect_file(options.file, column=options.column, masked_lm=masked_lm, max_length=options.max_length)
     display.show(record, display.inspection_tables, as_json=options.json)
     return 0
-
-
-def inspection(path: Path, *, column: str | None = None) -> dict[str, Any]:
-    """The object of ``inspect``: what the whole file holds."""
-    found = preview(path, column=column, max_bytes=None)
-    report = asdict(found.report)
-    return {
-        "file": found.name,
-        "encoding": found.dialect.encoding,
-        "delimiter": found.dialect.delimiter,
-        "header": found.dialect.header,
-        "rows": found.report.rows,
-        "columns": len(found.columns),
-        "column_names": list(found.columns),
-        "text_column": found.text_column,
-        "text_columns": list(found.text_columns),
-        "report": {**report, "warnings": list(found.report.warnings)},
-    }
 
 
 def fill(options: argparse.Namespace) -> int:
@@ -72,14 +51,14 @@ def compare_models(options: argparse.Namespace) -> int:
     workspace = _workspace(options)
     before, after = workspace.load(options.before), workspace.load(options.after)
     comparison = compare(before, after, options.text, top_k=options.top_k, precision=options.precision or "fp32")
-    display.show(comparison_record(comparison), display.comparison_tables, as_json=options.json)
+    display.show(comparison.to_record(), display.comparison_tables, as_json=options.json)
     return 0
 
 
 def score(options: argparse.Namespace) -> int:
     masked_lm = _workspace(options).load(options.model)
     scored = score_sentence(masked_lm, options.text, precision=options.precision or "fp32")
-    display.show(score_record(scored), display.score_tables, as_json=options.json)
+    display.show(scored.to_record(), display.score_tables, as_json=options.json)
     return 0
 
 
@@ -112,22 +91,6 @@ def runs(options: argparse.Namespace) -> int:
     return 0
 
 
-def length_limit(masked_lm: MaskedLM, wanted: int | None) -> int:
-    """Tokens per row: what was asked for, else the usual 256 or what the model can read, if that is less."""
-    if wanted is None:
-        return min(DEFAULT_MAX_LENGTH, masked_lm.max_length)
-    if not 4 <= wanted <= masked_lm.max_length:
-        raise SettingsError(
-            f"The maximum length must be from 4 to {masked_lm.max_length} for this model, not {wanted}."
-        )
-    return wanted
-
-
-def _count_truncated(masked_lm: MaskedLM, texts: Any, max_length: int) -> int:
-    *_, (_rows, truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
-    return truncated
-
-
 def _write_lines(path: Path, records: Any) -> None:
     try:
         with path.open("w", encoding="utf-8") as file:
@@ -141,7 +104,7 @@ def _workspace(options: argparse.Namespace) -> Workspace:
 
 
 COMMANDS: dict[str, Command] = {
-    "inspect": inspect_file,
+    "inspect": inspect,
     "train": train,
     "resume": resume,
     "fill": fill,

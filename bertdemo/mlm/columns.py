@@ -17,6 +17,7 @@ _CELL_CHARS = 2000
 _MOST = 0.8
 
 FREE_TEXT_SCORE = 2.2
+_SENTENCE_WORDS = 6
 
 
 class Kind(StrEnum):
@@ -146,13 +147,16 @@ def profile_column(name: str, cells: Sequence[str]) -> ColumnProfile:
     if fmean(words) < 1.6 and sum(count < 2 for count in words) >= _MOST * len(words):
         coded = sum(any(char.isdigit() for char in cell) for cell in filled)
         return ColumnProfile(name, Kind.CODE if coded > len(filled) / 2 else Kind.WORD, 0.0, values)
-    score = fmean(words) * _likeness(filled, len(values)) * (len(filled) / len(cleaned)) ** 0.5
+    distinct = (len(values) / len(filled)) ** 0.5
+    if fmean(words) >= _SENTENCE_WORDS and len(values) > 1:
+        distinct = max(distinct, 0.4)  # no category is that long: sentences with many duplicates
+    score = fmean(words) * distinct * _likeness(filled) * (len(filled) / len(cleaned)) ** 0.5
     score *= _name_weight(name)
     return ColumnProfile(name, Kind.TEXT if score >= FREE_TEXT_SCORE else Kind.PHRASE, score, values)
 
 
-def _likeness(filled: list[str], distinct: int) -> float:
-    """0 to 1: people write each text anew, mostly in lower case, and not as a list.
+def _likeness(filled: list[str]) -> float:
+    """0 to 1: people write mostly in lower case, and not in lists.
 
     Titles And Names begin their words with capitals; lists end them with commas. Scripts without case lose nothing.
     """
@@ -160,8 +164,7 @@ def _likeness(filled: list[str], distinct: int) -> float:
     cased = [word for word in words if len(word) > 1 and word[0].lower() != word[0].upper()]
     titled = sum(word[0].isupper() and not word.isupper() for word in cased) / max(len(cased), 1)
     listed = sum(word[-1] in ",;|" for word in words) / max(len(words), 1)
-    likeness = (distinct / len(filled)) ** 0.5
-    likeness *= 1 - 0.75 * max(0.0, (titled - 0.4) / 0.6)
+    likeness = 1 - 0.75 * max(0.0, (titled - 0.4) / 0.6)
     return likeness * (0.3 if listed > 0.4 else 1.0)
 
 

@@ -60,7 +60,7 @@ class Dialect:
         if self.escape not in (None, "\\"):
             raise DataError(f"{self.escape!r} cannot be the escape; it is a backslash or none.")
 
-    def reader(self, lines: Iterable[str], *, strict: bool = False) -> "csv._reader":
+    def reader(self, lines: Iterable[str], *, strict: bool = False) -> Iterator[list[str]]:
         """A ``csv.reader`` over lines with their ends, without NULs, escapes already doubled."""
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_RECORD))
         return csv.reader(

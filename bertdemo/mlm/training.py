@@ -11,25 +11,25 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from .batching import TokenizedTexts, plan_batches, tokenize_texts
+from .batching import TokenizedTexts, tokenize_texts
 from .errors import SettingsError, TrainingError
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
-from .events import Evaluated, GeneralEvaluated, Progress, RunStarted, StepDone, TrainingEvent, Warned
+from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
 from .loading import default_learning_rate
 from .masking import mask_generator
 from .models import MaskedLM
-from .optimizers import Optimizers, learning_rate_at
+from .optimizers import Optimizers
+from .plan import TrainingPlan
 from .precision import automatic_precision
 from .preflight import unusual_settings
+from .probing import Prober
 from .settings import TrainingConfig
 from .steps import BatchLoss, MaskedBatch
 
-_ORDER, _GENERAL, _NOISE = 2, 3, 4  # what a random key is for, so that no two streams meet
+_GENERAL, _NOISE = 3, 4  # what a random key is for, so that no two streams meet
 
 
 class TrainingTexts(Protocol):
@@ -61,6 +61,7 @@ class TrainingSession:
         self._corpus, self._general_texts = corpus, general
         self._optimizers = Optimizers(masked_lm.model, config)
         self._step, self._seconds, self._resumed = 0, 0.0, False
+        self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
         _set_dropout(masked_lm.model, config.dropout)
 
     def events(self) -> Generator[TrainingEvent, None, None]:
@@ -70,27 +71,21 @@ class TrainingSession:
         """
         clock = time.monotonic() - self._seconds
         truncated = yield from self._prepare()
-        epoch_ends = self._epoch_ends()
-        steps, scored_after = epoch_ends[-1], self._scored_after(epoch_ends)
+        plan = TrainingPlan(self._train.lengths, self.config)
         if not self._resumed:
-            yield self._started(steps, truncated)
+            yield self._started(plan.steps, truncated)
             yield from self._warnings()
-        if self._step in scored_after:  # at step 0, or where an interruption may have come before the scores
-            yield from self._score()
+        yield from self._observe(plan)  # at step 0, or where an interruption may have come before the scores
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
-        for epoch, index, rows in self._remaining_batches(steps):
+        for epoch, index, rows in plan.remaining(self._step):
             drawn = loss_of.draw(self._train, rows, epoch=epoch, index=index)
-            learning_rate = self._learning_rate(steps)
-            self.masked_lm.model.train()
-            if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
-                torch.manual_seed(mask_generator(self.config.seed, _NOISE, self._step).initial_seed())
+            learning_rate = plan.learning_rate(self._step)
             loss = yield from self._take_step(loss_of, drawn, learning_rate)
             self._step += 1
             self._seconds = time.monotonic() - clock
             tokens = drawn.batch.tokens
             yield StepDone(self._step, epoch + 1, loss, learning_rate, drawn.targets, tokens, self._seconds)
-            if self._step in scored_after:
-                yield from self._score()
+            yield from self._observe(plan)
 
     def state(self) -> dict[str, Any]:
         """All that another process needs to go on behind the last step; tensors are not copied."""
@@ -117,8 +112,9 @@ class TrainingSession:
         """The very batch and masks that the first step trains on; for drawing, nothing is changed."""
         for _ in self._prepare():
             pass
+        plan = TrainingPlan(self._train.lengths, self.config)
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
-        return loss_of.draw(self._train, self._epoch_batches(0)[0], epoch=0, index=0)
+        return loss_of.draw(self._train, plan.batches(0)[0], epoch=0, index=0)
 
     def _prepare(self) -> Generator[Progress, None, int]:
         self._train, cut_train = yield from self._tokenized(self._corpus.train, "tokenising")
@@ -158,6 +154,12 @@ class TrainingSession:
         for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
             yield Warned(sentence)
 
+    def _observe(self, plan: TrainingPlan) -> Generator[Progress | Probed | Evaluated, None, None]:
+        if self._prober and plan.is_probed(self._step):
+            yield self._prober.read(self._step)
+        if plan.is_scored(self._step):
+            yield from self._score()
+
     def _score(self) -> Generator[Progress | Evaluated, None, None]:
         for fixed, kind in ((self.held_out, Evaluated), (self._general, GeneralEvaluated)):
             if fixed is None:
@@ -171,6 +173,9 @@ class TrainingSession:
     def _take_step(
         self, loss_of: BatchLoss, drawn: MaskedBatch, learning_rate: float
     ) -> Generator[Progress | Warned, None, float]:
+        self.masked_lm.model.train()
+        if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
+            torch.manual_seed(mask_generator(self.config.seed, _NOISE, self._step).initial_seed())
         loss = yield from loss_of.backward(drawn)
         norm = float(self._optimizers.clip())
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -182,50 +187,6 @@ class TrainingSession:
             )
         self._optimizers.step(learning_rate)
         return loss
-
-    def _learning_rate(self, steps: int) -> float:
-        config = self.config
-        return learning_rate_at(
-            self._step,
-            peak=config.learning_rate,
-            steps=steps,
-            warmup_share=config.warmup_share,
-            decay_share=config.decay_share,
-        )
-
-    def _epoch_batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        rng = np.random.default_rng((self.config.seed, _ORDER, epoch))
-        return plan_batches(self._train.lengths, batch_size=self.config.batch_size, rng=rng)
-
-    def _epoch_ends(self) -> list[int]:
-        """The number of steps done at the end of every epoch, 0 first and the run's last step last.
-
-        Exact: every epoch is cut into batches ahead, since its own order decides how many there are.
-        """
-        ends, limit = [0], self.config.max_steps or math.inf
-        for epoch in range(self.config.epochs):
-            ends.append(ends[-1] + len(self._epoch_batches(epoch)))
-            if ends[-1] >= limit:
-                return [*ends[:-1], int(limit)]
-        return ends
-
-    def _scored_after(self, epoch_ends: list[int]) -> set[int]:
-        """The steps after which the model is scored: every epoch's end, or every so many steps; the first and last too."""
-        interval = self.config.evaluate_every
-        if interval is None:
-            return set(epoch_ends)
-        return {*range(0, epoch_ends[-1], interval), epoch_ends[-1]}
-
-    def _remaining_batches(self, steps: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-        """(epoch, index in it, rows) for every step that is still to do."""
-        number = 0
-        for epoch in range(self.config.epochs):
-            for index, rows in enumerate(self._epoch_batches(epoch)):
-                if number == steps:
-                    return
-                number += 1
-                if number > self._step:
-                    yield epoch, index, rows
 
 
 def train(

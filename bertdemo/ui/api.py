@@ -1,0 +1,164 @@
+"""The endpoints for programs: the same objects as the command line's ``--json``, typed and documented."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from gradio.components.api_component import Api
+
+from bertdemo.mlm.comparison import compare
+from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.inspection import inspect_file
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.prediction import fill_masks, fill_record
+from bertdemo.mlm.scoring import score_sentence
+from bertdemo.runs.log import finite
+
+from .context import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .run_form import RunForm, run_request, whole
+
+MOST_CHARACTERS = 200_000
+ANSWER = {"type": "object"}
+
+
+class Endpoints:
+    """One method an endpoint; every argument comes from outside and is checked."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def fill_mask(self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "") -> dict[str, Any]:
+        """The most probable tokens for every mask; ``targets``: words to score there, separated by commas."""
+        with user_errors():
+            words = [word for item in _text(targets).split(",") if (word := item.strip())]
+            count = whole("top_k", top_k, default=5)
+            return finite(fill_record(fill_masks(self._model(model), _text(text), top_k=count, targets=words)))
+
+    def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
+        """The same text through two models."""
+        with user_errors():
+            models = self._model(before), self._model(after)
+            return finite(compare(*models, _text(text), top_k=whole("top_k", top_k, default=5)).to_record())
+
+    def score_sentence(self, text: str, model: str = "mini-bert") -> dict[str, Any]:
+        """Every token masked in turn: surprisal in bits, pseudo-log-likelihood and pseudo-perplexity."""
+        with user_errors():
+            return finite(score_sentence(self._model(model), _text(text)).to_record())
+
+    def run_status(self, run_id: str, cursor: int = 0) -> dict[str, Any]:
+        """The run's state and its events from the cursor on; ask again with the cursor that is returned."""
+        with user_errors():
+            status = self._services.manager.status(_text(run_id), cursor=whole("cursor", cursor, default=0))
+            answer = {"run": status.run, "state": status.state, "cursor": status.cursor, "events": status.events}
+            return finite({**answer, "step": status.step, "steps": status.steps, "position": status.activity.position})
+
+    def stop_training(self, run_id: str, owner: str = "") -> dict[str, Any]:
+        """Ask a run to stop and keep what it has learnt; ``owner`` is needed where the server is shared."""
+        with user_errors():
+            return {"run": run_id, "state": self._services.manager.stop(_text(run_id), owner=_text(owner))}
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs, the newest first; folders only where this machine's user asks."""
+        with user_errors():
+            summaries = [run.summary() for run in self._services.store.list()]
+            if not self._services.allow_folders:
+                for summary in summaries:
+                    for path in ("folder", "model", "best_model"):
+                        summary.pop(path, None)
+            return [finite(summary) for summary in summaries]
+
+    def inspect_csv(
+        self, file: str | None, column: str | None, model: str | None, max_length: int | None
+    ) -> dict[str, Any]:
+        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted too."""
+        with user_errors():
+            if not file:
+                raise TextError("There is no file; send one with gradio_client.handle_file.")
+            length = None if max_length is None else whole("max_length", max_length, default=256)
+            counted = model or length is not None
+            masked_lm = self._model(model or self._services.default_model) if counted else None
+            return finite(inspect_file(file, column=column or None, masked_lm=masked_lm, max_length=length))
+
+    def start_training(
+        self,
+        file: str | None,
+        column: str | None,
+        model: str,
+        epochs: int | None,
+        learning_rate: float | None,
+        batch_size: int | None,
+        max_length: int | None,
+        mask_rate: float | None,
+        limit: int | None,
+        seed: int | None,
+        precision: str | None,
+        probe: list[str],
+        watch: list[str],
+        name: str,
+        owner: str,
+    ) -> str:
+        """Queue a run and return its id at once; follow it with ``/run_status``."""
+        with user_errors():
+            form = RunForm(
+                model,
+                epochs,
+                learning_rate,
+                batch_size,
+                max_length,
+                mask_rate,
+                limit,
+                seed,
+                name,
+                probe,
+                watch,
+                precision,
+            )
+            request = run_request(self._services, form, path=file, column=column)
+            return self._services.manager.submit(request, owner=_text(owner)).run_id
+
+    def _model(self, reference: str) -> MaskedLM:
+        registry = self._services.registry
+        return registry.shared(registry.resolve(_text(reference), allow_folders=self._services.allow_folders))
+
+
+def add_endpoints(services: Services) -> None:
+    """Register everything inside the current Blocks. Files go through ``gr.File``, which refuses paths of this machine."""
+    endpoints = Endpoints(services)
+    for name in ("fill_mask", "compare", "score_sentence"):
+        gr.api(getattr(endpoints, name), api_name=name, **_limits(MODEL_EVENT))
+    for name in ("run_status", "stop_training", "runs"):
+        gr.api(getattr(endpoints, name), api_name=name, **_limits(READ_EVENT))
+    with gr.Column(visible=False):
+        button, file = gr.Button(), gr.File(label="file")
+        text = partial(_argument, {"type": "string"})
+        number = partial(_argument, {"type": "number"})
+        texts = partial(_argument, {"type": "array", "items": {"type": "string"}})
+        inspected = [file, text("column", None), text("model", None), number("max_length", None)]
+        settings = ("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit", "seed")
+        started = [
+            *(file, text("column", None), text("model", services.default_model)),
+            *(number(name, None) for name in settings),
+            *(text("precision", None), texts("probe", []), texts("watch", []), text("name", ""), text("owner", "")),
+        ]
+        for name, inputs in (("inspect_csv", inspected), ("start_training", started)):
+            answer = Api(None, ANSWER if name == "inspect_csv" else {"type": "string"}, "answer")
+            button.click(getattr(endpoints, name), inputs, answer, api_name=name, **_limits(READ_EVENT))
+
+
+def _argument(schema: dict[str, Any], label: str, value: Any) -> Api:
+    return Api(value, schema, label)
+
+
+def _limits(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name.startswith("concurrency")}
+
+
+def _text(value: object) -> str:
+    """The value if it is a text of bearable length. Raises TextError."""
+    if not isinstance(value, str):
+        raise TextError(f"A text is needed here, not {type(value).__name__}.")
+    if len(value) > MOST_CHARACTERS:
+        raise TextError(f"The text has {len(value):,} characters; at most {MOST_CHARACTERS:,} are read.")
+    return value

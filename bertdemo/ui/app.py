@@ -1,0 +1,34 @@
+"""The whole page: header, tabs, and the endpoints for programs. Building it loads no model."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from .api import add_endpoints
+from .context import PAGE_EVENT, Services
+from .fill_mask_tab import build_fill_mask_tab
+from .theme import TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
+from .train_tab import build_train_tab
+
+TITLE = "bertdemo"
+TAGLINE = "See what BERT expects in the blank, and teach it something new."
+DAY = 24 * 3600
+
+
+def build_app(services: Services) -> gr.Blocks:
+    """The page on these services; temporary files of uploads are deleted a day after their last use."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
+        with gr.Row(elem_classes="page-head"):
+            gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_classes="page-title", apply_default_css=False)
+            with gr.Row(elem_classes="page-switches"):
+                large = gr.Button("Large type", size="sm", variant="secondary")
+                dark = gr.Button("Light or dark", size="sm", variant="secondary")
+        large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
+        dark.click(None, js=TOGGLE_DARK_JS, **PAGE_EVENT)
+        with gr.Tabs():
+            with gr.Tab("Fill mask", id="fill-mask"):
+                fill_mask = build_fill_mask_tab(demo, services)
+            with gr.Tab("Train", id="train"):
+                build_train_tab(demo, services, fill_mask)
+        add_endpoints(services)
+    return demo

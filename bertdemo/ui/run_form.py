@@ -1,0 +1,94 @@
+"""From what was typed into a form, or sent by a program, to a run that can be submitted; every value is checked."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bertdemo.mlm.corpus import Dialect
+from bertdemo.mlm.errors import DataError, SettingsError
+from bertdemo.mlm.loading import default_learning_rate
+from bertdemo.mlm.masking import MaskingConfig
+from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, TrainingConfig
+from bertdemo.runs.request import RunRequest
+
+from .context import Services
+
+MOST_PROBES = 10
+
+
+class RunForm(NamedTuple):
+    """The settings of a run: components when built, what was typed into them when submitted; None: the default."""
+
+    model: Any
+    epochs: Any = None
+    learning_rate: Any = None
+    batch_size: Any = None
+    max_length: Any = None
+    mask_rate: Any = None
+    limit: Any = None
+    seed: Any = None
+    name: Any = ""
+    probes: Any = ""  # one a line, or a list
+    watch: Any = ""  # separated by commas, or a list
+    precision: Any = None
+
+
+def run_request(
+    services: Services, form: RunForm, *, path: str | None, column: str | None, dialect: Dialect | None = None
+) -> RunRequest:
+    """Raises DataError without a file, SettingsError for values that cannot be."""
+    if not path:
+        raise DataError("There is no data yet; upload a CSV file, or use the sample reviews.")
+    ref = services.registry.resolve(str(form.model or ""), allow_folders=services.allow_folders)
+    probes = _items(form.probes, separator="\n")
+    if len(probes) > MOST_PROBES:
+        raise SettingsError(f"At most {MOST_PROBES} sentences can be watched, but there are {len(probes)}.")
+    config = TrainingConfig(
+        epochs=whole("The number of epochs", form.epochs, default=3),
+        learning_rate=real("The learning rate", form.learning_rate, default=default_learning_rate(ref)),
+        batch_size=whole("The batch size", form.batch_size, default=16),
+        max_length=whole("The maximum length", form.max_length, default=DEFAULT_MAX_LENGTH),
+        masking=MaskingConfig(real("The mask rate", form.mask_rate, default=0.15)),
+        seed=whole("The seed", form.seed, default=0),
+        precision=form.precision or None,
+        probes=probes,
+        watch=_items(form.watch, separator=","),
+    )
+    return RunRequest(
+        data=Path(path),
+        settings=config,
+        model=str(form.model),
+        column=column or None,
+        dialect=dialect,
+        limit=None if form.limit is None else whole("The row limit", form.limit, default=0),
+        name=str(form.name or ""),
+        data_name=Path(path).name,
+    )
+
+
+def whole(name: str, value: Any, *, default: int) -> int:
+    """3, 3.0 or "3" -> 3; None -> the default. Raises SettingsError for anything else."""
+    number = real(name, value, default=default)
+    if number != int(number):
+        raise SettingsError(f"{name} must be a whole number, but is {value}.")
+    return int(number)
+
+
+def real(name: str, value: Any, *, default: float) -> float:
+    """0.1, "0.1" or "1e-1" -> 0.1; None -> the default. Raises SettingsError for anything else."""
+    if value is None or value == "":
+        return default
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingsError(f"{name} must be a number such as {default:g}, but is {str(value)[:40]!r}.")
+    return number
+
+
+def _items(value: Any, *, separator: str) -> tuple[str, ...]:
+    items = value if isinstance(value, list | tuple) else str(value or "").split(separator)
+    return tuple(text for item in items if (text := str(item).strip()))
