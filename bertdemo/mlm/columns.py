@@ -5,6 +5,7 @@ Japanese, Thai...) count as well. Knows no file.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -142,7 +143,7 @@ def profile_column(name: str, cells: Sequence[str]) -> ColumnProfile:
     kinds = [cell_kind(cell) for cell in filled]
     odd = [kind for kind in kinds if kind is not Kind.PHRASE]
     if len(odd) >= _MOST * len(kinds):
-        return ColumnProfile(name, max(set(odd), key=odd.count), 0.0, values)
+        return ColumnProfile(name, Counter(odd).most_common(1)[0][0], 0.0, values)
     words = [min(count_words(cell), 60.0) for cell in filled]
     if fmean(words) < 1.6 and sum(count < 2 for count in words) >= _MOST * len(words):
         coded = sum(any(char.isdigit() for char in cell) for cell in filled)

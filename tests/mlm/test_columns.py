@@ -36,6 +36,11 @@ def test_short_texts_count_as_text_where_the_name_says_so():
     assert profile_column("3", cells).kind is Kind.PHRASE
 
 
+def test_sentences_stay_text_when_most_are_duplicates():
+    cells = ["We liked it a lot, all of us.", "It broke after two days, sadly enough."] * 200
+    assert profile_column("2", cells).kind is Kind.TEXT
+
+
 def test_sentences_outrank_titles_and_lists():
     review = profile_column("c1", ["We liked it a lot, all of us.", "It broke after two days, sadly."])
     cast = profile_column("c2", ["Ann Lee, Bo Chen, Cy Diaz, Di Fox, Ed Gray", "Flo Hunt, Gus Ito, Hal Jones"])
