@@ -63,7 +63,7 @@ def hide(token_ids: Tensor, hidden: Tensor, *, mask_token_id: int) -> Tensor:
 
 
 def divergence_parts(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each outcome's share (V,), never negative, of the Jensen-Shannon divergence in bits (Lin 1991, section IV).
+    """Each outcome's share (V,), never negative, of the Jensen-Shannon divergence in bits (Lin 1991).
 
     The sum lies between 0, where both are equal, and 1, where no outcome is possible in both.
 
