@@ -1,0 +1,86 @@
+"""What every benchmark here shares: the machine's measured peak, a model to measure with, and a table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import BertConfig, BertForMaskedLM
+
+from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.runs.workspace import Workspace, default_home
+
+
+def machine() -> str:
+    """One line that says where the figures come from."""
+    cores, threads = os.cpu_count(), torch.get_num_threads()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{cores} CPU cores, {threads} threads"
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}"
+    return f"{device}; {versions}"
+
+
+def load(name: str, *, seed: int = 0) -> MaskedLM:
+    """ "mini-bert", or "bert-base": its shape with the bundled vocabulary's ids and random weights; fresh at every call."""
+    workspace = Workspace(default_home())
+    bundled = workspace.registry.private_copy(workspace.registry.resolve("mini-bert"))
+    if name == "mini-bert":
+        return bundled
+    torch.manual_seed(seed)
+    model = BertForMaskedLM(BertConfig(pad_token_id=bundled.pad_token_id)).eval()  # 12 layers x 768, 30,522 words
+    return MaskedLM(ModelRef(name, name), model, bundled.tokenizer)
+
+
+def matmul_peak(dtype: torch.dtype, *, size: int = 2048, seconds: float = 2.0) -> float:
+    """Operations per second of a large matrix product: what "share of peak" is a share of."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    for _ in range(2):
+        left @ right
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        left @ right
+        if device == "cuda":
+            torch.cuda.synchronize()
+        count += 1
+    return 2 * size**3 * count / (time.perf_counter() - started)
+
+
+def operations_per_token(masked_lm: MaskedLM, *, targets_per_token: float) -> float:
+    """Of one training step, useful ones only: 6 per weight that a token meets, the head only at targets.
+
+    Attention's products between tokens are left out, which makes the share of peak a little too small.
+    """
+    config = masked_lm.model.config
+    width, layers = config.hidden_size, config.num_hidden_layers
+    encoder = layers * (4 * width * width + 2 * width * config.intermediate_size)
+    head = width * width + width * config.vocab_size
+    return 6 * (encoder + targets_per_token * head)
+
+
+def median_seconds(action: Callable[[], object], *, times: int) -> float:
+    """The median of ``times`` runs, after one that does not count."""
+    action()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[len(taken) // 2]
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A Markdown table, ready for the README."""
+    print("| " + " | ".join(columns) + " |")
+    print("|" + " --- |" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print(flush=True)
+
+
+def sample_csv() -> Path:
+    return Workspace(default_home()).sample_csv

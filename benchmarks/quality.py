@@ -1,0 +1,67 @@
+"""How good a masked language model is: general English with fixed masks, and everyday sentences with one blank.
+
+Paragraphs stand alone and are cut at 128 tokens; 15% of the tokens are targets, 80/10/10. Without ``--text`` the bundled
+general English is scored. ``benchmarks/everyday_blanks.tsv`` was written for this project.
+
+    python benchmarks/quality.py [--model REF] [--text FILE.txt(.xz)]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _measure import machine, print_table
+
+from bertdemo.mlm.evaluation import score_targets, tokenize_and_fix
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.prediction import fill_masks
+from bertdemo.mlm.pretraining import read_paragraphs
+from bertdemo.runs.workspace import Workspace, default_home
+
+BLANKS = Path(__file__).with_name("everyday_blanks.tsv")
+SHOWN = ("I really really [MASK] this show!", "The capital of France is [MASK].")
+ROWS = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mini-bert")
+    parser.add_argument("--text", type=Path)
+    options = parser.parse_args()
+    workspace = Workspace(default_home())
+    masked_lm = workspace.load(options.model)
+    paragraphs = list(read_paragraphs([options.text])) if options.text else list(workspace.general_english)
+    paragraphs = paragraphs[:: max(1, len(paragraphs) // ROWS)]
+    *_, scores = score_targets(
+        masked_lm, tokenize_and_fix(masked_lm, paragraphs, max_length=128, seed=0), precision="fp32"
+    )
+    loss, perplexity, top1, top5, targets = scores.figures()
+    first, among_five, count = everyday(masked_lm)
+    print(f"{machine()}\n{options.model}\n")
+    name = options.text.name if options.text else "bundled general English"
+    rows = [
+        (f"{name}: {len(paragraphs):,} paragraphs, {targets:,} targets", f"{top1:.1%}", f"{top5:.1%}", f"{loss:.3f}"),
+        (f"everyday blanks: {count} sentences", f"{first:.1%}", f"{among_five:.1%}", "-"),
+    ]
+    print_table(("", "top-1", "top-5", "loss per target"), rows)
+    print(f"pseudo-perplexity {perplexity:.2f}")
+    for text in SHOWN:
+        words = ", ".join(f"{c.token} {c.probability:.1%}" for c in fill_masks(masked_lm, text).masks[0].candidates)
+        print(f"{text}  {words}")
+
+
+def everyday(masked_lm: MaskedLM) -> tuple[float, float, int]:
+    """(share of answers that are the first guess, share among the first five, number of sentences)."""
+    lines = [line.split("\t") for line in BLANKS.read_text(encoding="utf-8").splitlines() if line.strip()]
+    first = among_five = 0
+    for text, answers in lines:
+        wanted = set(answers.strip().split("|"))
+        guesses = [candidate.token for candidate in fill_masks(masked_lm, text).masks[0].candidates]
+        first += guesses[0] in wanted
+        among_five += bool(wanted & set(guesses))
+    return first / len(lines), among_five / len(lines), len(lines)
+
+
+if __name__ == "__main__":
+    main()

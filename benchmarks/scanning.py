@@ -1,0 +1,52 @@
+"""Every word of a sentence masked in turn: bertdemo against a loop of ``pipeline("fill-mask")``, in the same run.
+
+python benchmarks/scanning.py
+"""
+
+from __future__ import annotations
+
+from _measure import load, machine, median_seconds, print_table, sample_csv
+from transformers import pipeline
+
+from bertdemo.mlm.corpus import read_corpus
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.scoring import score_sentence
+
+TOKENS = 70
+
+
+def main() -> None:
+    print(f"{machine()}\none text of {TOKENS} tokens, every token masked once\n")
+    rows = []
+    for name, times in (("mini-bert", 5), ("bert-base", 1)):
+        masked_lm = load(name)
+        text = sentence(masked_lm)
+        theirs = median_seconds(lambda: pipeline_scan(masked_lm, text), times=times)  # noqa: B023 (called at once)
+        for precision in ("fp32", "bf16"):
+            mine = median_seconds(
+                lambda: score_sentence(masked_lm, text, within_word="plain", precision=precision),  # noqa: B023
+                times=times,
+            )
+            rows.append((name, precision, f"{theirs:.2f} s", f"{mine:.2f} s", f"{theirs / mine:.1f}x"))
+    print_table(("model", "bertdemo in", "pipeline per token (fp32)", "bertdemo", "ahead"), rows)
+
+
+def pipeline_scan(masked_lm: MaskedLM, text: str) -> None:
+    """What a user of the pipeline does: mask one word piece, ask, put it back."""
+    reference = pipeline("fill-mask", model=masked_lm.model, tokenizer=masked_lm.tokenizer, top_k=1)
+    token_ids = masked_lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+    for place, token_id in enumerate(token_ids):
+        masked = [*token_ids[:place], masked_lm.mask_token_id, *token_ids[place + 1 :]]
+        reference(masked_lm.tokenizer.decode(masked), targets=masked_lm.tokenizer.convert_ids_to_tokens([token_id]))
+
+
+def sentence(masked_lm: MaskedLM) -> str:
+    """The beginning of a sample review, cut to the wanted number of tokens."""
+    texts = read_corpus(sample_csv()).train
+    text = max(texts, key=len)
+    token_ids = masked_lm.tokenizer(text, add_special_tokens=False)["input_ids"][:TOKENS]
+    return masked_lm.tokenizer.decode(token_ids)
+
+
+if __name__ == "__main__":
+    main()
