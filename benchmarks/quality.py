@@ -1,7 +1,7 @@
 """How good a masked language model is: general English with fixed masks, and everyday sentences with one blank.
 
-Paragraphs stand alone and are cut at 128 tokens; 15% of the tokens are targets, 80/10/10. Without ``--text`` the bundled
-general English is scored. ``benchmarks/everyday_blanks.tsv`` was written for this project.
+Paragraphs stand alone and are cut at 128 tokens; 15% of the tokens are targets, 80/10/10. Without ``--text`` the
+bundled general English is scored. ``benchmarks/everyday_blanks.tsv`` was written for this project.
 
     python benchmarks/quality.py [--model REF] [--text FILE.txt(.xz)]
 """

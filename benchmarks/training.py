@@ -1,8 +1,8 @@
 """Fine-tuning against Hugging Face Trainer, default and tuned, and against the beginner's notebook.
 
-Same model, rows, learning rate, seed and number of passes for all. Two figures a row: real tokens per second (padding not
-counted), and the wall time until the held-out loss that the reference has after its last pass, scored on the same fixed masks
-by the same code with the clock stopped. The second is the one that counts: throughput alone could cheat with larger steps.
+Same model, rows, learning rate, seed and number of passes for all. Two figures a row: real tokens per second (padding
+not counted), and the wall time until the held-out loss that the reference has after its last pass, scored on the same
+fixed masks by the same code with the clock stopped. The second counts: throughput alone could cheat with larger steps.
 
     python benchmarks/training.py [--model mini-bert|bert-base] [--rows 435] [--passes 2] [--csv FILE]
 """
