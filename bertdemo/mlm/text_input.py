@@ -38,20 +38,22 @@ class PreparedText:
     suggestions: tuple[Suggestion, ...] = ()
 
 
-def prepare_text(masked_lm: MaskedLM, text: str) -> PreparedText:
+def prepare_text(masked_lm: MaskedLM, text: str, *, needs_mask: bool = True) -> PreparedText:
     """Tokenise a text with masks; ``[MASK]``, ``[mask]``, ``<mask>`` and ``___`` all become the model's own mask.
 
     "I really ___ this show!" -> [CLS] i really [MASK] this show ! [SEP], and a note that says so. A text that is too
-    long keeps the part around its masks.
+    long keeps the part around its masks. ``needs_mask`` False takes a text without any, to have its tokens shown.
 
     Raises:
-        TextError: empty, without a mask, or with masks that lie too far apart to be read together.
+        TextError: empty, without a mask where one is needed, or with masks too far apart to be read together.
     """
     mask = masked_lm.tokenizer.mask_token
-    text, notes = marked_text(text, mask=mask)
+    text, notes = marked_text(text, mask=mask, needs_mask=needs_mask)
     source, after_space = _swallow_spaces(text, mask)
     encoded = masked_lm.tokenizer(source, add_special_tokens=False, verbose=False)
     body: list[int] = encoded["input_ids"]
+    if not body:
+        raise TextError("The tokenizer leaves nothing of this text; write a sentence.")
     window, cut = _window(masked_lm, body)
     offsets = encoded.encodings[0].offsets[window] if encoded.encodings else []
     read_as = [source[start:end] for start, end in offsets]
@@ -66,20 +68,20 @@ def prepare_text(masked_lm: MaskedLM, text: str) -> PreparedText:
     )
 
 
-def prepare_ids(masked_lm: MaskedLM, token_ids: Sequence[int]) -> PreparedText:
+def prepare_ids(masked_lm: MaskedLM, token_ids: Sequence[int], *, needs_mask: bool = True) -> PreparedText:
     """The same from token ids, special ones included or not; they stay as they are and are never tokenised again.
 
     The ids of ``dog [MASK] ##ed`` stay three pieces, which no text could say: ``dog[MASK]ed`` ends in a word "ed".
 
     Raises:
-        TextError: not this model's ids, without a mask, or with masks that lie too far apart.
+        TextError: not this model's ids, none at all, without a mask where one is needed, or with masks too far apart.
     """
     known = masked_lm.vocabulary_size
     if not all(isinstance(token_id, int) and 0 <= token_id < known for token_id in token_ids):
         raise TextError(f"Token ids of this model are whole numbers from 0 to {known - 1}; start from the text again.")
     body = _without_frame(masked_lm, list(token_ids))
     mask = masked_lm.mask_token_id
-    if mask not in body:
+    if mask not in body and (needs_mask or not body):
         raise TextError("No token is masked; choose one for the model to guess.")
     window, cut = _window(masked_lm, body)
     text = masked_lm.tokenizer.decode(body)
@@ -129,7 +131,7 @@ def _window(masked_lm: MaskedLM, body: list[int]) -> tuple[slice, list[str]]:
     room = masked_lm.max_length - sum(map(len, _frame(masked_lm)))
     if len(body) <= room:
         return slice(0, len(body)), []
-    masks = [index for index, token_id in enumerate(body) if token_id == masked_lm.mask_token_id]
+    masks = [index for index, token_id in enumerate(body) if token_id == masked_lm.mask_token_id] or [0]
     first, span = masks[0], masks[-1] - masks[0] + 1
     if span > room:
         raise TextError(

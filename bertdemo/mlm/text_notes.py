@@ -20,14 +20,14 @@ NO_STOP = (
 )
 
 
-def marked_text(text: str, *, mask: str) -> tuple[str, list[str]]:
+def marked_text(text: str, *, mask: str, needs_mask: bool = True) -> tuple[str, list[str]]:
     """The text with every mask written as the model's own, and a note for each thing that was changed.
 
     >>> marked_text("I ___ it\\0!", mask="[MASK]")[0]
     'I [MASK] it!'
 
     Raises:
-        TextError: empty, or without a mask.
+        TextError: empty, or without a mask where one is needed.
     """
     notes = []
     if "\0" in text:
@@ -42,7 +42,7 @@ def marked_text(text: str, *, mask: str) -> tuple[str, list[str]]:
     if written:
         text = _WRITTEN_MASK.sub(mask.replace("\\", r"\\"), text)
         notes.append(f"Read as the model's mask {mask}: {_listed(written)}.")
-    if mask not in text:
+    if needs_mask and mask not in text:
         raise TextError(f"The text has no mask; write {mask} (or ___) where the model is to guess.")
     return text, notes
 
@@ -69,7 +69,7 @@ def unknown_notes(masked_lm: MaskedLM, token_ids: Sequence[int], *, read_as: Seq
 
 def missing_stop(masked_lm: MaskedLM, token_ids: Sequence[int], *, text: str) -> str | None:
     """The full stop to add when a mask ends the text, in the text's own script; None when all is well."""
-    if token_ids[-1] != masked_lm.mask_token_id:
+    if not token_ids or token_ids[-1] != masked_lm.mask_token_id:
         return None
     return "。" if _EAST_ASIAN.search(text) else "."
 

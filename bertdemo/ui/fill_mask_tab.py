@@ -15,7 +15,9 @@ from bertdemo.mlm.prediction import FilledText, fill_masks
 from .components.candidate_bars import CandidateRow, MaskRows, Score, bars_html, candidate_bars, percent, table_html
 from .components.token_chips import chips_html, token_chips
 from .context import MODEL_EVENT, PAGE_EVENT, Services, user_errors
+from .look_inside import build_look_inside
 from .model_list import NO_MODEL, comparison_choices, model_choices
+from .reading import ask
 
 FIRST_TEXT = "I really really [MASK] this show!"
 EXAMPLES = (
@@ -168,7 +170,8 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
         summary=gr.HTML(apply_default_css=False),
         table=_hidden_table(),
     )
-    _wire(demo, services, inputs=[text, model, compared, top_k], view=view, examples=examples)
+    look = build_look_inside(partial(ask, services), source=[text, model, compared])
+    _wire(demo, services, inputs=[text, model, compared, top_k], view=view, examples=examples, refresh=look.refresh)
     return FillMaskTab(text, model, compared)
 
 
@@ -177,11 +180,13 @@ def _hidden_table() -> gr.HTML:
         return gr.HTML(apply_default_css=False)
 
 
-def _wire(demo: gr.Blocks, services: Services, *, inputs: list, view: FillView, examples: list[gr.Button]) -> None:
+def _wire(
+    demo: gr.Blocks, services: Services, *, inputs: list, view: FillView, examples: list[gr.Button], refresh: dict
+) -> None:
     text, model, compared, top_k = inputs
     fill = {"fn": partial(answer, services), "inputs": inputs, "outputs": list(view), **MODEL_EVENT, **PAGE_EVENT}
     changes = [text.change, model.change, compared.change, top_k.change]
-    gr.on(changes, **fill, trigger_mode="always_last")
+    gr.on(changes, **fill, trigger_mode="always_last").then(**refresh)
     for button in examples:
         button.click(lambda example=button.value: example, outputs=text, **PAGE_EVENT)
     view.full_stop.click(partial(add_full_stop, services), [text, model], text, **PAGE_EVENT)

@@ -1,0 +1,1 @@
+"""The views of "Look inside", one small module each. ``look_inside`` says how to add one."""

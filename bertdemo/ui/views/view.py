@@ -1,0 +1,69 @@
+"""What every view of "Look inside" is made of: its name, its components, and the function that answers a question.
+
+Knows no view in particular and nothing of how they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import NamedTuple
+
+from gradio.components import Component
+
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.text_input import PreparedText, prepare_text
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the reader looks at: the ids as the first model reads them, one blank of them, and one model or two."""
+
+    models: tuple[MaskedLM, ...]  # one; or two, before and after
+    labels: tuple[str, ...]  # a name for each, from the reader: to be escaped
+    prepared: PreparedText  # M masks; M is 0 only for views that need no blank
+    blank: int = 0  # index into the masks
+    originals: Mapping[int, int] = field(default_factory=dict)  # position of a mask -> id of the token it hides
+    tuned: bool = False  # the only model is a tuned one
+
+    def read_by(self, number: int) -> PreparedText:
+        """What the ``number``-th model reads: the same ids where both name them alike, else its own tokens."""
+        model, first = self.models[number], self.models[0]
+        names = model.tokenizer.convert_ids_to_tokens(list(self.prepared.token_ids))
+        if names == first.tokenizer.convert_ids_to_tokens(list(self.prepared.token_ids)):
+            return self.prepared
+        return prepare_text(model, self.prepared.text, needs_mask=False)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The colour of each model: "base" or "tuned"."""
+        return ("base", "tuned") if len(self.models) == 2 else ("tuned" if self.tuned else "base",)
+
+
+class Parts(NamedTuple):
+    """A view's components: a change of a control by the reader answers anew; the answer fills the outputs."""
+
+    controls: Sequence[Component]
+    outputs: Sequence[Component]
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of looking.
+
+    ``build()`` makes the components where it is called and returns them. ``show(question, *values of the controls)``
+    returns one value (or ``gr.update``, ``gr.skip``) for each output, and raises ``BertDemoError`` for what the reader
+    can mend. ``line`` explains the view in one plain sentence.
+    """
+
+    name: str
+    line: str
+    build: Callable[[], Parts]
+    show: Callable[..., Sequence[object]]
+    needs_blank: bool = True
+
+
+def said(sentence: str) -> str:
+    """One plain line as HTML: what a picture says in words."""
+    return f'<p class="said">{escape(sentence)}</p>'
