@@ -7,6 +7,7 @@ import gradio as gr
 from .api import add_endpoints
 from .context import PAGE_EVENT, Services
 from .fill_mask_tab import build_fill_mask_tab
+from .learn_tab import build_learn_tab
 from .theme import TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
 from .train_tab import build_train_tab
 
@@ -30,5 +31,7 @@ def build_app(services: Services) -> gr.Blocks:
                 fill_mask = build_fill_mask_tab(demo, services)
             with gr.Tab("Train", id="train"):
                 build_train_tab(demo, services, fill_mask)
+            with gr.Tab("Learn", id="learn"):
+                build_learn_tab(demo, services)
         add_endpoints(services)
     return demo
