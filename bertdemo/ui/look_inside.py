@@ -109,6 +109,7 @@ def _build_panel(view: View) -> Panel:
 
 
 def _wire_panel(handlers: Panels, panel: Panel, *, source: list[Component], message: gr.HTML) -> None:
-    changed = [control.click if isinstance(control, gr.Button) else control.input for control in panel.parts.controls]
+    triggers = panel.parts.controls if panel.parts.triggers is None else panel.parts.triggers
+    changed = [trigger.click if isinstance(trigger, gr.Button) else trigger.input for trigger in triggers]
     if changed:
         gr.on(changed, partial(handlers.fill, panel), source, [message, *panel.parts.outputs], **EVENT)

@@ -42,10 +42,11 @@ class Question:
 
 
 class Parts(NamedTuple):
-    """A view's components: a change of a control by the reader answers anew; the answer fills the outputs."""
+    """A view's components: the reader's use of a trigger answers anew; the answer fills the outputs."""
 
-    controls: Sequence[Component]
+    controls: Sequence[Component]  # whose values ``show`` is given
     outputs: Sequence[Component]
+    triggers: Sequence[Component] | None = None  # None: all controls; name a button where typing alone is to do nothing
 
 
 @dataclass(frozen=True)
