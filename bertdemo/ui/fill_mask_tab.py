@@ -18,6 +18,7 @@ from .context import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .look_inside import build_look_inside
 from .model_list import NO_MODEL, comparison_choices, model_choices
 from .reading import ask
+from .row_order import BY_CHANGE, in_order, order_control
 
 FIRST_TEXT = "I really really [MASK] this show!"
 EXAMPLES = (
@@ -44,12 +45,13 @@ class FillView(NamedTuple):
     notes: object
     full_stop: object
     chips: object
+    order: object
     bars: object
     summary: object
     table: object
 
 
-def answer(services: Services, text: str, model: str, compared: str, top_k: int) -> FillView:
+def answer(services: Services, text: str, model: str, compared: str, top_k: int, order: str = BY_CHANGE) -> FillView:
     """Fill the text with one model or compare two; what is wrong with the text is said in place, not in a toast."""
     with user_errors():
         try:
@@ -63,8 +65,9 @@ def answer(services: Services, text: str, model: str, compared: str, top_k: int)
             comparison = compare(first, second, text, top_k=int(top_k))
         except BertDemoError as error:
             return _refusal(str(error))
-        pairs = [_pair_rows(comparison, number) for number in range(len(comparison.masks))]
-        return _view(filled, pairs, labels=(model, compared), summary=comparison.gist)
+        pairs = [_pair_rows(comparison, number, order=order) for number in range(len(comparison.masks))]
+        shown = _view(filled, pairs, labels=(model, compared), gist=comparison.gist, summary=_both_covered(comparison))
+        return shown._replace(notes=_note_list(comparison.notes))
 
 
 def _rows(filled: FilledText, number: int) -> MaskRows:
@@ -72,10 +75,10 @@ def _rows(filled: FilledText, number: int) -> MaskRows:
     return MaskRows(rows, _title(number, len(filled.masks)))
 
 
-def _pair_rows(comparison: Comparison, number: int) -> MaskRows:
+def _pair_rows(comparison: Comparison, number: int, *, order: str) -> MaskRows:
     """Words that only one of two vocabularies has are left out of the picture; the notes say so."""
     rows = []
-    for candidate in comparison.masks[number].candidates:
+    for candidate in in_order(comparison.masks[number].candidates, order):
         before, after = candidate.before, candidate.after
         if before.probability is not None and after.probability is not None:
             pair = Score(after.probability, after.rank)
@@ -96,15 +99,31 @@ def _coverage(filled: FilledText) -> str:
     return lines[0] if len(set(lines)) == 1 else " ".join(f"Blank {n}: {line}" for n, line in enumerate(lines, 1))
 
 
+def _both_covered(comparison: Comparison) -> str:
+    lines = [
+        f"The first guesses of each model cover {percent(mask.covered_before)} of all that it could have said before, "
+        f"{percent(mask.covered_after)} after."
+        for mask in comparison.masks
+    ]
+    return lines[0] if len(lines) == 1 else " ".join(f"Blank {n}: {line}" for n, line in enumerate(lines, 1))
+
+
 def _view(
-    filled: FilledText, masks: list[MaskRows], *, labels: tuple[str, ...], summary: str, tuned: bool = False
+    filled: FilledText,
+    masks: list[MaskRows],
+    *,
+    labels: tuple[str, ...],
+    summary: str,
+    gist: str = "",
+    tuned: bool = False,
 ) -> FillView:
     stop = filled.suggestions[0] if filled.suggestions else None
     return FillView(
-        notes=gr.HTML(_notes(filled.notes), visible=bool(filled.notes)),
+        notes=_note_list(filled.notes),
         full_stop=gr.Button(visible=stop is not None),
         chips=chips_html(filled.tokens, filled.prepared.token_ids, masks=filled.prepared.mask_positions),
-        bars=bars_html(masks, labels=labels, tuned=tuned),
+        order=gr.Radio(visible=len(labels) > 1),
+        bars=(f'<p class="gist">{escape(gist)}</p>' if gist else "") + bars_html(masks, labels=labels, tuned=tuned),
         summary=f'<p class="quiet">{escape(summary)}</p>',
         table=table_html(masks, labels=labels),
     )
@@ -112,11 +131,12 @@ def _view(
 
 def _refusal(sentence: str) -> FillView:
     """Say what is missing and leave the rest of the page where it is, so that nothing jumps while someone types."""
-    return FillView(gr.HTML(_notes([sentence]), visible=True), gr.Button(visible=False), *[gr.skip()] * 4)
+    return FillView(_note_list((sentence,)), gr.Button(visible=False), *[gr.skip()] * 5)
 
 
-def _notes(notes: list[str] | tuple[str, ...]) -> str:
-    return f'<ul class="notes" role="status">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'
+def _note_list(notes: tuple[str, ...]) -> gr.HTML:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return gr.HTML(f'<ul class="notes" role="status">{items}</ul>', visible=bool(notes))
 
 
 def add_full_stop(services: Services, text: str, model: str) -> str:
@@ -166,12 +186,20 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
         notes=gr.HTML(visible=False, apply_default_css=False),
         full_stop=gr.Button("Add the full stop", size="sm", visible=False),
         chips=token_chips(),
+        order=order_control(),
         bars=candidate_bars(),
         summary=gr.HTML(apply_default_css=False),
         table=_hidden_table(),
     )
     look = build_look_inside(partial(ask, services), source=[text, model, compared])
-    _wire(demo, services, inputs=[text, model, compared, top_k], view=view, examples=examples, refresh=look.refresh)
+    _wire(
+        demo,
+        services,
+        inputs=[text, model, compared, top_k, view.order],
+        view=view,
+        examples=examples,
+        refresh=look.refresh,
+    )
     return FillMaskTab(text, model, compared)
 
 
@@ -183,9 +211,9 @@ def _hidden_table() -> gr.HTML:
 def _wire(
     demo: gr.Blocks, services: Services, *, inputs: list, view: FillView, examples: list[gr.Button], refresh: dict
 ) -> None:
-    text, model, compared, top_k = inputs
+    text, model, compared, top_k, order = inputs
     fill = {"fn": partial(answer, services), "inputs": inputs, "outputs": list(view), **MODEL_EVENT, **PAGE_EVENT}
-    changes = [text.change, model.change, compared.change, top_k.change]
+    changes = [text.change, model.change, compared.change, top_k.change, order.input]
     gr.on(changes, **fill, trigger_mode="always_last").then(**refresh)
     for button in examples:
         button.click(lambda example=button.value: example, outputs=text, **PAGE_EVENT)
