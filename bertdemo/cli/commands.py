@@ -14,12 +14,13 @@ from typing import Any
 from bertdemo.mlm.batching import tokenize_texts
 from bertdemo.mlm.comparison import compare
 from bertdemo.mlm.corpus import read_texts
-from bertdemo.mlm.errors import DataError, SettingsError
+from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.events import event_record
 from bertdemo.mlm.inspection import inspect_file, length_limit
 from bertdemo.mlm.prediction import fill_masks, fill_record
 from bertdemo.mlm.scoring import score_sentence
+from bertdemo.mlm.settings import MAX_SEED, check_whole
 from bertdemo.runs.workspace import Workspace, default_home
 
 from . import display
@@ -63,8 +64,7 @@ def score(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    if options.limit is not None and options.limit < 1:
-        raise SettingsError(f"A limit of {options.limit} rows leaves nothing; give 1 or more.")
+    check_whole("The seed", options.seed, 0, MAX_SEED)
     texts = read_texts(options.file, column=options.column, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
     *_, (rows, _cut) = tokenize_texts(

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bertdemo.mlm.errors import BertDemoError
 from bertdemo.runs.log import finite
 
 Record = dict[str, Any]
@@ -146,9 +147,17 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
         bar.print(escape(f"{kind}: {record.get('error') or record.get('model') or 'nothing was trained yet'}"))
 
 
-def _bar(*, hidden: bool) -> Progress:
+@contextmanager
+def _bar(*, hidden: bool) -> Iterator[Progress]:
+    """A bar on standard error; an error takes its place, so that the error's sentence stands alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total}"))
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True, highlight=False), disable=hidden)
+    console = Console(stderr=True, highlight=False)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden) as bar:
+        try:
+            yield bar
+        except BertDemoError:
+            bar.live.transient = True
+            raise
 
 
 def _evaluation(record: Record) -> str:

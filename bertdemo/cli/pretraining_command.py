@@ -13,7 +13,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
-from bertdemo.mlm.errors import DataError, RunError
+from bertdemo.mlm.errors import DataError, RunError, SettingsError
 from bertdemo.mlm.models import MaskedLM, ModelRef
 from bertdemo.mlm.pretraining import (
     PackedCorpus,
@@ -39,23 +39,42 @@ VALIDATION_ROWS = 1000
 def start_or_continue(
     workspace: Workspace, options: argparse.Namespace, *, stop: Callable[[], bool]
 ) -> Iterator[dict[str, Any]]:
-    """The records of the run; raises RunError when the folder holds something else, or a finished run."""
+    """The records of the run. A new run whose corpus cannot be used leaves no folder behind.
+
+    Raises:
+        DataError: a text file is missing, unreadable or too short.
+        SettingsError: a size or setting is outside what it can be.
+        RunError: the folder holds something else, or a finished run.
+    """
+    if options.limit is not None and options.limit < 1:
+        raise SettingsError(f"A limit of {options.limit} paragraphs leaves nothing; give 1 or more.")
     folder = options.output.expanduser().resolve()
-    if (folder / RECORD_NAME).is_file():
+    is_new = not (folder / RECORD_NAME).is_file()
+    recipe = _recipe(options) if is_new else _recorded_recipe(folder)
+    if is_new:
+        run = _create(workspace, options, recipe)
+    else:
         run = open_run(folder)
         claim_to_resume(run)
-        recipe = PretrainingRecipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
-    else:
-        recipe = _recipe(options)
-        run = _create(workspace, options, recipe)
     try:
         session = _session(run.folder, options, recipe)
         restore(run, session)
-    except BaseException:
+    except BaseException as error:
         run.update(state="interrupted")
         run.release()
+        if is_new and isinstance(error, DataError):
+            workspace.store.delete(run.id)
         raise
     yield from execute(run, session, stop=stop, checkpoint_seconds=120.0)
+
+
+def _recorded_recipe(folder: Path) -> PretrainingRecipe:
+    try:
+        return PretrainingRecipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"The folder {folder.name!r} holds a run that is no pretraining, or a damaged one; choose another."
+        ) from error
 
 
 def _recipe(options: argparse.Namespace) -> PretrainingRecipe:
@@ -105,5 +124,5 @@ def _scored_rows(packed: TokenizedTexts, options: argparse.Namespace, tokenizer:
     every = max(1, len(paragraphs) // VALIDATION_ROWS)
     *_, (held_out, _cut) = tokenize_texts(tokenizer, paragraphs[::every], max_length=VALIDATION_TOKENS)
     if not len(held_out):
-        raise RunError(f"{options.validation.name!r} holds no text to score on.")
+        raise DataError(f"{options.validation.name!r} holds no text to score on; give one with paragraphs.")
     return PackedCorpus(packed, held_out)

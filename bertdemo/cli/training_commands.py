@@ -39,8 +39,8 @@ def train(options: argparse.Namespace) -> int:
     _check_probes(masked_lm, config.probes)
     session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english)
     data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit)
-    run = workspace.store.create(name=options.name, model=ref, data=data, settings=config, output=options.output)
     with stop_on_signals() as stop:
+        run = workspace.store.create(name=options.name, model=ref, data=data, settings=config, output=options.output)
         return _follow(execute(run, session, stop=stop), as_json=options.json)
 
 

@@ -60,12 +60,16 @@ def tokenize_texts(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, rows = 0, 0, iter(texts)
-    while chunk := [text[: max_length * MOST_CHARACTERS] for text in islice(rows, ROWS_AT_ONCE)]:
+    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MOST_CHARACTERS
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
-        encoded = tokenizer(chunk, return_attention_mask=False, return_token_type_ids=False, verbose=False)
+        encoded = tokenizer(read, return_attention_mask=False, return_token_type_ids=False, verbose=False)
         cut = [_cut_row(ids, max_length) for ids in encoded["input_ids"]]
-        truncated += sum(len(ids) > max_length for ids in encoded["input_ids"])
+        too_long = (
+            len(ids) > max_length or len(text) > readable for ids, text in zip(encoded["input_ids"], chunk, strict=True)
+        )
+        truncated += sum(too_long)
         parts.append(np.concatenate([np.asarray(ids, dtype=dtype) for ids in cut]))
         lengths.append(np.fromiter(map(len, cut), dtype=np.int64, count=len(cut)))
         done += len(chunk)
@@ -75,7 +79,7 @@ def tokenize_texts(
 
 
 def _cut_row(token_ids: list[int], max_length: int) -> list[int]:
-    """At most ``max_length`` tokens, of which the last is the closing special token: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
+    """At most ``max_length`` tokens, the last of them the closing special token: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
     return token_ids if len(token_ids) <= max_length else [*token_ids[: max_length - 1], token_ids[-1]]
 
 

@@ -26,6 +26,9 @@ def unusual_settings(config: TrainingConfig, *, train_rows: int, default_learnin
             " watch whether the held-out loss rises."
         )
     if not 0.05 <= config.masking.selection_rate <= 0.5:
-        yield f"A mask rate of {config.masking.selection_rate:.0%} is unusual; between 5% and 50% works, and 15% is usual."
+        yield (
+            f"A mask rate of {config.masking.selection_rate:.0%} is unusual;"
+            " between 5% and 50% works, and 15% is usual."
+        )
     if config.batch_size > train_rows:
         yield f"The batch size {config.batch_size} is more than the {train_rows} rows, so every epoch is a single step."

@@ -11,6 +11,7 @@ from .masking import MaskingConfig
 PRECISIONS = ("fp32", "bf16")
 OPTIMIZERS = ("adamw", "muon")
 MAX_EPOCHS = 10_000
+MAX_SEED = 2**63 - 1
 DEFAULT_MAX_LENGTH = 256
 _STEP_COUNTS = {
     "The step limit": "max_steps",
@@ -49,10 +50,10 @@ class TrainingConfig:
     pad_to_max_length: bool = False  # True: every row is padded to max_length
 
     def __post_init__(self) -> None:
-        _check_whole("The number of epochs", self.epochs, 1, MAX_EPOCHS)
-        _check_whole("The batch size", self.batch_size, 1, 4096)
-        _check_whole("The maximum length", self.max_length, 4, 1_000_000)
-        _check_whole("The seed", self.seed, 0, 2**63 - 1)
+        check_whole("The number of epochs", self.epochs, 1, MAX_EPOCHS)
+        check_whole("The batch size", self.batch_size, 1, 4096)
+        check_whole("The maximum length", self.max_length, 4, 1_000_000)
+        check_whole("The seed", self.seed, 0, MAX_SEED)
         _check_number("The learning rate", self.learning_rate, 0, 1)
         _check_number("The warm-up share", self.warmup_share, 0, 1)
         _check_number("The decay share", self.decay_share, 0, 1)
@@ -63,10 +64,11 @@ class TrainingConfig:
         _check_choice("The optimiser", self.optimizer, OPTIMIZERS)
         for name, field in _STEP_COUNTS.items():
             if getattr(self, field) is not None:
-                _check_whole(name, getattr(self, field), 1, 2**53)
+                check_whole(name, getattr(self, field), 1, 2**53)
 
 
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
+def check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Raise SettingsError unless ``value`` is a whole number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}, but is {value!r}.")
 

@@ -174,6 +174,7 @@ class TrainingSession:
         self, loss_of: BatchLoss, drawn: MaskedBatch, learning_rate: float
     ) -> Generator[Progress | Warned, None, float]:
         self.masked_lm.model.train()
+        self._optimizers.clear()  # a stop in mid-step may have left half of a batch's gradients
         if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
             torch.manual_seed(mask_generator(self.config.seed, _NOISE, self._step).initial_seed())
         loss = yield from loss_of.backward(drawn)

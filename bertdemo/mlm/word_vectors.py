@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 WINDOW = 5  # tokens to each side, nearer ones counted more (1 / distance)
 TOKENS_COUNTED = 12_000_000
@@ -21,8 +21,8 @@ def count_vectors(
 ) -> Tensor:
     """token_ids (N,) -> (V, width) vectors with standard deviation ``scale``.
 
-    The left factor, times the root of the singular values, of the positive pointwise mutual information between words and
-    their neighbours, with neighbours smoothed by the power 0.75 (Levy, Goldberg and Dagan 2015, sections 3 and 4),
+    The left factor, times the root of the singular values, of the positive pointwise mutual information between words
+    and their neighbours, with neighbours smoothed by the power 0.75 (Levy, Goldberg and Dagan 2015, sections 3 and 4),
     turned at random so that no dimension is special. Needs V * V * 4 bytes.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -34,7 +34,8 @@ def count_vectors(
         torch.manual_seed(seed)
         left, singular, _ = torch.svd_lowrank(information, q=min(width + 32, vocabulary_size), niter=3)
     vectors = left[:, :width] * singular[:width].sqrt()
-    turn, _ = torch.linalg.qr(torch.randn(vectors.shape[1], width, generator=generator))
+    vectors = nn.functional.pad(vectors, (0, width - vectors.shape[1]))  # there are no more dimensions than words
+    turn, _ = torch.linalg.qr(torch.randn(width, width, generator=generator))
     vectors = vectors @ turn
     vectors = vectors - vectors.mean(dim=0)
     return vectors * (scale / vectors.std())
