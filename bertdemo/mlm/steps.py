@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from . import processes
 from .batching import Batch, TokenizedTexts, collate
 from .errors import TrainingError
 from .events import Progress, Warned
@@ -37,11 +38,27 @@ class MaskedBatch:
     targets: int
 
 
+class _SummedLoss(nn.Module):
+    """The loss of a batch summed over its targets, as a module: so that several processes can share its gradients."""
+
+    def __init__(self, masked_lm: MaskedLM, precision: str) -> None:
+        super().__init__()
+        self.model = masked_lm.model  # registers the parameters
+        self._masked_lm, self._precision = masked_lm, precision
+
+    def forward(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
+        """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
+        with autocast(token_ids.device, self._precision):
+            logits = self._masked_lm.logits_at(token_ids, attention, positions=positions)
+        return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
+
+
 class BatchLoss:
     """Turns rows into gradients on the model's parameters."""
 
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
+        self._summed_loss = processes.parallel(_SummedLoss(masked_lm, precision))
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
 
@@ -81,25 +98,23 @@ class BatchLoss:
     def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, float]:
         total, parts = 0.0, list(self._parts(drawn))
         for number, rows in enumerate(parts, start=1):
-            total += self._backward_rows(drawn, rows)
+            with processes.gradients_kept(self._summed_loss, wanted=number < len(parts)):
+                total += self._backward_rows(drawn, rows)
             if number < len(parts):
                 yield Progress("training", number, len(parts))
-        return total
+        return processes.total(total, device=self._masked_lm.device)
 
     def _backward_rows(self, drawn: MaskedBatch, rows: slice) -> float:
         device = self._masked_lm.device
-        token_ids, labels, attention = _trim(drawn, rows)
+        token_ids, labels, attention = _own_part(drawn, rows, padded=self._config.pad_to_max_length)
         positions = (labels.flatten() != IGNORED).nonzero()[:, 0]  # on the CPU: no wait for the GPU
         answers = labels.flatten()[positions]
         if attention is not None:
             attention = attention.to(device, non_blocking=True)
-        with autocast(device, self._precision):
-            logits = self._masked_lm.logits_at(
-                token_ids.to(device, non_blocking=True), attention, positions=positions.to(device, non_blocking=True)
-            )
-        loss = nn.functional.cross_entropy(logits.float(), answers.to(device, non_blocking=True), reduction="sum")
-        (loss / drawn.targets).backward()
-        return loss.item() / drawn.targets
+        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
+        loss = self._summed_loss(*moved, attention) / drawn.targets
+        (loss * processes.count()).backward()  # several processes' gradients are averaged, but the loss is a sum
+        return loss.item()
 
     def _mask(self, token_ids: Tensor, *key: int) -> MaskedTokens:
         return mask_tokens(
@@ -131,12 +146,17 @@ class BatchLoss:
         )
 
 
-def _trim(drawn: MaskedBatch, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Those rows, cut to the longest among them: (token_ids, labels, attention_mask or None)."""
-    token_ids, labels, attention = drawn.masked.token_ids[rows], drawn.masked.labels[rows], drawn.batch.attention_mask
-    if attention is None:
+def _own_part(drawn: MaskedBatch, rows: slice, *, padded: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """This process's share of those rows, cut to the longest of it unless ``padded``: (token_ids, labels, attention)."""
+    token_ids, labels = (processes.own_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
+    if not len(token_ids):  # fewer rows than processes: run along on a row that nothing is asked of
+        row = drawn.masked.token_ids[:1]
+        return row, torch.full_like(row, IGNORED), None
+    if drawn.batch.attention_mask is None:
         return token_ids, labels, None
-    attention = attention[rows]
+    attention = processes.own_rows(drawn.batch.attention_mask[rows])
+    if padded:  # the recipe is to pay for the padding, so that what it costs can be seen
+        return token_ids, labels, attention
     scored = (attention != 0) | (labels != IGNORED)
     width = int(scored.any(dim=0).nonzero().max()) + 1
     return token_ids[:, :width], labels[:, :width], attention[:, :width]
