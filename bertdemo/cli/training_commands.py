@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+from bertdemo.mlm import processes
 from bertdemo.mlm.corpus import read_corpus
 from bertdemo.mlm.errors import RunError, SettingsError
 from bertdemo.mlm.loading import default_learning_rate
@@ -27,6 +29,11 @@ FAILED, INTERRUPTED = 1, 130
 
 
 def train(options: argparse.Namespace) -> int:
+    with processes.joined():
+        return _train(options)
+
+
+def _train(options: argparse.Namespace) -> int:
     workspace = Workspace(options.home or default_home())
     if options.limit is not None and options.limit < 1:
         raise SettingsError(f"A limit of {options.limit} rows leaves nothing; give 1 or more.")
@@ -39,9 +46,21 @@ def train(options: argparse.Namespace) -> int:
     _check_probes(masked_lm, config.probes)
     session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english)
     data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit)
-    with stop_on_signals() as stop:
+    with stop_on_signals() as asked:
+
+        def stop() -> bool:
+            return processes.any_of(asked())
+
+        if processes.rank() > 0:  # one writer: the others only lend their hands
+            return _help(session, stop)
         run = workspace.store.create(name=options.name, model=ref, data=data, settings=config, output=options.output)
         return _follow(execute(run, session, stop=stop), as_json=options.json)
+
+
+def _help(session: TrainingSession, stop: Callable[[], bool]) -> int:
+    with closing(session.events()) as events:
+        stopped = any(stop() for _ in events)
+    return INTERRUPTED if stopped else 0
 
 
 def resume(options: argparse.Namespace) -> int:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 
 
+def training_device() -> torch.device:
+    """The GPU that this process uses, where there is one."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def automatic_precision(device: torch.device) -> str:
     """ "bf16" on a GPU that has it and on a CPU with bf16 matrix instructions (AVX-512 BF16 or AMX), else "fp32"."""
     if device.type == "cuda":

@@ -147,7 +147,7 @@ class BatchLoss:
 
 
 def _own_part(drawn: MaskedBatch, rows: slice, *, padded: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """This process's share of those rows, cut to the longest of it unless ``padded``: (token_ids, labels, attention)."""
+    """This process's share of the rows, cut to its longest unless ``padded``: (token_ids, labels, attention)."""
     token_ids, labels = (processes.own_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
     if not len(token_ids):  # fewer rows than processes: run along on a row that nothing is asked of
         row = drawn.masked.token_ids[:1]

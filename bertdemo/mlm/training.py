@@ -23,7 +23,7 @@ from .masking import mask_generator
 from .models import MaskedLM
 from .optimizers import Optimizers
 from .plan import TrainingPlan
-from .precision import automatic_precision
+from .precision import automatic_precision, training_device
 from .preflight import unusual_settings
 from .probing import Prober
 from .settings import TrainingConfig
@@ -55,6 +55,7 @@ class TrainingSession:
                 f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
                 " most; choose a length up to that."
             )
+        masked_lm.model.to(training_device())
         self.masked_lm, self.config = masked_lm, config
         self.precision = config.precision or automatic_precision(masked_lm.device)
         self.held_out: FixedMasks | None = None
