@@ -1,17 +1,16 @@
 """A vocabulary and a BERT from scratch: text files in, packed token rows and an untrained model out.
 
-Training itself is ``training.TrainingSession``, as for fine-tuning, with other settings. Everything slow is done once and
-memory-mapped: the same command again finds it on disk.
+Training itself is ``training.TrainingSession``, as for fine-tuning, with other settings. Everything slow is done once
+and memory-mapped: the same command again finds it on disk.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import lzma
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 from .batching import TokenizedTexts
 from .errors import DataError, SettingsError
 from .models import MaskedLM, ModelRef
-from .settings import TrainingConfig
+from .settings import MAX_EPOCHS, TrainingConfig
 from .word_vectors import TOKENS_COUNTED, count_vectors
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,9 @@ PARAGRAPHS_AT_ONCE = 10_000
 POSITIONS = 512
 # Short rows teach soonest, at the same number of tokens; the few long ones train every position.
 ROW_LENGTHS = (64,) * 32 + (128,) * 12 + (POSITIONS,)
+ALONE_LENGTH = 64  # paragraphs up to this many tokens, special ones included, are not packed
 HELD_OUT_ROWS = 500
+FEWEST_WORDS, MOST_WORDS = 300, 2**16  # of a vocabulary: packed tokens are 16 bits wide
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,19 @@ class PretrainingRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not FEWEST_WORDS <= self.vocabulary_size <= MOST_WORDS:
+            raise SettingsError(
+                f"The vocabulary must have from {FEWEST_WORDS} to {MOST_WORDS} words, not {self.vocabulary_size}."
+            )
+        if min(self.layers, self.width, self.heads, self.steps, self.batch_rows) < 1:
+            raise SettingsError("Layers, width, heads, steps and rows in a batch must each be 1 or more.")
         if self.width % self.heads:
             raise SettingsError(f"The width {self.width} must be a multiple of the number of heads, {self.heads}.")
-        if self.vocabulary_size < 300 or min(self.layers, self.width, self.steps, self.batch_rows) < 1:
-            raise SettingsError("The vocabulary needs at least 300 words, and every other size at least 1.")
 
     def training_config(self, *, rows: int) -> TrainingConfig:
         """The same training settings as for fine-tuning, with Muon and a long plateau before the decay."""
         return TrainingConfig(
-            epochs=math.ceil(self.steps * self.batch_rows * 2 / max(1, rows)) + 1,
+            epochs=min(MAX_EPOCHS, math.ceil(self.steps * self.batch_rows * 2 / max(1, rows)) + 1),
             learning_rate=self.learning_rate,
             batch_size=self.batch_rows,
             max_length=POSITIONS,
@@ -90,7 +95,7 @@ def read_paragraphs(paths: Sequence[Path]) -> Iterator[str]:
         try:
             with opener(path, "rt", encoding="utf-8") as lines:
                 yield from filter(None, map(str.strip, lines))
-        except (OSError, UnicodeDecodeError, lzma.LZMAError) as error:
+        except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
             raise DataError(
                 f"{path.name} cannot be read as UTF-8 text ({error}); give plain text files or .xz."
             ) from error
@@ -127,37 +132,54 @@ def train_tokenizer(paragraphs: Iterator[str], *, vocabulary_size: int) -> PreTr
     )
 
 
-def pack_corpus(
-    paragraphs: Iterator[str],
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    path: Path,
-    row_lengths: Sequence[int] = ROW_LENGTHS,
-) -> TokenizedTexts:
-    """Tokenise once and write full rows to ``path`` (uint16): [CLS], then text, [SEP] after every paragraph.
+def pack_corpus(paragraphs: Iterator[str], tokenizer: PreTrainedTokenizerFast, *, path: Path) -> TokenizedTexts:
+    """Tokenise once and write rows to ``path`` (uint16); their boundaries go beside it.
 
-    Written aside and renamed, so a file that is there is complete; the row boundaries go beside it.
+    A short paragraph stands alone, as a user's sentence will; longer ones are packed into full rows: [CLS], then text with
+    [SEP] behind every paragraph. Written aside and renamed, so a file that is there is complete.
     """
-    lengths = cycle(row_lengths)
-    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-    written, row_ends, rest = path.with_suffix(".part"), [0], np.zeros(0, dtype=np.uint16)
+    packer, written = _Packer(tokenizer.cls_token_id, tokenizer.sep_token_id), path.with_suffix(".part")
     with written.open("wb") as file:
-        wanted = next(lengths)
         while chunk := list(islice(paragraphs, PARAGRAPHS_AT_ONCE)):
-            encoded = tokenizer.backend_tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
-            rest = np.concatenate([rest, *(np.asarray([*encoding.ids, sep], dtype=np.uint16) for encoding in encoded)])
-            start = 0
-            while start + wanted - 1 <= len(rest):
-                file.write(np.uint16(cls).tobytes() + rest[start : start + wanted - 1].tobytes())
-                start += wanted - 1
-                row_ends.append(row_ends[-1] + wanted)
-                wanted = next(lengths)
-            rest = rest[start:]
-    if len(row_ends) == 1:
-        raise DataError("The corpus is too short to fill a single row of 128 tokens; give more text.")
-    np.save(path.with_suffix(".offsets.npy"), np.asarray(row_ends, dtype=np.int64))
+            for encoding in tokenizer.backend_tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                packer.add(encoding.ids)
+            file.write(packer.take().tobytes())
+    if len(packer.row_ends) < 2:
+        raise DataError("The corpus is too short to fill a single row of tokens; give more text.")
+    np.save(path.with_suffix(".offsets.npy"), np.asarray(packer.row_ends, dtype=np.int64))
     written.replace(path)
     return open_packed(path)
+
+
+class _Packer:
+    """Turns paragraphs into rows; what does not fill a row yet waits for the next one."""
+
+    def __init__(self, cls: int, sep: int) -> None:
+        self._cls, self._sep = cls, sep
+        self._lengths = cycle(ROW_LENGTHS)
+        self._wanted = next(self._lengths)
+        self._rows: list[NDArray[np.uint16]] = []
+        self._open: list[int] = [cls]
+        self.row_ends = [0]
+
+    def add(self, token_ids: list[int]) -> None:
+        if len(token_ids) + 2 <= ALONE_LENGTH:
+            self._finish([self._cls, *token_ids, self._sep])
+            return
+        self._open += [*token_ids, self._sep]
+        while len(self._open) >= self._wanted:
+            self._finish(self._open[: self._wanted])
+            self._open = [self._cls, *self._open[self._wanted :]]
+            self._wanted = next(self._lengths)
+
+    def take(self) -> NDArray[np.uint16]:
+        """The rows finished since the last time, end to end."""
+        rows, self._rows = self._rows, []
+        return np.concatenate(rows) if rows else np.zeros(0, dtype=np.uint16)
+
+    def _finish(self, row: list[int]) -> None:
+        self._rows.append(np.asarray(row, dtype=np.uint16))
+        self.row_ends.append(self.row_ends[-1] + len(row))
 
 
 def open_packed(path: Path) -> TokenizedTexts:
@@ -166,7 +188,9 @@ def open_packed(path: Path) -> TokenizedTexts:
 
 
 def split_packed(texts: TokenizedTexts, *, held_out_rows: int = HELD_OUT_ROWS) -> PackedCorpus:
-    """The last rows are held out: at most ``held_out_rows``, at most a tenth."""
+    """The last rows are held out, at most ``held_out_rows`` and a tenth. Raises DataError where there is only one."""
+    if len(texts) < 2:
+        raise DataError("The corpus fills a single row of tokens, which leaves none to score on; give more text.")
     count = max(1, min(held_out_rows, len(texts) // 10))
     cut = len(texts) - count
     start = texts.offsets[cut]
@@ -179,8 +203,8 @@ def untrained_model(
 ) -> MaskedLM:
     """A BertForMaskedLM that knows only what counting tells, which saves training it.
 
-    The output bias is each token's log frequency; the embeddings are word vectors from counted neighbours; the positions
-    are sine waves (Vaswani et al. 2017, section 3.5), so that neighbouring positions look alike.
+    The output bias is each token's log frequency; the embeddings are word vectors from counted neighbours; the
+    positions are sine waves (Vaswani et al. 2017, section 3.5), so that neighbouring positions look alike.
     """
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -211,8 +235,3 @@ def _sine_waves(positions: int, width: int) -> torch.Tensor:
     """(positions, width): sines and cosines of wavelengths from 2 pi to 1000 * 2 pi."""
     angles = torch.arange(positions)[:, None] * torch.exp(-math.log(1000) * torch.arange(0, width, 2) / width)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).reshape(positions, -1)[:, :width]
-
-
-def save_recipe(recipe: PretrainingRecipe, path: Path) -> None:
-    """Write the recipe beside the data, so that the same command again continues it."""
-    path.write_text(json.dumps(asdict(recipe), indent=1) + "\n", encoding="utf-8")
