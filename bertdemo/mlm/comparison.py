@@ -17,7 +17,7 @@ from .inference import log_probabilities_at
 from .mask_comparison import MaskComparison, Side, compare_mask, percent
 from .models import MaskedLM
 from .pieces import readable_pieces
-from .prediction import check_count
+from .prediction import check_answer_size, check_count
 from .text_input import PreparedText, prepare_ids, prepare_text
 from .vocabularies import SharedVocabulary, shared_vocabulary
 
@@ -63,11 +63,12 @@ def compare(
 
     Raises:
         TextError: no mask, or the two models read a different number of them.
-        SettingsError: ``top_k`` or ``precision`` is none.
+        SettingsError: ``top_k`` or ``precision`` is none, or there are too many candidates.
     """
     check_count("The number of words shown", top_k)
     shared = shared_vocabulary(before, after)
     first = prepare_text(before, text) if isinstance(text, str) else text
+    check_answer_size(before, first, top_k=top_k)
     second = _as_second_reads(after, text, first, same_ids=shared.whole)
     if len(first.mask_positions) != len(second.mask_positions):
         raise TextError(

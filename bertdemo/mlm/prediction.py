@@ -22,6 +22,7 @@ from .target_words import TargetScore, score_target
 from .text_input import PreparedText, Suggestion, prepare_text
 
 MAX_TARGET_SCORES = 200  # target words times masks
+MAX_CANDIDATES = 200_000  # in one answer: some tens of megabytes
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,11 @@ def fill_masks(
 
     Raises:
         TextError: nothing to predict.
-        SettingsError: ``top_k`` or ``precision`` is none, or there are too many target words.
+        SettingsError: ``top_k`` or ``precision`` is none, or there are too many candidates or target words.
     """
     check_count("The number of words shown", top_k)
     prepared = prepare_text(masked_lm, text) if isinstance(text, str) else text
+    check_answer_size(masked_lm, prepared, top_k=top_k)
     words = [word.strip() for word in targets if word.strip()]
     masks = prepared.mask_positions
     if len(words) * len(masks) > MAX_TARGET_SCORES:
@@ -135,3 +137,13 @@ def check_count(name: str, value: object) -> None:
     """Raise SettingsError unless ``value`` is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise SettingsError(f"{name} must be a whole number of 1 or more, but is {value!r}.")
+
+
+def check_answer_size(masked_lm: MaskedLM, prepared: PreparedText, *, top_k: int) -> None:
+    """Raise SettingsError where the candidates of all masks together would fill the memory of whoever asked."""
+    shown, masks = min(top_k, masked_lm.vocabulary_size), len(prepared.mask_positions)
+    if shown * masks > MAX_CANDIDATES:
+        raise SettingsError(
+            f"{shown:,} words at each of {masks} masks are more than the {MAX_CANDIDATES:,} of one answer; "
+            "show fewer words."
+        )

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.errors import DataError, TextError
 from bertdemo.mlm.inspection import inspect_file
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks, fill_record
@@ -21,6 +21,8 @@ from .run_form import RunForm, run_request, whole
 
 MOST_CHARACTERS = 200_000
 ANSWER = {"type": "object"}
+# Reading or copying a whole file may take a minute: a few at once, whoever asks.
+FILE_EVENT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
 
 
 class Endpoints:
@@ -31,37 +33,37 @@ class Endpoints:
 
     def fill_mask(self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "") -> dict[str, Any]:
         """The most probable tokens for every mask; ``targets``: words to score there, separated by commas."""
-        with user_errors():
+        with user_errors(as_html=False):
             words = [word for item in _text(targets).split(",") if (word := item.strip())]
             count = whole("top_k", top_k, default=5)
             return finite(fill_record(fill_masks(self._model(model), _text(text), top_k=count, targets=words)))
 
     def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
         """The same text through two models."""
-        with user_errors():
+        with user_errors(as_html=False):
             models = self._model(before), self._model(after)
             return finite(compare(*models, _text(text), top_k=whole("top_k", top_k, default=5)).to_record())
 
     def score_sentence(self, text: str, model: str = "mini-bert") -> dict[str, Any]:
         """Every token masked in turn: surprisal in bits, pseudo-log-likelihood and pseudo-perplexity."""
-        with user_errors():
+        with user_errors(as_html=False):
             return finite(score_sentence(self._model(model), _text(text)).to_record())
 
     def run_status(self, run_id: str, cursor: int = 0) -> dict[str, Any]:
         """The run's state and its events from the cursor on; ask again with the cursor that is returned."""
-        with user_errors():
+        with user_errors(as_html=False):
             status = self._services.manager.status(_text(run_id), cursor=whole("cursor", cursor, default=0))
             answer = {"run": status.run, "state": status.state, "cursor": status.cursor, "events": status.events}
             return finite({**answer, "step": status.step, "steps": status.steps, "position": status.activity.position})
 
     def stop_training(self, run_id: str, owner: str = "") -> dict[str, Any]:
         """Ask a run to stop and keep what it has learnt; ``owner`` is needed where the server is shared."""
-        with user_errors():
+        with user_errors(as_html=False):
             return {"run": run_id, "state": self._services.manager.stop(_text(run_id), owner=_text(owner))}
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs, the newest first; folders only where this machine's user asks."""
-        with user_errors():
+        with user_errors(as_html=False):
             summaries = [run.summary() for run in self._services.store.list()]
             if not self._services.allow_folders:
                 for summary in summaries:
@@ -73,13 +75,13 @@ class Endpoints:
         self, file: str | None, column: str | None, model: str | None, max_length: int | None
     ) -> dict[str, Any]:
         """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted too."""
-        with user_errors():
+        with user_errors(as_html=False):
             if not file:
-                raise TextError("There is no file; send one with gradio_client.handle_file.")
+                raise DataError("There is no file; send one with gradio_client.handle_file.")
             length = None if max_length is None else whole("max_length", max_length, default=256)
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
-            return finite(inspect_file(file, column=column or None, masked_lm=masked_lm, max_length=length))
+            return finite(inspect_file(file, column=_optional(column), masked_lm=masked_lm, max_length=length))
 
     def start_training(
         self,
@@ -100,22 +102,10 @@ class Endpoints:
         owner: str,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``."""
-        with user_errors():
-            form = RunForm(
-                model,
-                epochs,
-                learning_rate,
-                batch_size,
-                max_length,
-                mask_rate,
-                limit,
-                seed,
-                name,
-                probe,
-                watch,
-                precision,
-            )
-            request = run_request(self._services, form, path=file, column=column)
+        with user_errors(as_html=False):
+            settings = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
+            form = RunForm(_text(model), *settings, _text(name), _texts(probe), _texts(watch), _optional(precision))
+            request = run_request(self._services, form, path=file, column=_optional(column))
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: str) -> MaskedLM:
@@ -124,7 +114,7 @@ class Endpoints:
 
 
 def add_endpoints(services: Services) -> None:
-    """Register everything inside the current Blocks. Files go through ``gr.File``, which refuses paths of this machine."""
+    """Register everything in the current Blocks; files go through ``gr.File``, which refuses paths of this machine."""
     endpoints = Endpoints(services)
     for name in ("fill_mask", "compare", "score_sentence"):
         gr.api(getattr(endpoints, name), api_name=name, **_limits(MODEL_EVENT))
@@ -144,7 +134,7 @@ def add_endpoints(services: Services) -> None:
         ]
         for name, inputs in (("inspect_csv", inspected), ("start_training", started)):
             answer = Api(None, ANSWER if name == "inspect_csv" else {"type": "string"}, "answer")
-            button.click(getattr(endpoints, name), inputs, answer, api_name=name, **_limits(READ_EVENT))
+            button.click(getattr(endpoints, name), inputs, answer, api_name=name, **FILE_EVENT)
 
 
 def _argument(schema: dict[str, Any], label: str, value: Any) -> Api:
@@ -162,3 +152,15 @@ def _text(value: object) -> str:
     if len(value) > MOST_CHARACTERS:
         raise TextError(f"The text has {len(value):,} characters; at most {MOST_CHARACTERS:,} are read.")
     return value
+
+
+def _optional(value: object) -> str | None:
+    """The text, or None where there is none."""
+    return None if value is None else _text(value) or None
+
+
+def _texts(value: object) -> list[str]:
+    """A list of bearable texts; None is an empty one. Raises TextError."""
+    if value is not None and not isinstance(value, list | tuple):
+        raise TextError(f"A list of texts is needed here, not {type(value).__name__}.")
+    return [_text(item) for item in value or ()]

@@ -5,11 +5,11 @@ It builds no component and knows no tab.
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +53,10 @@ class Services:
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(*, as_html: bool = True) -> Iterator[None]:
     """Let a reader see what went wrong: our own errors as their sentence, a bug as a plain one with its trace logged.
 
-    The text is escaped because Gradio shows it as HTML.
+    The sentence is escaped because Gradio's page shows it as HTML; endpoints for programs say ``as_html=False``.
 
     >>> with user_errors():
     ...     raise BertDemoError("The file <a.csv> is empty; choose another one.")
@@ -68,7 +68,8 @@ def user_errors() -> Iterator[None]:
     except gr.Error:
         raise
     except BertDemoError as error:
-        raise gr.Error(html.escape(str(error)), print_exception=False) from error
+        sentence = str(error)
+        raise gr.Error(escape(sentence) if as_html else sentence, print_exception=False) from error
     except Exception as error:
         logger.exception("a handler of the page failed")
         raise gr.Error(A_BUG, print_exception=False) from error

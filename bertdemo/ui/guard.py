@@ -1,10 +1,13 @@
-"""Who may talk to the server: requests under a known host name, and no changes asked for by other sites' pages.
+"""Who may talk to the server: requests under a known host name, and none that another site's page sends.
 
 Plain ASGI, so that it stands in front of everything that Gradio answers. Knows nothing of what is behind it.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import logging
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -12,41 +15,78 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+logger = logging.getLogger(__name__)
+
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Gradio's own doors that this app has no use for: a video converter and the usage figures.
+CLOSED_PATHS = ("/gradio_api/process_recording", "/monitoring")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::\d+)?")
 
 
 class HostGuard:
-    """Refuses any Host header that is not allowed (DNS rebinding), and writes whose Origin is another site.
+    """Refuses any Host header that is not allowed (DNS rebinding), and whatever another site's page asks for.
 
-    ``allowed_hosts`` None allows every host; the Origin of a write must then still be the host it was sent to.
+    ``allowed_hosts`` None allows every name; ``any_address`` allows every IP address as a name, which no rebinding can
+    forge since it takes a name of the attacker's. A page of another site is known by its Origin: browsers send it with
+    every write, and with every read whose answer a script could see.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str] | None) -> None:
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str] | None, any_address: bool = False) -> None:
         self._app = app
         self._allowed = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
+        self._any_address = any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            refusal = self._refusal(Headers(scope=scope), scope.get("method", "GET"))
+            refusal = self._refusal(Headers(scope=scope), scope["path"])
             if refusal is not None:
+                logger.info("refused %r: %s", scope["path"][:200], refusal)
                 await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, headers: Headers, method: str) -> str | None:
+    def _refusal(self, headers: Headers, path: str) -> str | None:
         host = host_name(headers.get("host", ""))
-        if self._allowed is not None and host not in self._allowed:
+        if not self._is_allowed(host):
             return "This host name is not allowed; start the app with --allowed-host to add it."
         origin = headers.get("origin")
-        if method in _SAFE_METHODS or origin is None:
-            return None
-        asking = urlsplit(origin).hostname or ""
-        if asking == host or (asking in LOOPBACK_HOSTS and host in LOOPBACK_HOSTS):
-            return None
-        return "Requests from other sites' pages are refused."
+        if origin is not None and not _same_site(_name_in(origin), host):
+            return "Requests from other sites' pages are refused."
+        if path.startswith(CLOSED_PATHS):
+            return "This part of Gradio is closed here."
+        return None
+
+    def _is_allowed(self, host: str) -> bool:
+        if not host:
+            return False
+        return self._allowed is None or host in self._allowed or (self._any_address and _is_address(host))
 
 
 def host_name(header: str) -> str:
-    """The name in a Host header, without its port: "localhost:7860" -> "localhost", "[::1]:7860" -> "::1"."""
-    return (urlsplit(f"//{header}").hostname or "") if header and not set(header) & set("/?#@\\ ") else ""
+    """The name in a Host header, without its port; "" for what is none.
+
+    >>> host_name("localhost:7860"), host_name("[::1]:7860"), host_name("a@b"), host_name("[::1]b")
+    ('localhost', '::1', '', '')
+    """
+    match = _HOST.fullmatch(header)
+    return (match["address"] or match["name"]).lower() if match else ""
+
+
+def _name_in(url: str) -> str:
+    """The lower-case host name of a URL: "https://Example.org:8443" -> "example.org"; "" where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # such as an IPv6 address that is not closed
+        return ""
+
+
+def _same_site(asking: str, host: str) -> bool:
+    return asking == host or (asking in LOOPBACK_HOSTS and host in LOOPBACK_HOSTS)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,10 +1,14 @@
-"""The options of the web app, and what they mean together: where it listens, and whom it trusts."""
+"""The options of the web app, and what they mean together: where it listens, and whom it trusts.
+
+``parse_options`` looks at words only; whether the port and the home folder can be used is asked apart.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import socket
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +22,27 @@ from .guard import LOOPBACK_HOSTS
 
 @dataclass(frozen=True)
 class AppOptions:
-    """Checked options. ``public``: others than this machine's users may reach the app."""
+    """Checked options. ``public``: others than this machine's users may reach the app.
+
+    ``allowed_hosts``: the names that it answers to, None for any; with ``any_address`` also to whatever IP address the
+    machine, or the host of its container, is reached by.
+    """
 
     host: str
     port: int
     model: str
     home: Path
     password: str | None
-    allowed_hosts: tuple[str, ...] | None  # None: any
+    allowed_hosts: tuple[str, ...] | None
     allow_folders: bool
     share: bool
     public: bool
+    any_address: bool = False
+
+    @property
+    def address(self) -> str:
+        """The host as it stands in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
@@ -36,26 +50,37 @@ def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
     parser = _parser()
     options = parser.parse_args(arguments)
     space = os.environ.get("SPACE_ID")
-    host = options.host or ("0.0.0.0" if space else "127.0.0.1")
+    host = (options.host or ("0.0.0.0" if space else "127.0.0.1")).strip("[]")
     public = options.share or host not in LOOPBACK_HOSTS
-    if public and not (space or options.password or options.allow_public):
+    password = os.environ.get("BERTDEMO_PASSWORD") if options.password is None else options.password
+    if password is not None and not password.strip():
+        raise SettingsError("The password is empty; give one, or leave --password and BERTDEMO_PASSWORD out.")
+    if public and not (space or password or options.allow_public):
         raise SettingsError(
             "Others could reach the app and train on this machine;"
             " give a --password, or --allow-public if that is meant."
         )
-    if not 0 <= options.port <= 65535:
-        raise SettingsError(f"The port must be from 0 to 65535, but is {options.port}.")
+    if not 1 <= options.port <= 65535:
+        raise SettingsError(f"The port must be from 1 to 65535, but is {options.port}.")
     return AppOptions(
         host=host,
         port=options.port,
         model=options.model,
-        home=(options.home or default_home()).expanduser().resolve(),
-        password=options.password,
+        home=_home(options.home),
+        password=password,
         allowed_hosts=_allowed_hosts(options, host=host),
         allow_folders=options.allow_folders or not public,
         share=options.share,
         public=public,
+        any_address=public and not options.allowed_host,
     )
+
+
+def _home(chosen: Path | None) -> Path:
+    try:
+        return (chosen.expanduser() if chosen else default_home()).absolute()
+    except RuntimeError as error:  # "~somebody" who has no account here
+        raise SettingsError(f"The home folder {str(chosen or '')!r} cannot be found; give its full path.") from error
 
 
 def check_port(options: AppOptions) -> None:
@@ -72,13 +97,28 @@ def check_port(options: AppOptions) -> None:
             ) from error
 
 
+def check_home(options: AppOptions) -> None:
+    """Raises SettingsError when no run could be kept in the home folder, which is made if it is not there."""
+    try:
+        options.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.home):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"The home folder {str(options.home)!r} cannot be written ({error.strerror});"
+            " choose another one with --home or BERTDEMO_HOME."
+        ) from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="app.py", description="bertdemo's web app.")
     parser.add_argument("--host", help="127.0.0.1 by default; others need --password or --allow-public")
     parser.add_argument("--port", type=whole_number, default=7860)
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="REF", help="the model that the page opens with")
     parser.add_argument("--home", type=Path, metavar="DIR", help="where runs are kept (else BERTDEMO_HOME)")
-    parser.add_argument("--password", metavar="TEXT", help="ask for it; the user name is 'bertdemo'")
+    parser.add_argument(
+        "--password", metavar="TEXT", help="ask for it (else BERTDEMO_PASSWORD); the user is 'bertdemo'"
+    )
     parser.add_argument("--allow-public", action="store_true", help="let anyone who reaches the app use it")
     parser.add_argument("--allowed-host", action="append", default=[], metavar="NAME", help="a host name to answer to")
     parser.add_argument("--allow-folders", action="store_true", help="let pages name folders of this machine as models")
@@ -87,17 +127,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _allowed_hosts(options: argparse.Namespace, *, host: str) -> tuple[str, ...] | None:
-    names = [*LOOPBACK_HOSTS, *options.allowed_host, *filter(None, os.environ.get("SPACE_HOST", "").split(","))]
     if options.share:
         return None  # the tunnel's name is not known beforehand
-    if host in ("0.0.0.0", "::") and not options.allowed_host and not os.environ.get("SPACE_HOST"):
-        names += [socket.gethostname(), *_own_addresses()]
-    return tuple(dict.fromkeys([*names, host]))
-
-
-def _own_addresses() -> list[str]:
-    try:
-        found = socket.getaddrinfo(socket.gethostname(), None, proto=socket.IPPROTO_TCP)
-    except OSError:
-        return []
-    return [str(address[4][0]) for address in found]
+    space = filter(None, os.environ.get("SPACE_HOST", "").split(","))
+    own = [socket.gethostname()] if host in ("0.0.0.0", "::") else []
+    return tuple(dict.fromkeys([*LOOPBACK_HOSTS, *options.allowed_host, *space, *own, host]))

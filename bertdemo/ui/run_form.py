@@ -16,6 +16,8 @@ from bertdemo.runs.request import RunRequest
 from .context import Services
 
 MOST_PROBES = 10
+MOST_WATCHED = 20  # words: each is scored in every probe, some forty times a run
+_FAR_TOO_LARGE = 2**70
 
 
 class RunForm(NamedTuple):
@@ -45,6 +47,9 @@ def run_request(
     probes = _items(form.probes, separator="\n")
     if len(probes) > MOST_PROBES:
         raise SettingsError(f"At most {MOST_PROBES} sentences can be watched, but there are {len(probes)}.")
+    watch = _items(form.watch, separator=",")
+    if len(watch) > MOST_WATCHED:
+        raise SettingsError(f"At most {MOST_WATCHED} words can be followed, but there are {len(watch)}.")
     config = TrainingConfig(
         epochs=whole("The number of epochs", form.epochs, default=3),
         learning_rate=real("The learning rate", form.learning_rate, default=default_learning_rate(ref)),
@@ -54,7 +59,7 @@ def run_request(
         seed=whole("The seed", form.seed, default=0),
         precision=form.precision or None,
         probes=probes,
-        watch=_items(form.watch, separator=","),
+        watch=watch,
     )
     return RunRequest(
         data=Path(path),
@@ -62,7 +67,7 @@ def run_request(
         model=str(form.model),
         column=column or None,
         dialect=dialect,
-        limit=None if form.limit is None else whole("The row limit", form.limit, default=0),
+        limit=None if form.limit in (None, "") else whole("The row limit", form.limit, default=0),
         name=str(form.name or ""),
         data_name=Path(path).name,
     )
@@ -70,6 +75,8 @@ def run_request(
 
 def whole(name: str, value: Any, *, default: int) -> int:
     """3, 3.0 or "3" -> 3; None -> the default. Raises SettingsError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _FAR_TOO_LARGE:
+        return value  # as it is: a float would round a seed of many digits
     number = real(name, value, default=default)
     if number != int(number):
         raise SettingsError(f"{name} must be a whole number, but is {value}.")
@@ -82,10 +89,11 @@ def real(name: str, value: Any, *, default: float) -> float:
         return default
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise SettingsError(f"{name} must be a number such as {default:g}, but is {str(value)[:40]!r}.")
+        shown = repr(value)[:40] if not isinstance(value, int) else "far too large"
+        raise SettingsError(f"{name} must be a number such as {default:g}, but is {shown}.")
     return number
 
 

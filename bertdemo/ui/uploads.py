@@ -1,0 +1,84 @@
+"""Where uploads wait until a run has copied them: one folder for this server, bounded, and gone when the server is.
+
+Gradio deletes the files that it remembers; what it forgets (refused uploads, empty placeholders) is swept here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bertdemo.runs.locks import FolderLock, is_locked
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "bertdemo-uploads-"
+MOST_BYTES = 5_000_000_000  # of all uploads together
+FREE_BYTES = 500_000_000  # of the disk that uploads leave alone
+KEPT_SECONDS = 24 * 3600
+
+
+@contextmanager
+def uploads_folder() -> Iterator[Path]:
+    """Make Gradio keep its temporary files in a folder of this server's own; folders of dead servers are deleted."""
+    _delete_orphans(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock, before = FolderLock(folder), os.environ.get("GRADIO_TEMP_DIR")
+    lock.acquire()
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            del os.environ["GRADIO_TEMP_DIR"]
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = before
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Whether an upload of so many bytes may be added to the folder."""
+    used = sum(_size(Path(root, name)) for root, _folders, names in os.walk(folder) for name in names)
+    try:
+        free = shutil.disk_usage(folder).free
+    except FileNotFoundError:  # nothing has been uploaded yet
+        return True
+    return used + size <= MOST_BYTES and free - size >= FREE_BYTES
+
+
+def sweep(folder: Path, *, kept_seconds: float = KEPT_SECONDS) -> None:
+    """Delete the files that nobody has touched for so long; the lock stays."""
+    oldest = time.time() - kept_seconds
+    for root, _folders, names in os.walk(folder, topdown=False):
+        for path in (Path(root, name) for name in names if Path(root) != folder or name != "lock"):
+            with suppress(OSError):
+                if path.lstat().st_mtime < oldest:
+                    path.unlink()
+        if Path(root) != folder:
+            with suppress(OSError):  # not empty
+                Path(root).rmdir()
+
+
+def _delete_orphans(parent: Path) -> None:
+    """Delete the folders that killed servers of this account left behind."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            status = folder.lstat()
+            ours = folder.is_dir() and not folder.is_symlink() and (os.name == "nt" or status.st_uid == os.getuid())
+            if ours and time.time() - status.st_mtime > 60 and not is_locked(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                logger.info("deleted %s, which a server that ended left behind", folder.name)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

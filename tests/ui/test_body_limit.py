@@ -1,0 +1,60 @@
+"""What is too large is refused, declared or not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from asgi import ask, behind
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from bertdemo.ui.body_limit import BodyLimit
+
+LIMIT = BodyLimit(behind, most_bytes=1000, most_upload_bytes=5000, has_room=lambda size: size < 4000)
+UPLOAD = "/gradio_api/upload"
+
+
+def test_bodies_up_to_the_limit_pass_unchanged() -> None:
+    assert ask(LIMIT, method="POST", body=[b"x" * 600, b"x" * 400]) == (200, "1000")
+    assert ask(LIMIT, method="POST", path=UPLOAD, body=[b"x" * 3000, b"x" * 2000]) == (200, "5000")
+    assert ask(LIMIT, method="GET") == (200, "0")
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", UPLOAD, "/other", f"/sub{UPLOAD}/"])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_larger_body_is_refused_in_one_sentence(path: str, declared: bool) -> None:
+    size = 6000 if "upload" in path else 1001
+    headers = [("Content-Length", str(size))] if declared else []
+    status, text = ask(LIMIT, headers, method="POST", path=path, body=[b"x" * (size // 3)] * 3 + [b"x" * 3])
+    assert status == 413
+    assert text.count("\n") == 0
+
+
+def test_an_upload_without_room_is_refused_before_it_is_read() -> None:
+    status, text = ask(LIMIT, [("Content-Length", "4500")], method="POST", path=UPLOAD)
+    assert (status, "no room" in text) == (507, True)
+
+
+def test_an_application_that_reads_json_does_not_see_more_than_the_limit() -> None:
+    seen = []
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(await Request(scope, receive).json())
+        await JSONResponse({})(scope, receive, send)
+
+    limit = BodyLimit(reads, most_bytes=10, most_upload_bytes=10)
+    assert ask(limit, method="POST", body=[b"[1,", b"2]"])[0] == 200
+    assert ask(limit, method="POST", body=[b"[" * 6, b"[" * 6])[0] == 413
+    assert seen == [[1, 2]]
+
+
+def test_what_is_no_request_passes() -> None:
+    seen = []
+
+    async def lifespan(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope["type"])
+
+    asyncio.run(BodyLimit(lifespan, most_bytes=1, most_upload_bytes=1)({"type": "lifespan"}, None, None))
+    assert seen == ["lifespan"]

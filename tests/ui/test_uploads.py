@@ -1,0 +1,87 @@
+"""Uploads have one folder, bounded, and gone with the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from bertdemo.ui import uploads
+from bertdemo.ui.uploads import has_room, sweep, uploads_folder
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_gradio_is_given_a_folder_that_ends_with_the_server() -> None:
+    with uploads_folder() as folder:
+        assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
+        (folder / "abc").mkdir()
+        (folder / "abc" / "reviews.csv").write_text("x")
+    assert not folder.exists()
+    assert "GRADIO_TEMP_DIR" not in os.environ
+
+
+def test_what_a_killed_server_left_is_deleted_and_a_living_ones_folder_is_not(tmp_path: Path) -> None:
+    script = "import time\nfrom bertdemo.ui.uploads import uploads_folder\n"
+    script += "with uploads_folder() as f:\n    (f / 'rows.csv').write_text('x'); print(f, flush=True); time.sleep(60)"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        theirs = Path(child.stdout.readline().strip())
+        age(theirs, 3600)
+        with uploads_folder():
+            assert (theirs / "rows.csv").exists()
+        child.send_signal(signal.SIGKILL)
+    assert theirs.exists()
+    with uploads_folder():
+        assert not theirs.exists()
+
+
+def test_a_folder_that_only_looks_like_ours_is_left_alone(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("x")
+    link = tmp_path / f"{uploads.PREFIX}link"
+    link.symlink_to(elsewhere)
+    with uploads_folder():
+        pass
+    assert (elsewhere / "precious").exists()
+
+
+def test_old_files_are_swept_and_new_ones_and_the_lock_stay() -> None:
+    with uploads_folder() as folder:
+        for name in ("old", "new"):
+            (folder / name).mkdir()
+            (folder / name / "reviews.csv").write_text("x")
+        (folder / "tmporphan").write_text("")
+        for path in (folder / "old" / "reviews.csv", folder / "tmporphan", folder / "lock"):
+            age(path, 90_000)
+        sweep(folder)
+        assert sorted(path.name for path in folder.iterdir()) == ["lock", "new"]
+
+
+def test_room_is_bounded_and_the_disk_is_never_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    with uploads_folder() as folder:
+        (folder / "rows.csv").write_bytes(b"x" * 1000)
+        monkeypatch.setattr(uploads, "FREE_BYTES", 0)
+        monkeypatch.setattr(uploads, "MOST_BYTES", 1500)
+        assert has_room(folder, 500)
+        assert not has_room(folder, 501)
+        monkeypatch.setattr(uploads, "FREE_BYTES", 2**60)
+        assert not has_room(folder, 1)
+    assert has_room(folder, 1)
