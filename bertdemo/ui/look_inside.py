@@ -19,10 +19,10 @@ from gradio.components import Component
 from bertdemo.mlm.errors import BertDemoError, TextError
 
 from .context import MODEL_EVENT, PAGE_EVENT, user_errors
-from .views import why_this_word
+from .views import pairs, whole_vocabulary, why_this_word
 from .views.view import Parts, Question, View
 
-VIEWS: tuple[View, ...] = (why_this_word.VIEW,)
+VIEWS: tuple[View, ...] = (why_this_word.VIEW, whole_vocabulary.VIEW, pairs.VIEW)
 
 Ask = Callable[..., Question]  # ask(*values of the source, blank=0) -> Question
 EVENT: dict[str, Any] = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
