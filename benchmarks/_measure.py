@@ -25,7 +25,7 @@ def machine() -> str:
 
 
 def load(name: str, *, seed: int = 0) -> MaskedLM:
-    """ "mini-bert", or "bert-base": its shape with the bundled vocabulary's ids and random weights; fresh at every call."""
+    """A fresh "mini-bert", or "bert-base": its shape with random weights and the bundled tokenizer."""
     workspace = Workspace(default_home())
     bundled = workspace.registry.private_copy(workspace.registry.resolve("mini-bert"))
     if name == "mini-bert":
