@@ -85,7 +85,7 @@ def build_look_inside(ask: Ask, *, source: Sequence[Component], views: Sequence[
         choice = gr.Radio([view.name for view in views], label="Look inside", elem_id="look-inside")
         blank = gr.Radio([("1", 0)], value=0, label="Which blank", visible=False, elem_id="which-blank")
         message = gr.HTML(apply_default_css=False, elem_classes="look-message")
-        panels = [_build_panel(view) for view in views]
+        panels = [_build_panel(view, choice) for view in views]
     handlers = Panels(ask, panels)
     controls = [control for panel in panels for control in panel.parts.controls]
     outputs = [output for panel in panels for output in panel.parts.outputs]
@@ -102,10 +102,17 @@ def build_look_inside(ask: Ask, *, source: Sequence[Component], views: Sequence[
     return LookInside(choice, blank, refresh)
 
 
-def _build_panel(view: View) -> Panel:
+def _build_panel(view: View, choice: gr.Radio) -> Panel:
     with gr.Column(visible=False, elem_classes="look-panel") as column:
-        gr.HTML(f'<p class="quiet">{escape(view.line)}</p>', apply_default_css=False)
+        with gr.Row(elem_classes="look-head"):
+            gr.HTML(f"<p>{escape(view.line)}</p>", apply_default_css=False, elem_classes="look-line")
+            close = gr.Button("Close", size="sm")
+        close.click(_close, None, choice, **PAGE_EVENT)
         return Panel(view, column, view.build())
+
+
+def _close() -> None:
+    """No view is chosen."""
 
 
 def _wire_panel(handlers: Panels, panel: Panel, *, source: list[Component], message: gr.HTML) -> None:

@@ -1,16 +1,27 @@
-"""From what the page holds to what the models read: the text box and the chosen models as one Question.
+"""From what the page holds to what the models read: the text box, or the strip once the reader has hidden words in it.
 
-The tabs and views ask here, so that all of them look at the same ids. Builds no component.
+The fill tab and every view ask here, so that all of them look at the same ids. Builds no component.
 """
 
 from __future__ import annotations
 
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.text_input import prepare_text
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.originals import score_originals
+from bertdemo.mlm.pieces import is_uncased, readable_pieces
+from bertdemo.mlm.text_input import PreparedText, prepare_ids, prepare_text
+
+from .components.candidate_bars import percent
+from .components.token_strip import Piece, StripEdit, strip_edit, strip_value
 from .context import Services
 from .model_list import NO_MODEL
 from .views.view import Question
+
+_READ_ANEW = "The models split the text differently, so it was read anew and nothing is hidden by hand."
 
 
 def load_model(services: Services, reference: str) -> MaskedLM:
@@ -19,10 +30,97 @@ def load_model(services: Services, reference: str) -> MaskedLM:
     return registry.shared(registry.resolve(reference or "", allow_folders=services.allow_folders))
 
 
-def ask(services: Services, text: str, model: str, compared: str, *, blank: int = 0) -> Question:
+def chosen_models(model: str, compared: str) -> tuple[str, ...]:
+    """The references of one model, or of two to compare."""
+    return (model,) if not compared or compared == NO_MODEL else (model, compared)
+
+
+def ask(services: Services, text: str, strip: object, model: str, compared: str, *, blank: int = 0) -> Question:
     """The question that the page stands on now. Raises BertDemoError, a sentence for the reader."""
-    labels = (model,) if not compared or compared == NO_MODEL else (model, compared)
-    models = tuple(load_model(services, label) for label in labels)
-    prepared = prepare_text(models[0], text, needs_mask=False)
-    last = max(0, len(prepared.mask_positions) - 1)
-    return Question(models, labels, prepared, min(blank, last), tuned=model != services.default_model)
+    references = chosen_models(model, compared)
+    models = tuple(load_model(services, reference) for reference in references)
+    labels = tuple(_label(services, reference) for reference in references)
+    question = replace(
+        read(models[0], text, strip), models=models, labels=labels, tuned=model != services.default_model
+    )
+    last = max(0, len(question.prepared.mask_positions) - 1)
+    return replace(question, blank=min(blank, last))
+
+
+def read(masked_lm: MaskedLM, text: str, strip: object = None) -> Question:
+    """The strip's ids as they are while it was edited and its text still stands in the box; else the text.
+
+    Raises:
+        TextError: nothing to read, or ids that this model does not have.
+    """
+    edit, label = strip_edit(strip), masked_lm.ref.label
+    if edit is None or not edit.edited or edit.text != text:
+        prepared = prepare_text(masked_lm, text, needs_mask=False)
+        return Question((masked_lm,), (label,), prepared, words=prepared.word_ids)
+    if not _named_alike(masked_lm, edit):
+        prepared = prepare_text(masked_lm, text, needs_mask=False)
+        noted = replace(prepared, notes=(_READ_ANEW, *prepared.notes))
+        return Question((masked_lm,), (label,), noted, words=prepared.word_ids)
+    prepared = prepare_ids(masked_lm, edit.token_ids, needs_mask=False)
+    mask = masked_lm.mask_token_id
+    originals = {place: token for place, token in edit.originals.items() if edit.token_ids[place] == mask}
+    question = Question((masked_lm,), (label,), prepared, originals=originals)
+    return replace(question, words=question.sentence.word_ids)
+
+
+def strip_of(question: Question, *, text: str, strip: object, said: Sequence[str] = ()) -> dict[str, Any]:
+    """The strip's new value for what is read; ``strip`` is what the browser holds, whose version it answers."""
+    prepared, originals, model = question.prepared, question.originals, question.models[0]
+    names = dict(zip(originals, readable_pieces(model, list(originals.values())), strict=True))
+    columns = zip(prepared.tokens, prepared.token_ids, question.words, strict=True)
+    pieces = [
+        Piece(token, token_id, word, (names[place], originals[place]) if place in originals else None)
+        for place, (token, token_id, word) in enumerate(columns)
+    ]
+    edit = strip_edit(strip)
+    mask = (model.tokenizer.mask_token, model.mask_token_id)
+    return strip_value(pieces, text=text, mask=mask, said=said, version=edit.version if edit else 0)
+
+
+def standings(question: Question) -> list[str]:
+    """What each model gives each word that was hidden by hand, a sentence a word.
+
+    'mini-bert gave your word "really" 3.1%, rank 6.'
+    """
+    special = question.models[0].special_ids
+    originals = {place: token for place, token in question.originals.items() if token not in special}
+    hidden = [
+        score_originals(model, question.prepared, originals)
+        for number, model in enumerate(question.models)
+        if question.read_by(number) is question.prepared
+    ]
+    sentences = []
+    for tokens in zip(*hidden, strict=True):
+        given = "; ".join(
+            f"{label} {'gave it' if number else f'gave your word “{token.token}”'} "
+            f"{percent(token.probability)}, rank {token.rank:,}"
+            for number, (label, token) in enumerate(zip(question.labels, tokens, strict=False))
+        )
+        sentences.append(f"{given}.")
+    return sentences
+
+
+def about(masked_lm: MaskedLM, prepared: PreparedText) -> str:
+    """How much of the model's room the text takes, and how it reads letters, in one quiet line."""
+    room = f"{len(prepared.token_ids):,} of {masked_lm.max_length:,} tokens"
+    return f"{room} · {'reads all letters as lower case' if is_uncased(masked_lm) else 'knows capital letters'}"
+
+
+def _label(services: Services, reference: str) -> str:
+    """A run's name, else the reference itself."""
+    try:
+        return services.store.get(reference).record.name
+    except RunError:
+        return reference
+
+
+def _named_alike(masked_lm: MaskedLM, edit: StripEdit) -> bool:
+    """Whether the ids are this model's: they have the names that the strip showed."""
+    if any(not 0 <= token_id < masked_lm.vocabulary_size for token_id in (*edit.token_ids, *edit.originals.values())):
+        return False
+    return edit.tokens is None or readable_pieces(masked_lm, edit.token_ids) == edit.tokens

@@ -36,10 +36,10 @@ class Score:
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One word. ``after`` is what the second model gives it, if there is a second."""
+    """One word. ``after`` is what the second model gives it, if there is a second; ids may then differ: None."""
 
     token: str
-    token_id: int
+    token_id: int | None
     probability: float
     rank: int
     after: Score | None = None
@@ -169,20 +169,25 @@ def _log(probability: float) -> str:
 
 
 def _details(row: CandidateRow) -> str:
-    before = f"rank {row.rank}, log p {_log(row.probability)}"
+    before = f"rank {row.rank:,}, log p {_log(row.probability)}"
+    name = "" if row.token_id is None else f"id {row.token_id}"
     if row.after is None:
-        return f"id {row.token_id}, {before}"
-    return f"id {row.token_id}; before: {before}; after: rank {row.after.rank}, log p {_log(row.after.probability)}"
+        return ", ".join(filter(None, [name, before]))
+    after = f"rank {row.after.rank:,}, log p {_log(row.after.probability)}"
+    return "; ".join(filter(None, [name, f"before: {before}", f"after: {after}"]))
 
 
 def _table(mask: MaskRows, labels: Sequence[str]) -> str:
     paired = any(row.after for row in mask.rows)
+    named = any(row.token_id is not None for row in mask.rows)
     names = [escape(label) for label in labels] if len(labels) >= 2 else ["before", "after"]
-    heads = ["word", "id", "rank", "probability", "log p"]
+    heads = ["word", "id"] if named else ["word"]
     if paired:
-        heads = ["word", "id", *(f"{what}, {name}" for name in names[:2] for what in ("rank", "p", "log p")), "change"]
+        heads += [*(f"{what}, {name}" for name in names[:2] for what in ("rank", "p", "log p")), "change"]
+    else:
+        heads += ["rank", "probability", "log p"]
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "".join(_table_row(row) for row in mask.rows)
+    body = "".join(_table_row(row, named=named) for row in mask.rows)
     caption = f"<caption>{escape(mask.title)}</caption>" if mask.title else ""
     return (
         f'<div class="bars-scroll"><table class="bars-table">{caption}<thead><tr>{head}</tr></thead>'
@@ -190,8 +195,9 @@ def _table(mask: MaskRows, labels: Sequence[str]) -> str:
     )
 
 
-def _table_row(row: CandidateRow) -> str:
-    cells = [str(row.token_id), f"{row.rank:,}", percent(row.probability), _log(row.probability)]
+def _table_row(row: CandidateRow, *, named: bool) -> str:
+    names = [str(row.token_id) if row.token_id is not None else ""] if named else []
+    cells = [*names, f"{row.rank:,}", percent(row.probability), _log(row.probability)]
     if row.after is not None:
         after = row.after
         cells += [f"{after.rank:,}", percent(after.probability), _log(after.probability)]

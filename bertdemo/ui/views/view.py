@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gradio.components import Component
 
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.text_input import PreparedText, prepare_text
+from bertdemo.mlm.text_input import PreparedText, prepare_ids, prepare_text
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Question:
     labels: tuple[str, ...]  # a name for each, from the reader: to be escaped
     prepared: PreparedText  # M masks; M is 0 only for views that need no blank
     blank: int = 0  # index into the masks
+    words: tuple[int | None, ...] = ()  # (T,) the word of each piece, as they were before any was hidden by hand
     originals: Mapping[int, int] = field(default_factory=dict)  # position of a mask -> id of the token it hides
     tuned: bool = False  # the only model is a tuned one
 
@@ -34,6 +35,12 @@ class Question:
         if names == first.tokenizer.convert_ids_to_tokens(list(self.prepared.token_ids)):
             return self.prepared
         return prepare_text(model, self.prepared.text, needs_mask=False)
+
+    @property
+    def sentence(self) -> PreparedText:
+        """The text with nothing hidden by hand; blanks that were written stay."""
+        ids = [self.originals.get(place, token_id) for place, token_id in enumerate(self.prepared.token_ids)]
+        return prepare_ids(self.models[0], ids, needs_mask=False) if self.originals else self.prepared
 
     @property
     def kinds(self) -> tuple[str, ...]:
