@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.errors import DataError, TextError
+from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inspection import inspect_file
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks, fill_record
@@ -23,6 +23,7 @@ MOST_CHARACTERS = 200_000
 ANSWER = {"type": "object"}
 # Reading or copying a whole file may take a minute: a few at once, whoever asks.
 FILE_EVENT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
+_NO_OWNER = "This server is shared: give a secret text of your own as owner, with which you may stop the run later."
 
 
 class Endpoints:
@@ -101,10 +102,15 @@ class Endpoints:
         name: str,
         owner: str,
     ) -> str:
-        """Queue a run and return its id at once; follow it with ``/run_status``."""
+        """Queue a run and return its id at once; follow it with ``/run_status``.
+
+        ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
+        """
         with user_errors(as_html=False):
             settings = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
             form = RunForm(_text(model), *settings, _text(name), _texts(probe), _texts(watch), _optional(precision))
+            if self._services.require_owner and not _text(owner):
+                raise RunError(_NO_OWNER)
             request = run_request(self._services, form, path=file, column=_optional(column))
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 

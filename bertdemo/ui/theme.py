@@ -11,6 +11,13 @@ import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
 STYLE_SHEET = Path(__file__).with_name("style.css")
+STYLE_SHEETS = [
+    STYLE_SHEET,
+    STYLE_SHEET.with_name("explorer.css"),
+    STYLE_SHEET.with_name("train.css"),
+    STYLE_SHEET.with_name("learn.css"),
+    STYLE_SHEET.with_name("compare.css"),
+]  # one for the frame and shared parts, one a tab
 
 # Both run in the browser as ``button.click(js=...)`` and touch nothing on the server.
 TOGGLE_DARK_JS = "() => { document.body.classList.toggle('dark'); }"
@@ -73,6 +80,8 @@ def theme() -> gr.themes.Base:
         border_color_primary_dark="#465162",
         input_background_fill="#ffffff",
         input_background_fill_dark="#12161d",
+        input_border_width="1px",
+        input_border_width_dark="1px",
         input_border_color="#8d97a7",  # 3:1 on white: the edge of a field is needed to find it
         input_border_color_dark="#6c788a",
         input_placeholder_color="#697385",
