@@ -135,8 +135,8 @@ def train_tokenizer(paragraphs: Iterator[str], *, vocabulary_size: int) -> PreTr
 def pack_corpus(paragraphs: Iterator[str], tokenizer: PreTrainedTokenizerFast, *, path: Path) -> TokenizedTexts:
     """Tokenise once and write rows to ``path`` (uint16); their boundaries go beside it.
 
-    A short paragraph stands alone, as a user's sentence will; longer ones are packed into full rows: [CLS], then text with
-    [SEP] behind every paragraph. Written aside and renamed, so a file that is there is complete.
+    A short paragraph stands alone, as a user's sentence will; longer ones are packed into full rows: [CLS], then text
+    with [SEP] behind every paragraph. Written aside and renamed, so a file that is there is complete.
     """
     packer, written = _Packer(tokenizer.cls_token_id, tokenizer.sep_token_id), path.with_suffix(".part")
     with written.open("wb") as file:

@@ -70,13 +70,7 @@ class BatchLoss:
         if config.redraw_masks:
             masked = self._mask(batch.token_ids, config.seed, _MASKS, epoch, index)
         else:
-            parts = [
-                self._mask(ids[None], config.seed, _MASKS, int(row))
-                for ids, row in zip(batch.token_ids, rows, strict=True)
-            ]
-            masked = MaskedTokens(
-                *(torch.cat([getattr(part, name) for part in parts]) for name in ("token_ids", "labels"))
-            )
+            masked = self._mask_once(batch, rows)
         if config.loss_on_all_tokens:
             masked = MaskedTokens(masked.token_ids, batch.token_ids)
         return MaskedBatch(batch, masked, int((masked.labels != IGNORED).sum()))
@@ -125,6 +119,14 @@ class BatchLoss:
             vocabulary_size=len(self._masked_lm.tokenizer),
             generator=mask_generator(*key),
         )
+
+    def _mask_once(self, batch: Batch, rows: NDArray[np.int64]) -> MaskedTokens:
+        """The seed and the row alone decide a row's masks: its padding, another in every epoch, draws nothing."""
+        token_ids, labels = batch.token_ids.clone(), torch.full_like(batch.token_ids, IGNORED)
+        for place, (row, length) in enumerate(zip(rows.tolist(), batch.lengths, strict=True)):
+            masked = self._mask(batch.token_ids[place : place + 1, :length], self._config.seed, _MASKS, row)
+            token_ids[place, :length], labels[place, :length] = masked.token_ids[0], masked.labels[0]
+        return MaskedTokens(token_ids, labels)
 
     def _parts(self, drawn: MaskedBatch) -> Iterator[slice]:
         count, width = drawn.batch.token_ids.shape

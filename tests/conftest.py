@@ -1,12 +1,14 @@
 """Small local checkpoints of each kind of masked language model, loaded from disk as a user's would be.
 
-They are shared by the whole session and never to be trained: copy one with ``copy.deepcopy``, or load it again from
-its folder (``masked_lm.ref.source``). The weights are random, fixed by a seed: predictions are arbitrary but stable.
+They are shared by the whole session and never to be trained: ``trainable`` copies one, or load it again from its
+folder (``masked_lm.ref.source``). The weights are random, fixed by a seed: predictions are arbitrary but stable.
 """
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,13 @@ KINDS = ("tiny_bert", "tiny_cased_bert", "tiny_roberta", "tiny_distilbert", "tin
 def any_tiny(request: pytest.FixtureRequest) -> MaskedLM:
     """Each kind in turn."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def trainable() -> Callable[[MaskedLM], MaskedLM]:
+    """Gives a copy of a tiny model whose weights may change."""
+
+    def copied(masked_lm: MaskedLM) -> MaskedLM:
+        return MaskedLM(masked_lm.ref, copy.deepcopy(masked_lm.model).requires_grad_(True), masked_lm.tokenizer)
+
+    return copied
