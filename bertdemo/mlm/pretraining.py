@@ -46,11 +46,11 @@ class PretrainingRecipe:
     layers: int = 4
     width: int = 256
     heads: int = 4
-    steps: int = 5_500
-    batch_rows: int = 80  # of 91 tokens on average
+    steps: int = 5_000
+    batch_rows: int = 106  # of 68 tokens on average
     learning_rate: float = 3e-3
     warmup_steps: int = 100
-    decay_share: float = 0.5
+    decay_share: float = 0.75
     seed: int = 0
 
     def __post_init__(self) -> None:
