@@ -13,7 +13,16 @@ from bertdemo.mlm.comparison import Comparison, compare
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.prediction import FilledText, fill_masks
 
-from .components.candidate_bars import CandidateRow, MaskRows, Score, bars_html, candidate_bars, percent, table_html
+from .compared_rows import BY_CHANGE, both_covered, compared_rows, gist_html, order_control
+from .components.candidate_bars import (
+    CandidateRow,
+    MaskRows,
+    bars_html,
+    blank_title,
+    candidate_bars,
+    percent,
+    table_html,
+)
 from .components.token_strip import strip_edit, token_strip
 from .context import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .look_inside import VIEWS, LookInside, build_look_inside
@@ -59,13 +68,23 @@ class FillView(NamedTuple):
     notes: object
     full_stop: object
     strip: object
+    order: object
     bars: object
     summary: object
     table: object
     blank: object
 
 
-def answer(services: Services, text: str, strip: object, model: str, compared: str, top_k: int, blank: int) -> FillView:
+def answer(
+    services: Services,
+    text: str,
+    strip: object,
+    model: str,
+    compared: str,
+    top_k: int,
+    blank: int,
+    order: str = BY_CHANGE,
+) -> FillView:
     """Fill every blank with one model or compare two; what is wrong with the text is said in place, not in a toast."""
     with user_errors():
         try:
@@ -77,7 +96,7 @@ def answer(services: Services, text: str, strip: object, model: str, compared: s
             if len(question.models) == 1:
                 return _one_model(question, filled, strip=new_strip)
             comparison = compare(*question.models, question.prepared, top_k=int(top_k))
-            return _two_models(question, filled, comparison, strip=new_strip)
+            return _two_models(question, filled, comparison, strip=new_strip, order=order)
         except BertDemoError as error:
             return _refusal(str(error))
 
@@ -86,7 +105,8 @@ def _one_model(question: Question, filled: FilledText, *, strip: dict[str, Any])
     count = len(filled.masks)
     rows = [
         MaskRows(
-            [CandidateRow(c.token, c.token_id, c.probability, c.rank) for c in mask.candidates], _title(number, count)
+            [CandidateRow(c.token, c.token_id, c.probability, c.rank) for c in mask.candidates],
+            blank_title(number, count),
         )
         for number, mask in enumerate(filled.masks)
     ]
@@ -94,25 +114,16 @@ def _one_model(question: Question, filled: FilledText, *, strip: dict[str, Any])
     return _view(question, filled, strip=strip, bars=bars, summary=_coverage(filled), table=table_html(rows))
 
 
-def _two_models(question: Question, filled: FilledText, comparison: Comparison, *, strip: dict[str, Any]) -> FillView:
-    rows = [_pair_rows(comparison, number) for number in range(len(comparison.masks))]
+def _two_models(
+    question: Question, filled: FilledText, comparison: Comparison, *, strip: dict[str, Any], order: str
+) -> FillView:
+    rows = compared_rows(comparison, order)
     bars, table = (draw(rows, labels=question.labels) for draw in (bars_html, table_html))
-    return _view(question, filled, strip=strip, bars=bars, summary=comparison.gist, table=table)
-
-
-def _pair_rows(comparison: Comparison, number: int) -> MaskRows:
-    """Words that only one of two vocabularies has are left out of the picture; the notes say so."""
-    rows = []
-    for candidate in comparison.masks[number].candidates:
-        before, after = candidate.before, candidate.after
-        if before.probability is not None and after.probability is not None:
-            pair = Score(after.probability, after.rank)
-            rows.append(CandidateRow(candidate.token, None, before.probability, before.rank, pair))
-    return MaskRows(rows, _title(number, len(comparison.masks)))
-
-
-def _title(number: int, count: int) -> str:
-    return f"Blank {number + 1}" if count > 1 else ""
+    shown = _view(
+        question, filled, strip=strip, bars=gist_html(comparison) + bars, summary=both_covered(comparison), table=table
+    )
+    only_here = [note for note in comparison.notes if note not in filled.notes]
+    return shown._replace(notes=_notes([*only_here, *filled.notes])) if only_here else shown
 
 
 def _coverage(filled: FilledText) -> str:
@@ -133,6 +144,7 @@ def _view(
         notes=_notes(notes) if notes else f'<p class="quiet">{escape(about(question.models[0], filled.prepared))}</p>',
         full_stop=gr.Button(visible=bool(suggestions)),
         strip=strip,
+        order=gr.Radio(visible=len(question.models) > 1),
         bars=bars,
         summary=f'<p class="quiet">{escape(summary)}</p>',
         table=table,
@@ -153,6 +165,7 @@ def _refusal(sentence: str, *, strip: dict[str, Any] | None = None) -> FillView:
         notes=_notes([sentence], kind="notes stale"),
         full_stop=gr.Button(visible=False),
         strip=strip or gr.skip(),
+        order=gr.skip(),
         bars=gr.skip(),
         summary=gr.skip(),
         table=gr.skip(),
@@ -212,6 +225,7 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
         notes=notes,
         full_stop=full_stop,
         strip=strip,
+        order=order_control(),
         bars=candidate_bars(),
         summary=gr.HTML(apply_default_css=False, elem_id="fill-summary"),
         table=_build_table(),
@@ -275,13 +289,14 @@ def _wire(
 ) -> None:
     fill = {
         "fn": partial(answer, services),
-        "inputs": [*form, view.blank],
+        "inputs": [*form, view.blank, view.order],
         "outputs": list(view),
         **MODEL_EVENT,
         **PAGE_EVENT,
     }
     changes = [form.text.change, form.models.change, form.compared.change, form.top_k.change]
     gr.on(changes, **fill, trigger_mode="always_last").then(**look.refresh)
+    view.order.input(**fill, trigger_mode="always_last")
     form.strip.tapped(**fill, trigger_mode="always_last").then(**look.refresh)
     for button, example in examples:
         chosen = button.click(partial(_example, example), None, [form.text, form.strip], **PAGE_EVENT)

@@ -94,6 +94,15 @@ def visible(token: str) -> str:
     return escape(shown if shown.strip() else "\N{SYMBOL FOR SPACE}" * max(1, len(shown)))
 
 
+def blank_title(number: int, count: int) -> str:
+    """What the ``number``-th of ``count`` masks is called, counted from 0; one alone needs no name.
+
+    >>> blank_title(0, 2), blank_title(0, 1)
+    ('Blank 1', '')
+    """
+    return f"Blank {number + 1}" if count > 1 else ""
+
+
 def bars_html(masks: Sequence[MaskRows], *, labels: Sequence[str] = (), tuned: bool = False) -> str:
     """Bars, or dumbbells for rows with ``after``; two ``labels`` name the models. All masks share one scale.
 
