@@ -20,6 +20,7 @@ from .models import MaskedLM
 from .pieces import readable_pieces
 from .target_words import TargetScore, score_target
 from .text_input import PreparedText, Suggestion, prepare_text
+from .text_notes import valid_unicode
 
 MAX_TARGET_SCORES = 200  # target words times masks
 MAX_CANDIDATES = 200_000  # in one answer: some tens of megabytes
@@ -85,7 +86,7 @@ def fill_masks(
     check_count("The number of words shown", top_k)
     prepared = prepare_text(masked_lm, text) if isinstance(text, str) else text
     check_answer_size(masked_lm, prepared, top_k=top_k)
-    words = [word.strip() for word in targets if word.strip()]
+    words = [valid_unicode(word.strip()) for word in targets if word.strip()]
     masks = prepared.mask_positions
     if len(words) * len(masks) > MAX_TARGET_SCORES:
         raise SettingsError(

@@ -138,7 +138,12 @@ class ModelRegistry:
                 yield run
 
     def _is_own(self, path: Path) -> bool:
-        return self._home is not None and path.is_absolute() and path.resolve().is_relative_to(self._home.resolve())
+        if self._home is None or not path.is_absolute():
+            return False
+        try:
+            return path.resolve().is_relative_to(self._home.resolve())
+        except (ValueError, OSError, RuntimeError):  # no path at all, such as one with NUL in it; links in a circle
+            return False
 
     def _kept(self, source: str, fingerprint: Fingerprint) -> MaskedLM | None:
         with self._lock:

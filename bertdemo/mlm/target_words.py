@@ -16,6 +16,7 @@ from .inference import log_probabilities_at
 from .models import MaskedLM
 from .pieces import readable_pieces, space_marker
 from .text_input import PreparedText
+from .text_notes import valid_unicode
 
 MAX_PIECES = 16
 
@@ -43,6 +44,7 @@ def target_ids(masked_lm: MaskedLM, word: str, *, after_space: bool = True) -> t
         piece = tokenizer.convert_tokens_to_ids(word)
         if piece != tokenizer.unk_token_id:
             return (piece,)
+    word = valid_unicode(word)
     text = f" {word}" if after_space else word
     return tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 

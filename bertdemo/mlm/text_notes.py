@@ -32,7 +32,7 @@ def marked_text(text: str, *, mask: str, needs_mask: bool = True) -> tuple[str, 
     notes = []
     if "\0" in text:
         notes.append("NUL characters were removed from the text.")
-    valid = text.encode("utf-8", "replace").decode("utf-8")
+    valid = valid_unicode(text)
     if valid != text:
         notes.append("Characters that are not valid Unicode were replaced by '?'.")
     text = valid.replace("\0", "").strip()
@@ -45,6 +45,11 @@ def marked_text(text: str, *, mask: str, needs_mask: bool = True) -> tuple[str, 
     if needs_mask and mask not in text:
         raise TextError(f"The text has no mask; write {mask} (or ___) where the model is to guess.")
     return text, notes
+
+
+def valid_unicode(text: str) -> str:
+    """The text with "?" for halves of characters, which no tokenizer and no JSON takes: "a\\ud800" -> "a?"."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def literal_notes(masked_lm: MaskedLM, text: str) -> list[str]:

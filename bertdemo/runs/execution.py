@@ -47,6 +47,7 @@ def execute(
     generator stops the run and saves it. Raises RunError only if someone else works on the run.
     """
     run.claim()
+    logger.info("run %s begins", run.id)
     try:
         recorder = _Recorder(run, session, checkpoint_seconds=checkpoint_seconds)
         try:
@@ -61,6 +62,7 @@ def execute(
             last = recorder.end(ended)
     finally:
         run.release()
+    logger.info("run %s: %s after %d steps", run.id, last["event"], run.record.steps_done)
     yield last
 
 

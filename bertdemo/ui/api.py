@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -73,7 +74,7 @@ class Endpoints:
             return [finite(summary) for summary in summaries]
 
     def inspect_csv(
-        self, file: str | None, column: str | None, model: str | None, max_length: int | None
+        self, file: str | None, column: str | None = None, model: str | None = None, max_length: int | None = None
     ) -> dict[str, Any]:
         """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted too."""
         with user_errors(as_html=False):
@@ -87,20 +88,20 @@ class Endpoints:
     def start_training(
         self,
         file: str | None,
-        column: str | None,
-        model: str,
-        epochs: int | None,
-        learning_rate: float | None,
-        batch_size: int | None,
-        max_length: int | None,
-        mask_rate: float | None,
-        limit: int | None,
-        seed: int | None,
-        precision: str | None,
-        probe: list[str],
-        watch: list[str],
-        name: str,
-        owner: str,
+        column: str | None = None,
+        model: str = "mini-bert",
+        epochs: int | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        max_length: int | None = None,
+        mask_rate: float | None = None,
+        limit: int | None = None,
+        seed: int | None = None,
+        precision: str | None = None,
+        probe: Sequence[str] = (),
+        watch: Sequence[str] = (),
+        name: str = "",
+        owner: str = "",
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
