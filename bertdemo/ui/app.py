@@ -14,6 +14,8 @@ from .train_tab import build_train_tab
 TITLE = "bertdemo"
 TAGLINE = "See what BERT expects in the blank, and teach it something new."
 DAY = 24 * 3600
+MOST_WAITING = 300  # requests; beyond that the page and gradio_client say that the queue is full
+AT_ONCE = 4  # of each small handler that says nothing else
 
 
 def build_app(services: Services) -> gr.Blocks:
@@ -34,4 +36,4 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Learn", id="learn"):
                 build_learn_tab(demo, services)
         add_endpoints(services)
-    return demo
+    return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=AT_ONCE)

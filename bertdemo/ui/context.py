@@ -39,7 +39,7 @@ class Services:
     """Everything behind the page. Tests build their own; nothing below ``ui`` knows this class.
 
     ``allow_folders``: model references may be folders (loopback, or asked for). ``require_owner``: stopping a run takes
-    its owner's token.
+    its owner's token. ``general``: sentences of general English, to see what training makes a model forget.
     """
 
     registry: ModelRegistry
@@ -50,6 +50,7 @@ class Services:
     default_model: str = "mini-bert"
     allow_folders: bool = True
     require_owner: bool = False
+    general: tuple[str, ...] = ()
 
 
 @contextmanager

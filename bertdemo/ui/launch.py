@@ -6,65 +6,88 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.signals import stop_on_signals
 from bertdemo.runs.workspace import Workspace
 
 from .app import build_app
+from .body_limit import MEGABYTE, BodyLimit
 from .context import Services
 from .guard import HostGuard
-from .options import AppOptions, check_port, parse_options
-from .theme import STYLE_SHEET, theme
+from .logs import configure_logging
+from .options import AppOptions, check_home, check_port, parse_options
+from .theme import STYLE_SHEETS, theme
+from .uploads import has_room, sweep, uploads_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_UPLOAD = "1gb"
+MOST_UPLOAD = 1000 * MEGABYTE  # one file
+MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
+SWEEP_SECONDS = 3600.0
 SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
 USER = "bertdemo"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code."""
-    logging.basicConfig(
-        level=os.environ.get("BERTDEMO_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for library in ("httpx", "httpcore"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    quiet_network()
+    """Serve until SIGINT or SIGTERM; returns the exit code: 0, or 2 for what the user can mend."""
     try:
+        configure_logging()
         options = parse_options(arguments)
+        check_home(options)
         check_port(options)
+        quiet_network(options.host)
         services = build_services(options)
+        services.registry.resolve(options.model)
+        with uploads_folder() as uploads, stop_on_signals() as stopped:
+            return serve(options, services, uploads=uploads, stopped=stopped)
     except BertDemoError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # asked a second time: go at once; the run at work can be resumed
+        return 130
+
+
+def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Callable[[], bool]) -> int:
+    """Show the page until ``stopped`` says so, then save what is being trained. Raises SettingsError for a port that
+    was taken meanwhile."""
     demo = build_app(services)
-    with stop_on_signals() as stopped:
+    try:
         demo.launch(**launch_settings(options))
-        print(f"bertdemo is ready at http://{options.host}:{options.port}", flush=True)
-        threading.Thread(target=_warm_up, args=(services,), daemon=True).start()
-        while not stopped():
-            threading.Event().wait(0.2)
+    except OSError as error:
+        raise SettingsError(f"The server could not start ({error}); choose another --port.") from error
+    print(f"bertdemo is ready at http://{options.address}:{options.port}", flush=True)
+    threading.Thread(target=_warm_up, args=(services,), daemon=True).start()
+    swept = time.monotonic()
+    while not stopped():
+        threading.Event().wait(0.2)
+        if time.monotonic() - swept > SWEEP_SECONDS:
+            sweep(uploads)
+            swept = time.monotonic()
+    logger.info("stopping; the run at work, if any, is saved first")
     if not services.manager.shutdown(SAVE_SECONDS):
         logger.warning("the run at work could not be saved within %.0f seconds", SAVE_SECONDS)
     demo.close(verbose=False)
     return 0
 
 
-def quiet_network() -> None:
+def quiet_network(host: str = "127.0.0.1") -> None:
     """No telemetry; and no proxy for the one request that the server sends to its own address when it starts."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+        own = dict.fromkeys([os.environ.get(name), "127.0.0.1", "localhost", host])
+        os.environ[name] = ",".join(filter(None, own))
 
 
 def build_services(options: AppOptions) -> Services:
@@ -85,28 +108,38 @@ def build_services(options: AppOptions) -> Services:
         default_model=options.model,
         allow_folders=options.allow_folders,
         require_owner=options.public,
+        general=workspace.general_english,
     )
 
 
 def launch_settings(options: AppOptions) -> dict[str, Any]:
     """Everything for ``Blocks.launch``; tests serve the same page with the same guard."""
-    guard = Middleware(HostGuard, allowed_hosts=options.allowed_hosts)
+    middleware = [
+        Middleware(HostGuard, allowed_hosts=options.allowed_hosts, any_address=options.any_address),
+        Middleware(
+            BodyLimit, most_bytes=MOST_BODY, most_upload_bytes=MOST_UPLOAD + MEGABYTE, has_room=_has_room_for_upload
+        ),
+    ]
     return {
-        "server_name": options.host,
+        "server_name": options.address,
         "server_port": options.port,
         "share": options.share,
         "auth": (USER, options.password) if options.password else None,
         "theme": theme(),
-        "css_paths": [STYLE_SHEET],
+        "css_paths": STYLE_SHEETS,
         "footer_links": [],
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": MOST_UPLOAD,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
         "prevent_thread_lock": True,
         "quiet": True,
-        "app_kwargs": {"middleware": [guard], "routes": [Route("/health", _health)]},
+        "app_kwargs": {"middleware": middleware, "routes": [Route("/health", _health)]},
     }
+
+
+def _has_room_for_upload(size: int) -> bool:
+    return has_room(Path(get_upload_folder()), size)
 
 
 async def _health(_request: Request) -> JSONResponse:
