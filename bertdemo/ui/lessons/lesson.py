@@ -42,3 +42,7 @@ class Lesson:
 def text(html: str) -> gr.HTML:
     """Our own text, written here and therefore safe; every value in it has been escaped."""
     return gr.HTML(f'<div class="prose">{html}</div>', apply_default_css=False)
+
+
+def next_seed(seed: float | None) -> int:
+    return int(seed or 0) + 1

@@ -16,7 +16,7 @@ from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, TrainingConfig
 from ..components.candidate_bars import visible
 from ..context import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
-from .lesson import Lesson, Opening, text
+from .lesson import Lesson, Opening, next_seed, text
 
 SHOWN_TOKENS = 40
 FATES = {
@@ -188,12 +188,8 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
     changed = [part.release for part in (rate, masked, random, kept, row)]
     changed += [row.input, seed.change, file.change]
     gr.on(changed, fn, list(choice), list(view), **event)
-    redraw.click(_next_seed, seed, seed, **PAGE_EVENT)
+    redraw.click(next_seed, seed, seed, **PAGE_EVENT)
     return Opening(fn, list(choice), list(view), event)
-
-
-def _next_seed(seed: float | None) -> int:
-    return int(seed or 0) + 1
 
 
 MASKS = Lesson("masks", "Which words are hidden", "15%, and 80/10/10 of them, on real rows", build)
