@@ -62,6 +62,7 @@ class DataPanel(NamedTuple):
     sample: gr.Button
     reading: FileReading
     view: DataView
+    too_long: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def build_data_panel(services: Services) -> DataPanel:
             sample = gr.Button("Use the sample reviews", size="sm", elem_id="use-sample")
         with gr.Column(scale=3, min_width=280):
             found = gr.HTML(first.found, elem_id="found", apply_default_css=False)
+            too_long = gr.HTML(elem_id="too-long", apply_default_css=False)
             column = gr.Dropdown(
                 list(first.columns),
                 value=first.column,
@@ -157,7 +159,7 @@ def build_data_panel(services: Services) -> DataPanel:
             )
             reading = _build_reading()
     rows = gr.HTML(first.rows, elem_id="preview", apply_default_css=False)
-    panel = DataPanel(upload, sample, reading, DataView(gr.State(first.path), found, column, rows))
+    panel = DataPanel(upload, sample, reading, DataView(gr.State(first.path), found, column, rows), too_long)
     _wire(services, panel)
     return panel
 

@@ -20,6 +20,7 @@ from .components.run_table import run_table, runs_html, settings_text
 from .context import PAGE_EVENT, READ_EVENT, Services
 from .data_panel import DataPanel, FileReading, build_data_panel
 from .fill_mask_tab import FillMaskTab, refresh_models
+from .look_ahead import build_look_ahead, wire_look_ahead
 from .run_form import RunForm, run_request
 from .settings_panel import build_settings_panel, refresh_base_models
 
@@ -121,12 +122,14 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab)
     data = build_data_panel(services)
     heading(2, "Settings", "They are fine as they are.")
     form = build_settings_panel(services)
+    ahead = build_look_ahead(data.too_long)
     heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")
     watch = _build_watch(services, owner)
     heading(None, "Runs")
     table = run_table()
     _wire_watch(services, watch, data=data, form=form)
     chart = watch.view.chart
+    wire_look_ahead(services, ahead, data=data, form=form, chart=chart)
     runs = {"fn": partial(list_runs, services), "inputs": chart, "outputs": table, **READ_EVENT}
     shown = [watch.stop, watch.view.note]
     chart.state_changed(partial(show_state, services), [owner, chart], shown, **READ_EVENT)

@@ -12,14 +12,17 @@ import gradio as gr
 import pytest
 
 from bertdemo.mlm.errors import BertDemoError, ModelError
+from bertdemo.mlm.estimate import Estimate
 from bertdemo.mlm.models import ModelRef
 from bertdemo.mlm.settings import NOTEBOOK
 from bertdemo.runs.manager import RunManager
+from bertdemo.runs.request import RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.components.run_table import runs_html
 from bertdemo.ui.context import Services
 from bertdemo.ui.data_panel import AS_DETECTED, FileReading, describe, show_again, show_new
+from bertdemo.ui.look_ahead import AheadView, look_ahead
 from bertdemo.ui.run_form import RunForm
 from bertdemo.ui.settings_panel import notebook_preset, usual_preset
 from bertdemo.ui.train_tab import list_runs, show_state, start, stop
@@ -32,6 +35,8 @@ class NamedModels:
     """Knows the bundled model by name and nothing else."""
 
     def resolve(self, reference: str, *, allow_folders: bool = True) -> ModelRef:
+        if reference == "someone/large-bert":
+            return ModelRef(reference, reference)
         if reference != "mini-bert":
             raise ModelError(f"There is no model {reference!r}.")
         return ModelRef("mini-bert", "/nowhere/mini-bert")
@@ -187,6 +192,54 @@ def test_on_a_shared_server_only_the_owner_stops(make_services: Callable[..., Se
     assert show_state(services, answer.owner, answer.chart)[0].interactive
     assert not show_state(services, "another", answer.chart)[0].interactive
     assert "Only whoever started" in stop(services, "another", answer.chart)
+
+
+def look(
+    services: Services, path: Path, *, asked: bool = False, **typed: Any
+) -> tuple[list[AheadView], list[RunRequest]]:
+    """What is shown before Start, in order, and what was measured for it."""
+    measured: list[RunRequest] = []
+
+    def measure(request: RunRequest) -> Estimate:
+        measured.append(request)
+        return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
+
+    form = RunForm(**{"model": "mini-bert", "epochs": 3, **typed})
+    return list(look_ahead(services, measure, str(path), "review", *DETECTED, *form, asked=asked)), measured
+
+
+def test_before_start_the_page_says_what_the_run_will_take(services: Services, sample: Path) -> None:
+    (planned, shown), _ = look(services, sample)
+    assert "about 18 rows" in planned.line
+    assert "about 6 steps" in planned.line
+    for words in (
+        "18 rows to learn from, 2 held out",
+        "240 tokens",
+        "6 steps",
+        "1 min 15 s",
+        "0.4 GB",
+        "rate is unusual",
+    ):
+        assert words in shown.line
+    assert "too long <b>3</b> (cut at 256 tokens)" in shown.too_long
+
+
+def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, sample: Path) -> None:
+    planned, measured = look(services, sample, model="someone/large-bert")
+    assert (len(planned), measured) == (1, [])
+    assert len(look(services, sample, model="someone/large-bert", asked=True)[1]) == 1
+    press_start(services, sample)
+    assert look(services, sample)[1] == []  # a run is at work: leave it the processor
+
+
+def test_what_start_would_refuse_is_said_before(services: Services, sample: Path) -> None:
+    (shown,), measured = look(services, sample, epochs=1.5)
+    assert "whole number" in shown.line
+    assert measured == []
+
+
+def test_a_name_is_no_reason_to_measure_again(services: Services, sample: Path) -> None:
+    assert look(services, sample, name="a")[1] == look(services, sample, name="b")[1]
 
 
 def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Services) -> None:
