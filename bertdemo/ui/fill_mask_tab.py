@@ -29,6 +29,7 @@ from .look_inside import VIEWS, LookInside, build_look_inside
 from .model_list import NO_MODEL, comparison_choices, model_choices
 from .reading import about, ask, load_model, read, standings, strip_of
 from .share import build_share, shared
+from .views.quantities import equal_choices
 from .views.view import Question
 
 FIRST_TEXT = "I really really [MASK] this show!"
@@ -110,8 +111,8 @@ def _one_model(question: Question, filled: FilledText, *, strip: dict[str, Any])
         )
         for number, mask in enumerate(filled.masks)
     ]
-    bars = bars_html(rows, tuned=question.tuned)
-    return _view(question, filled, strip=strip, bars=bars, summary=_coverage(filled), table=table_html(rows))
+    bars, table = bars_html(rows, tuned=question.tuned), f"{table_html(rows)}{_entropies(filled)}"
+    return _view(question, filled, strip=strip, bars=bars, summary=_coverage(filled), table=table)
 
 
 def _two_models(
@@ -133,6 +134,16 @@ def _coverage(filled: FilledText) -> str:
         words = "1 word covers" if count == 1 else f"{count} words cover"
         lines.append(f"{words} {percent(mask.covered)} of all that it could have said.")
     return lines[0] if len(set(lines)) == 1 else " ".join(f"Blank {n}: {line}" for n, line in enumerate(lines, 1))
+
+
+def _entropies(filled: FilledText) -> str:
+    """How open each answer is, beside the table."""
+    lines = "".join(
+        f"<li>{blank_title(number, len(filled.masks)) or 'The answer'}: entropy {mask.entropy_bits:.2f} bits, "
+        f"as open as a choice among {equal_choices(mask.entropy_bits)} equally likely words.</li>"
+        for number, mask in enumerate(filled.masks)
+    )
+    return f'<ul class="entropies">{lines}</ul>'
 
 
 def _view(
@@ -242,7 +253,7 @@ def _build_text() -> gr.Textbox:
     return gr.Textbox(
         FIRST_TEXT,
         label="Text",
-        info=r"Write [MASK] (or \_\_\_) where a word is missing; as many as you like.",
+        info="Write [MASK], or three underscores, where a word is missing; as many as you like.",
         lines=2,
         max_lines=8,
         elem_id="fill-text",
@@ -274,7 +285,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
 
 
 def _build_table() -> gr.HTML:
-    with gr.Accordion("As a table", open=False, elem_classes="as-table"):
+    with gr.Accordion("As a table, with numbers", open=False, elem_classes="as-table"):
         return gr.HTML(apply_default_css=False)
 
 

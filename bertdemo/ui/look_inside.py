@@ -19,10 +19,30 @@ from gradio.components import Component
 from bertdemo.mlm.errors import BertDemoError, TextError
 
 from .context import MODEL_EVENT, PAGE_EVENT, user_errors
-from .views import pairs, whole_vocabulary, why_this_word
+from .views import (
+    every_word,
+    layer_by_layer,
+    nearest,
+    own_words,
+    pairs,
+    several_blanks,
+    where_it_looked,
+    whole_vocabulary,
+    why_this_word,
+)
 from .views.view import Parts, Question, View
 
-VIEWS: tuple[View, ...] = (why_this_word.VIEW, whole_vocabulary.VIEW, pairs.VIEW)
+VIEWS: tuple[View, ...] = (
+    every_word.VIEW,
+    why_this_word.VIEW,
+    layer_by_layer.VIEW,
+    where_it_looked.VIEW,
+    own_words.VIEW,
+    several_blanks.VIEW,
+    nearest.VIEW,
+    whole_vocabulary.VIEW,
+    pairs.VIEW,
+)
 
 Ask = Callable[..., Question]  # ask(*values of the source, blank=0) -> Question
 EVENT: dict[str, Any] = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}

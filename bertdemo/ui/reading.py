@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bertdemo.mlm.errors import RunError
@@ -112,11 +113,11 @@ def about(masked_lm: MaskedLM, prepared: PreparedText) -> str:
 
 
 def _label(services: Services, reference: str) -> str:
-    """A run's name, else the reference itself."""
+    """A run's name, a folder's own name, else the reference itself."""
     try:
         return services.store.get(reference).record.name
     except RunError:
-        return reference
+        return Path(reference).name if Path(reference).is_absolute() else reference
 
 
 def _named_alike(masked_lm: MaskedLM, edit: StripEdit) -> bool:

@@ -155,7 +155,7 @@ class TokenStrip {
     ['focusout', 'pointerleave'].forEach((name) => pieces.addEventListener(name, () => this.inform(null)));
     this.listenForLongPress(pieces, piece, at);
     const whole = this.part('whole');
-    whole.addEventListener('click', () => whole.setAttribute('aria-pressed', String(whole.ariaPressed !== 'true')));
+    whole.addEventListener('click', () => whole.setAttribute('aria-pressed', String(whole.getAttribute('aria-pressed') !== 'true')));
     this.part('back').addEventListener('click', () => {
       Object.keys(this.state.originals).forEach((place) => this.restore(Number(place)));
       this.tell();

@@ -26,6 +26,8 @@ def pairs_html(result: Counterfactuals, *, labels: Sequence[str], kinds: Sequenc
         f'<li><span class="pairs-dot {kind}" aria-hidden="true"></span>{escape(label)}</li>'
         for label, kind in zip(labels, kinds, strict=True)
     )
+    if len(result.texts) > 1:
+        legend += '<li><span class="pairs-swatch" aria-hidden="true"></span>spread over the templates</li>'
     notes = "".join(f"<li>{escape(note)}</li>" for note in result.notes if note != CAUTION)
     listed = f'<ul class="notes">{notes}</ul>' if notes else ""
     return f'<div class="pairs"><ul class="bars-legend" aria-label="Models">{legend}</ul>{listed}{sections}</div>'

@@ -40,7 +40,21 @@ EXAMPLES = {
 
 
 def build() -> Parts:
-    gr.HTML(f'<p class="pairs-caution"><strong>Caution.</strong> {escape(CAUTION)}</p>', apply_default_css=False)
+    gr.HTML(
+        f'<p class="pairs-caution"><strong>Caution.</strong> {escape(CAUTION)}</p>',
+        apply_default_css=False,
+        elem_classes="pairs-warning",
+    )
+    with gr.Column(elem_classes="pairs-form"):
+        templates, words, prior = _build_fields()
+        button = gr.Button("Compare the pairs", variant="primary", size="md", elem_id="pair-compare")
+    picture = gr.HTML(apply_default_css=False, elem_classes="look-result")
+    with gr.Accordion("As a table", open=False):
+        table = gr.HTML(apply_default_css=False, elem_classes="look-result")
+    return Parts([templates, words, prior], [picture, table], triggers=[button])
+
+
+def _build_fields() -> tuple[gr.Textbox, gr.Textbox, gr.Checkbox]:
     templates = gr.Textbox(
         EXAMPLES["work"],
         label="Templates, one a line",
@@ -61,18 +75,16 @@ def build() -> Parts:
             info="Parted by commas; each one token of the model.",
             placeholder="teacher, doctor",
             max_lines=1,
+            min_width=240,
             max_length=MOST_CHARACTERS,
             elem_id="pair-words",
         )
         prior = gr.Checkbox(
             label="Prior correction",
             info="Reads each sentence with the swapped word hidden too; the table then shows what each word adds.",
+            min_width=240,
         )
-    button = gr.Button("Compare the pairs", variant="primary", size="md", elem_id="pair-compare")
-    picture = gr.HTML(apply_default_css=False)
-    with gr.Accordion("As a table", open=False):
-        table = gr.HTML(apply_default_css=False)
-    return Parts([templates, words, prior], [picture, table], triggers=[button])
+    return templates, words, prior
 
 
 def show(question: Question, templates: str, words: str, prior: bool) -> Sequence[object]:

@@ -24,11 +24,13 @@ ONE_MODEL = 'This compares two models; choose a second one under "Compare with".
 
 def build() -> Parts:
     with gr.Row(elem_classes="compare-vocabulary"):
-        figure = gr.Plot(show_label=False, visible=False, elem_classes="compare-scatter", min_width=320, scale=3)
+        figure = gr.Plot(
+            show_label=False, visible=False, elem_classes="look-plot compare-scatter", min_width=320, scale=3
+        )
         with gr.Column(min_width=300, scale=2):
-            movers = gr.HTML(apply_default_css=False)
+            movers = gr.HTML(apply_default_css=False, elem_classes="look-result")
     with gr.Accordion("Numbers", open=False):
-        numbers = gr.HTML(apply_default_css=False)
+        numbers = gr.HTML(apply_default_css=False, elem_classes="look-result")
     return Parts([], [figure, movers, numbers])
 
 

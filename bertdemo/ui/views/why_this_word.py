@@ -3,40 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.insight import Erasure, erasure
+from bertdemo.charts.insight import Series, erasure_figure
+from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.insight import ErasedWord, Erasure, erasure
 
-from ..components.candidate_bars import percent, visible
+from ..components.candidate_bars import percent
+from .quantities import signed, times
 from .view import Parts, Question, View, said
+from .word_strip import table
+
+MOST_BARS = 24  # words drawn, those that matter most; the table has them all
 
 
 def build() -> Parts:
-    word = gr.Textbox("", label="Word", placeholder="the first guess", max_lines=1, elem_id="why-word")
-    return Parts([word], [gr.HTML(apply_default_css=False)])
+    word = gr.Textbox("", label="The answer to explain", placeholder="the first guess", max_lines=1, elem_id="why-word")
+    sentence = gr.HTML(apply_default_css=False, elem_classes="look-result")
+    figure = gr.Plot(show_label=False, elem_classes=["look-plot", "look-result"])
+    with gr.Accordion("As a table", open=False):
+        rows = gr.HTML(apply_default_css=False, elem_classes="look-result")
+    return Parts([word], [sentence, figure, rows])
 
 
 def show(question: Question, word: str) -> Sequence[object]:
-    results = []
+    results: list[Erasure] = []
     for number, model in enumerate(question.models):
-        chosen: str | int | None = word.strip() or (results[0].answer_id if results else None)
+        alike = question.read_by(number) is question.prepared
+        first = results[0].answer_id if results and alike else None  # the same word in both models, to be comparable
+        chosen: str | int | None = (word or "").strip() or first
         results.append(erasure(model, question.read_by(number), mask_index=question.blank, word=chosen))
-    return ["".join(_table(label, result) for label, result in zip(question.labels, results, strict=True))]
+    if not results[0].words:
+        raise TextError("There is no other word to take away; write some around the blank.")
+    columns = list(zip(question.labels, question.kinds, results, strict=True))
+    sentences = "".join(_sentence(label, result) for label, _, result in columns)
+    return [sentences, _figure(columns), "".join(_table(label, result) for label, _, result in columns)]
+
+
+def _sentence(label: str, result: Erasure) -> str:
+    strongest = max(result.words, key=lambda item: abs(item.log2_ratio))
+    change = times(strongest.log2_ratio)
+    return said(
+        f"{label} gives “{result.answer}” {percent(result.probability)}; "
+        f"without “{strongest.word}” {percent(strongest.probability)} ({change})."
+    )
+
+
+def _figure(columns: Sequence[tuple[str, str, Erasure]]) -> object:
+    """Both models in one picture where they read the same words, else the first alone."""
+    words = columns[0][2].words
+    drawn = [column for column in columns if [w.positions for w in column[2].words] == [w.positions for w in words]]
+    places = _strongest([result.words for _, _, result in drawn])
+    series = [
+        Series(label, kind, [round(result.words[place].log2_ratio, 4) for place in places])
+        for label, kind, result in drawn
+    ]
+    return gr.Plot(erasure_figure([words[place].word for place in places], series))
+
+
+def _strongest(sides: Sequence[Sequence[ErasedWord]]) -> list[int]:
+    """The words that change most in any model, in the order of the text."""
+    size = [max(abs(words[place].log2_ratio) for words in sides) for place in range(len(sides[0]))]
+    return sorted(sorted(range(len(size)), key=lambda place: -size[place])[:MOST_BARS])
 
 
 def _table(label: str, result: Erasure) -> str:
-    rows = "".join(
-        f"<tr><th scope='row'>{visible(item.word)}</th><td>{item.log2_ratio:+.2f}</td></tr>" for item in result.words
-    )
-    sentence = f"{label} gives “{result.answer}” {percent(result.probability)} with the whole text."
-    return f"{said(sentence)}<table class='bars-table' aria-label='{escape(label)}'>{rows}</table>"
+    rows = [
+        [item.word, signed(item.log2_ratio, places=2), times(item.log2_ratio), percent(item.probability)]
+        for item in result.words
+    ]
+    return table(["without", "change in bits", "times", f"p of “{result.answer}”"], rows, caption=label)
 
 
 VIEW = View(
     name="Why this word?",
-    line="Each other word is hidden in turn: how much less, or more, does the model then expect the answer?",
+    line="Each other word is hidden in turn: left, the answer becomes less probable (−1 bit is half); right, more. "
+    "How words act together does not show.",
     build=build,
     show=show,
 )

@@ -1,0 +1,121 @@
+"""Inside one prediction: what each word did to it, how it forms by layer, and where its mask looked.
+
+Figures of plain values; no model and no page. They are transparent and their colours hold on white and on dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from .comparison import BASE, TUNED, plain
+
+_TEXT, _GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
+_NOTHING = "rgba(128, 140, 160, 0.08)"
+_COLORS = {"base": BASE, "tuned": TUNED}
+_SHAPES = {"base": ("circle", "solid"), "tuned": ("diamond", "dash")}
+_BAR, _ROW = 30, 34  # px
+
+
+@dataclass(frozen=True)
+class Series:
+    """One model's numbers, in the order of the names they belong to; ``kind`` is "base" or "tuned"."""
+
+    label: str
+    kind: str
+    values: Sequence[float]
+
+
+def erasure_figure(words: Sequence[str], series: Sequence[Series]) -> go.Figure:
+    """Signed bars, a row a word in the order of the text: how often the answer halved (left) or doubled (right)."""
+    names = [f"{place}" for place in range(len(words))]  # two equal words are two rows
+    bars = [
+        go.Bar(
+            x=list(one.values),
+            y=names,
+            orientation="h",
+            name=plain(one.label, most=28),
+            marker={"color": _COLORS[one.kind]},
+            customdata=[plain(word) for word in words],
+            hovertemplate="without “%{customdata}”: %{x:+.2f} bits<extra>%{fullData.name}</extra>",
+        )
+        for one in series
+    ]
+    rows = {"tickvals": names, "ticktext": [plain(word) for word in words], "autorange": "reversed"}
+    layout = _layout(height=70 + _BAR * len(words) * max(1, len(series)), legend=len(series) > 1)
+    layout["xaxis"] = {**_axis("change in bits"), "zeroline": True}
+    layout["xaxis"] |= {"zerolinecolor": _TEXT, "zerolinewidth": 2}
+    layout["yaxis"] = {**_axis(""), **rows, "showgrid": False}
+    return go.Figure(bars, layout)
+
+
+def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Sequence[str]) -> go.Figure:
+    """The final answer's rank layer by layer; 1 is on top, the scale is logarithmic. One answer a series."""
+    lines = [
+        go.Scatter(
+            x=list(layers)[: len(one.values)],
+            y=list(one.values),
+            mode="lines+markers",
+            name=f"{plain(answer)} ({plain(one.label, most=20)})",
+            line={"color": _COLORS[one.kind], "width": 3, "dash": _SHAPES[one.kind][1]},
+            marker={"size": 10, "symbol": _SHAPES[one.kind][0]},
+            hovertemplate="%{x}: rank %{y:,d}<extra>%{fullData.name}</extra>",
+        )
+        for one, answer in zip(series, answers, strict=True)
+    ]
+    top = max([max(one.values, default=1.0) for one in series], default=1.0)
+    layout = _layout(height=280, legend=True)
+    layout["xaxis"] = {**_axis(""), "showgrid": False}
+    ends = [np.log10(top * 1.6), -0.12]
+    layout["yaxis"] = {**_axis("rank"), "type": "log", "range": ends, "tickformat": ",d", "dtick": 1}
+    return go.Figure(lines, layout)
+
+
+def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32]) -> go.Figure:
+    """weights (layers, T), a row a layer: how much of the mask's attention lay on each token."""
+    layers = [f"layer {number}" for number in range(1, len(weights) + 1)]
+    cells = go.Heatmap(
+        z=np.asarray(weights, dtype=np.float64).round(5).tolist(),
+        x=list(range(len(tokens))),
+        y=layers,
+        customdata=[[plain(token) for token in tokens]] * len(layers),
+        colorscale=[[0, _NOTHING], [1, BASE]],
+        zmin=0,
+        xgap=2,
+        ygap=2,
+        showscale=False,
+        hovertemplate="%{y} on “%{customdata}”: %{z:.1%}<extra></extra>",
+    )
+    layout = _layout(height=90 + _ROW * len(layers), legend=False)
+    names = {"tickvals": list(range(len(tokens))), "ticktext": [plain(token, most=12) for token in tokens]}
+    names |= {"tickangle": -90, "tickfont": {"size": 12}}
+    layout["xaxis"] = {**_axis(""), **names, "showgrid": False, "side": "top"}
+    layout["yaxis"] = {**_axis(""), "showgrid": False, "autorange": "reversed"}
+    layout["margin"] |= {"t": 80, "b": 10}
+    return go.Figure(cells, layout)
+
+
+def _axis(title: str) -> dict[str, Any]:
+    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "automargin": True}
+    return {**axis, "title": {"text": title}} if title else axis
+
+
+def _layout(*, height: int, legend: bool) -> dict[str, Any]:
+    return {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 60, "r": 12, "t": 36 if legend else 12, "b": 56},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 14, "color": _TEXT},
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+        "dragmode": False,
+        "hovermode": "closest",
+        "bargap": 0.3,
+    }
