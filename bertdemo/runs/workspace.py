@@ -46,7 +46,7 @@ class Workspace:
 
     @cached_property
     def general_english(self) -> tuple[str, ...]:
-        """Short texts on everything but reviews, written for this project: to see what fine-tuning makes a model forget."""
+        """Short texts on everything but reviews, written for this project: to see what fine-tuning makes one forget."""
         text = (bundled_assets() / "general_english.txt").read_text(encoding="utf-8")
         return tuple(filter(None, map(str.strip, text.splitlines())))
 
