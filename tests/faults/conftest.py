@@ -1,0 +1,39 @@
+"""Services on a tiny model: the same parts that the app is made of, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bertdemo.mlm.registry import ModelRegistry
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.store import RunStore
+from bertdemo.ui.context import Services
+
+WORDS = (
+    *("the", "old", "dog", "can", "bark", "but", "new", "cats", "like", "a"),
+    *("good", "film", "and", "really", "love", "this", "great", "story", "in", "paris"),
+)
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """Forty rows of the tiny models' words."""
+    size = len(WORDS)
+    rows = [" ".join(WORDS[(start * 3 + step * (start % 4 + 1)) % size] for step in range(9)) for start in range(40)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("id,review\n" + "".join(f"{number},{row} {number}.\n" for number, row in enumerate(rows)))
+    return path
+
+
+@pytest.fixture
+def services(tmp_path: Path, tiny_bert_folder: Path) -> Iterator[Services]:
+    """A shared server's services: no folders but the home's, and owners asked for."""
+    home = tmp_path / "home"
+    store = RunStore(home)
+    registry = ModelRegistry(home, bundled=tiny_bert_folder, run_lookup=store.find_model)
+    manager = RunManager(store, registry, require_owner=True, allow_folders=False)
+    yield Services(registry, manager, store, home, tmp_path / "sample.csv", allow_folders=False, require_owner=True)
+    manager.shutdown(20)

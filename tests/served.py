@@ -1,0 +1,143 @@
+"""The real app for tests that talk to it from outside: in this process, or as ``python app.py`` in one of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from bertdemo.ui.context import Services
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 120.0  # seconds, for a machine that is busy with other things
+
+
+class CallError(Exception):
+    """What an endpoint said instead of an answer: its sentence, or None where it said nothing."""
+
+    def __init__(self, sentence: str | None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class ServedApp:
+    """A running app: where it is, and what stands behind it."""
+
+    port: int
+    services: Services
+    demo: gr.Blocks
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def served_app(home: Path, *arguments: str) -> Iterator[ServedApp]:
+    """The app as ``main`` starts it, in this process."""
+    from bertdemo.ui.app import build_app
+    from bertdemo.ui.launch import build_services, launch_settings, quiet_network
+    from bertdemo.ui.options import parse_options
+    from bertdemo.ui.uploads import uploads_folder
+
+    quiet_network()
+    options = parse_options(["--home", str(home), "--port", str(free_port()), *arguments])
+    services = build_services(options)
+    with uploads_folder():
+        demo = build_app(services)
+        demo.launch(**launch_settings(options))
+        try:
+            yield ServedApp(options.port, services, demo)
+        finally:
+            services.manager.shutdown(10)
+            demo.close(verbose=False)
+
+
+@dataclass(frozen=True)
+class AppProcess:
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+
+@contextmanager
+def app_process(
+    home: Path, *arguments: str, environment: Mapping[str, str] | None = None, command: Sequence[str] = ()
+) -> Iterator[AppProcess]:
+    """``python app.py`` once it answers; killed at the end if it is still there."""
+    port, log = free_port(), home.with_name("app.log")
+    line = [*command, sys.executable, "app.py", "--home", str(home), "--port", str(port), *arguments]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            line, cwd=ROOT, stdout=errors, stderr=errors, text=True, env={**os.environ, **(environment or {})}
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(process, url, log)
+        yield AppProcess(process, url, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[str], url: str, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the app ended with {process.returncode}:\n{log.read_text()}")
+        try:
+            if httpx.get(f"{url}/health", trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"the app did not start within {PATIENCE:.0f} s:\n{log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def call(client: httpx.Client, endpoint: str, *data: object) -> Any:
+    """Ask an endpoint as any program can, over HTTP; raises CallError with the sentence that it gave."""
+    asked = client.post(f"/gradio_api/call/{endpoint}", json={"data": list(data)})
+    if asked.status_code != 200:
+        raise CallError(asked.text)
+    with client.stream("GET", f"/gradio_api/call/{endpoint}/{asked.json()['event_id']}") as answer:
+        event = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                event = line.removeprefix("event: ")
+            elif line.startswith("data: ") and event in ("complete", "error"):
+                content = json.loads(line.removeprefix("data: "))
+                if event == "error":
+                    raise CallError(content.get("error") if isinstance(content, dict) else content)
+                return content[0]
+    raise CallError("the answer ended early")
+
+
+def upload(client: httpx.Client, path: Path, *, name: str | None = None) -> dict[str, Any]:
+    """Upload a file; what an endpoint takes for it."""
+    with path.open("rb") as file:
+        answer = client.post("/gradio_api/upload", files={"files": (name or path.name, file)})
+    answer.raise_for_status()
+    return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}, "orig_name": name or path.name}
+
+
+def raw_client(url: str, **options: Any) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False, **options)

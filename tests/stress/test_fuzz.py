@@ -1,0 +1,73 @@
+"""Thousands of drawn texts, files and arguments: only our own errors come out. Derandomised: the same cases again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fuzzing import (
+    ARGUMENTS,
+    FILES,
+    LONG,
+    NUMBERS,
+    TEXTS,
+    check_any_comparison,
+    check_any_file,
+    check_any_score,
+    check_any_text,
+    check_endpoint,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.registry import ModelRegistry
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.store import RunStore
+from bertdemo.ui.api import Endpoints
+from bertdemo.ui.context import Services
+
+CASES = settings(LONG, max_examples=int(os.environ.get("BERTDEMO_CASES", str(LONG.max_examples))))
+
+
+@CASES
+@given(FILES)
+def test_files(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(content)
+    check_any_file(path)
+
+
+@CASES
+@given(text=TEXTS, top_k=st.integers(1, 20), targets=st.lists(TEXTS, max_size=3))
+def test_fill_mask(any_tiny: MaskedLM, text: str, top_k: int, targets: list[str]) -> None:
+    check_any_text(any_tiny, text, top_k=top_k, targets=targets)
+
+
+@CASES
+@given(text=TEXTS)
+def test_score(any_tiny: MaskedLM, text: str) -> None:
+    check_any_score(any_tiny, text)
+
+
+@CASES
+@given(text=TEXTS, top_k=NUMBERS)
+def test_compare(tiny_bert: MaskedLM, tiny_roberta: MaskedLM, text: str, top_k: object) -> None:
+    check_any_comparison(tiny_bert, tiny_roberta, text, top_k=top_k)
+
+
+@pytest.mark.parametrize("endpoint", ARGUMENTS)
+def test_endpoints(endpoint: str, tmp_path: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    store = RunStore(tmp_path)
+    registry = ModelRegistry(tmp_path, bundled=tiny_bert_folder, run_lookup=store.find_model)
+    manager = RunManager(store, registry, require_owner=True, allow_folders=False)
+    services = Services(registry, manager, store, tmp_path, tmp_path / "none.csv", allow_folders=False)
+
+    @CASES
+    @given(ARGUMENTS[endpoint])
+    def asked(arguments: tuple) -> None:
+        check_endpoint(Endpoints(services), endpoint, arguments)
+
+    asked()
