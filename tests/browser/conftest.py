@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import gradio as gr
 import pytest
 
-from bertdemo.ui.theme import STYLE_SHEET, theme
+from bertdemo.ui.theme import STYLE_SHEETS, theme
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _NO_BROWSER = "no Chromium was found: install one, or name it in BERTDEMO_CHROMIUM"
@@ -71,7 +71,7 @@ def serve(monkeypatch) -> Iterator[Callable[[gr.Blocks], str]]:
     def start(blocks: gr.Blocks) -> str:
         started.append(blocks)
         _, url, _ = blocks.launch(
-            server_name="127.0.0.1", theme=theme(), css_paths=[STYLE_SHEET], prevent_thread_lock=True, quiet=True
+            server_name="127.0.0.1", theme=theme(), css_paths=STYLE_SHEETS, prevent_thread_lock=True, quiet=True
         )
         return url
 

@@ -65,9 +65,9 @@ const start = (tour) => {
   for (const button of [skip, back, next]) button.type = 'button';
   buttons.append(skip, back, next);
   card.append(count, said, buttons);
-  document.body.append(card);
+  (document.querySelector('.gradio-container') || document.body).append(card);
 
-  const unframe = () => { if (framed) framed.classList.remove('tour-framed'); framed = null; };
+  const unframe = () => { if (framed) framed.removeAttribute('data-tour-framed'); framed = null; };
   const onKey = (event) => { if (event.key === 'Escape') leave(); };
   leave = () => {
     visit += 1;
@@ -86,7 +86,7 @@ const start = (tour) => {
     const node = stop.look ? await appeared(stop.look, gone) : null;
     if (!node || gone()) return;
     framed = node;
-    node.classList.add('tour-framed');
+    node.setAttribute('data-tour-framed', ''); // not a class: the page rewrites those
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     node.scrollIntoView({ block: node.offsetHeight > innerHeight / 2 ? 'start' : 'center', behavior: calm ? 'auto' : 'smooth' });
   };

@@ -47,9 +47,9 @@ class Tally:
     first: int = 0
     top: int = 0
 
-    def with_rank(self, rank: int | None) -> Tally:
-        """One sentence more; ``rank`` is None where the word has none."""
-        return Tally(self.asked + 1, self.first + (rank == 1), self.top + (rank is not None and rank <= TOP))
+    def with_rank(self, rank: int) -> Tally:
+        """One sentence more."""
+        return Tally(self.asked + 1, self.first + (rank == 1), self.top + (rank <= TOP))
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,13 @@ def reveal(services: Services, game: Game, guess: str, own: str, tuned: str) -> 
                 other = _answer(services, tuned, asked[game.place % len(asked)], word)
         except BertDemoError as error:
             return _say(str(error))
+    if base.targets[0].rank is None:
+        return _say(_unfit(services.default_model, base.targets[0]))
     game = replace(game, revealed=True, base=game.base.with_rank(base.targets[0].rank))
     verdicts = [_verdict(services.default_model, base.targets[0], "base")]
     if other is not None:
-        game = replace(game, tuned=game.tuned.with_rank(other.targets[0].rank))
+        if other.targets[0].rank is not None:
+            game = replace(game, tuned=game.tuned.with_rank(other.targets[0].rank))
         verdicts.append(_verdict("the tuned model", other.targets[0], "tuned"))
     return GuessView(
         game=game,
@@ -153,15 +156,20 @@ def _sentence_html(game: Game, asked: list[str], word: str = "") -> str:
     )
 
 
+def _unfit(model: str, target: TargetScore) -> str:
+    """Why a word cannot be compared with single tokens; it is not held against the reader."""
+    if target.probability is None:
+        return f"{target.note} Try another word."
+    return (
+        f"For {model} “{target.word}” is {len(target.pieces)} pieces ({' '.join(target.pieces)}), and one blank is one "
+        "piece. Try another word."
+    )
+
+
 def _verdict(model: str, target: TargetScore, kind: str) -> str:
     word, name = f"<strong><bdi>{visible(target.word)}</bdi></strong>", escape(model)
-    if target.probability is None:
-        said = f"{name} cannot say {word}: {escape(target.note)}"
-    elif target.rank is None:
-        said = (
-            f"For {name} your word {word} has {len(target.pieces)} pieces "
-            f"({escape(' '.join(target.pieces))}); one blank is one piece, so it has no place in the list."
-        )
+    if target.rank is None:
+        said = escape(_unfit(model, target))
     elif target.rank == 1:
         said = f"{word} is {name}'s first guess too ({percent(target.probability)})."
     else:
@@ -202,12 +210,15 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         score=None,
     )
     with gr.Row(elem_classes="guess-row"):
-        guess = gr.Textbox(label="Your word", max_length=80, scale=2, elem_id="guess-word")
+        guess = gr.Textbox(label="Your word", max_lines=1, max_length=80, scale=2, elem_id="guess-word")
         look = gr.Button("Show BERT's answer", variant="primary", scale=1, min_width=180, elem_id="guess-reveal")
         on = gr.Button("Next sentence", scale=1, min_width=160, elem_id="guess-next")
     verdict = gr.HTML(apply_default_css=False, elem_id="guess-verdict")
     with gr.Row():
-        bars, tuned_bars = candidate_bars(), candidate_bars()
+        with gr.Column(min_width=300):
+            bars = candidate_bars()
+        with gr.Column(min_width=300):
+            tuned_bars = candidate_bars()
     score = gr.HTML(apply_default_css=False, elem_id="guess-score")
     with gr.Accordion("For a class: large type, your own sentences, a tuned model", open=False):
         large = gr.Button("Large type on or off", size="sm")

@@ -16,6 +16,7 @@ OPEN_JS = """() => {
     lesson.classList.toggle('open', lesson.id === 'lesson-%(key)s');
   for (const button of document.querySelectorAll('#learn .lesson-link'))
     button.setAttribute('aria-current', String(button.id === 'open-%(key)s'));
+  document.getElementById('open-%(key)s').scrollIntoView({ block: 'nearest', inline: 'center' });
 }"""
 
 
@@ -41,7 +42,7 @@ class Lesson:
 
 def text(html: str) -> gr.HTML:
     """Our own text, written here and therefore safe; every value in it has been escaped."""
-    return gr.HTML(f'<div class="prose">{html}</div>', apply_default_css=False)
+    return gr.HTML(f'<div class="lesson-text">{html}</div>', apply_default_css=False)
 
 
 def next_seed(seed: float | None) -> int:

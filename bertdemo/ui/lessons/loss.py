@@ -104,8 +104,13 @@ def _ranked(reading: TargetReading) -> list[tuple[str, float, float]]:
     return rows
 
 
+def _number(value: float) -> str:
+    """A number that may be negative, with a real minus sign."""
+    return f"{value:.3f}".replace("-", "−")
+
+
 def _logits(walked: Walkthrough, reading: TargetReading) -> str:
-    rows = [(token, f"{logit:.3f}") for token, logit, _ in _ranked(reading)]
+    rows = [(token, _number(logit)) for token, logit, _ in _ranked(reading)]
     return (
         f"<p>The model reads all numbers at once, both sides of a blank. For the first blank it gives each of the "
         f"{walked.vocabulary_size:,} entries of its vocabulary a score, the {term('logit')}. The highest:</p>"
@@ -115,12 +120,12 @@ def _logits(walked: Walkthrough, reading: TargetReading) -> str:
 
 
 def _softmax(reading: TargetReading) -> str:
-    rows = [(token, f"{logit:.3f}", percent(probability)) for token, logit, probability in _ranked(reading)]
+    rows = [(token, _number(logit), percent(probability)) for token, logit, probability in _ranked(reading)]
     return (
         f"<p>{term('softmax', 'Softmax')} turns the logits into probabilities: e to the power of each, divided by the "
-        f"sum over the whole vocabulary. That sum is e to the power of {reading.log_total:.3f} here.</p>"
+        f"sum over the whole vocabulary. That sum is e to the power of {_number(reading.log_total)} here.</p>"
         f"{table_html(['word', 'logit', 'probability'], rows)}"
-        f"<p>For the right word: e<sup>{reading.answer.logit:.3f} − {reading.log_total:.3f}</sup> = "
+        f"<p>For the right word: e<sup>{_number(reading.answer.logit)} − {_number(reading.log_total)}</sup> = "
         f"{reading.answer.probability:.5f}.</p>"
     )
 
@@ -175,7 +180,9 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         "step. Nothing is prepared: every number is computed now, by the model and the code that train.</p>"
     )
     with gr.Row():
-        sentence = gr.Textbox(SENTENCE, label="Sentence", max_length=MOST_CHARACTERS, scale=4, elem_id="walk-text")
+        sentence = gr.Textbox(
+            SENTENCE, label="Sentence", max_lines=1, max_length=MOST_CHARACTERS, scale=4, elem_id="walk-text"
+        )
         again = gr.Button("Hide other words", variant="primary", scale=1, min_width=180, elem_id="walk-again")
     seed = gr.State(0)
     steps = stepper()

@@ -166,8 +166,10 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         "<h3>The slip that shows most</h3><p>To see what the model learnt, the notebook takes the most probable token "
         "at <em>every</em> place and prints them all:</p>"
     )
-    sentence = gr.Textbox(SENTENCE, label="Sentence with [MASK]", max_length=MOST_CHARACTERS, elem_id="slip-text")
-    everywhere = gr.HTML(apply_default_css=False, elem_classes="prose")
+    sentence = gr.Textbox(
+        SENTENCE, label="Sentence with [MASK]", max_lines=1, max_length=MOST_CHARACTERS, elem_id="slip-text"
+    )
+    everywhere = gr.HTML(apply_default_css=False, elem_classes="lesson-text")
     event = {**MODEL_EVENT, **PAGE_EVENT}
     sentence.submit(partial(show_everywhere, services), sentence, everywhere, **event)
     return Opening(partial(show, services), [sentence], [stages, everywhere], event)

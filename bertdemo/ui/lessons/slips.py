@@ -29,7 +29,7 @@ WHAT = {
     "heart. Watch how the two losses part.",
     "always": "Every target becomes [MASK]; none is replaced or kept. On held-out blanks the difference is small in so "
     "short a training. Look at the words that were kept as they are: does the model still know them?",
-    "padding": "The same rows, filled up to 512 tokens each. What is learnt is the same; what differs is the time.",
+    "padding": "The same rows, filled up to 512 tokens each. Padding is never scored; what differs is the time.",
 }
 CLOSE = 0.01  # nats per target: below this two held-out losses are called equal here
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
@@ -37,9 +37,11 @@ BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 def render(outcome: Outcome) -> str:
     _, usual, slip = NAMES[outcome.key]
-    key = key_html([("usual", usual), ("slip", slip)])
-    picture = _speeds(outcome) if outcome.key == "padding" else _curves(outcome)
-    return f'<div class="prose">{finding(outcome)}</div>{key}{picture}{_table(outcome)}'
+    if outcome.key == "padding":
+        picture = _speeds(outcome)
+    else:
+        picture = key_html([("usual", usual), ("slip", slip)]) + _curves(outcome)
+    return f'<div class="lesson-text">{finding(outcome)}</div>{picture}{_table(outcome)}'
 
 
 def _speeds(outcome: Outcome) -> str:
@@ -152,7 +154,7 @@ def _about_padding(outcome: Outcome) -> list[str]:
         return []
     factor = usual / slip
     verdict = f"{factor:.1f} times as many rows a second without the padding" if factor > 1 else "no gain in this run"
-    return [f"<strong>{escape(verdict).capitalize()}.</strong> Nothing is lost: padding is never scored."]
+    return [f"<strong>{escape(verdict).capitalize()}.</strong>"]
 
 
 _FINDINGS = {"loss": _about_loss, "once": _about_once, "always": _about_always, "padding": _about_padding}
@@ -175,7 +177,7 @@ def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
 
 
 def _what(key: str) -> str:
-    return f'<div class="prose"><p>{escape(WHAT.get(key, ""))}</p></div>'
+    return f'<div class="lesson-text"><p>{escape(WHAT.get(key, ""))}</p></div>'
 
 
 def slips(runs: LessonRuns) -> Lesson:

@@ -34,7 +34,7 @@ def render(scores: HeadScores) -> str:
             Bar("head on the tuned model", "tuned", scores.after, percent(scores.after)),
         ]
     )
-    return f'{bars}<div class="prose">{finding(scores)}</div>'
+    return f'{bars}<div class="lesson-text">{finding(scores)}</div>'
 
 
 def finding(scores: HeadScores) -> str:
@@ -61,7 +61,8 @@ def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
         "<p>The first BERT learnt two tasks at once: to fill blanks, and to tell whether a second passage really "
         "followed the first or was picked at random, half of the time each. The second task is called next sentence "
         "prediction (Devlin et al. 2019, section 3.1).</p>"
-        "<p><strong>Later models do without it.</strong> BERT's own paper saw a loss without it (table 5):</p>"
+        "<p><strong>Later models do without it.</strong> BERT's own paper found slightly worse "
+        "results without it (table 5):</p>"
         f"{table_html(HEAD, BERT_TABLE)}"
         "<p>RoBERTa's authors repeated the comparison with the texts laid out in other ways. Without the task, MNLI "
         "and SQuAD came out equal or slightly better, SST-2 slightly worse (Liu et al. 2019, section 4.2, table 2):</p>"

@@ -1,0 +1,197 @@
+"""The lessons: what they say follows from the numbers, and nobody's words become markup."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from bertdemo.mlm.lessons import EXPERIMENTS, Outcome, Trained
+from bertdemo.mlm.loading import bundled_assets
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.registry import ModelRegistry
+from bertdemo.mlm.score_head import HeadScores
+from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonResult, LessonRuns, LessonStatus, lesson_jobs
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.store import RunStore
+from bertdemo.ui import learn_tab
+from bertdemo.ui.context import Services
+from bertdemo.ui.lessons import guess, loss, masks, notebook, run_panel, slips, tasks
+from bertdemo.ui.lessons.glossary import TERMS, glossary_html, term
+from bertdemo.ui.lessons.tours import FILL, LEARN, TOURS, TRAIN
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+USUAL = Trained((1, 2), (4.0, 3.0), (0, 2), (4.5, 4.0), (0.2, 0.3), {"masked": 4.4, "random": 5.0, "kept": 1.0}, 40.0)
+
+
+@pytest.fixture
+def services(tmp_path: Path, tiny_bert: MaskedLM) -> Services:
+    """The page on the tiny model, which takes the bundled one's place."""
+    store = RunStore(tmp_path)
+    registry = ModelRegistry(tmp_path, bundled=Path(tiny_bert.ref.source), run_lookup=store.find_model)
+    return Services(registry, RunManager(store, registry), store, tmp_path, bundled_assets() / "sample_reviews.csv")
+
+
+def choice(**changed: object) -> masks.Choice:
+    return masks.Choice(rate=0.15, masked=80, random=10, kept=10, seed=0, row=1, file=None)._replace(**changed)
+
+
+def outcome(key: str, **slip: object) -> Outcome:
+    return Outcome(key, USUAL, dataclasses.replace(USUAL, **slip), 400)
+
+
+def test_the_tab_builds_with_a_link_for_every_lesson(services: Services) -> None:
+    with gr.Blocks() as demo:
+        learn_tab.build_learn_tab(demo, services)
+    ids = {block.elem_id for block in demo.blocks.values() if getattr(block, "elem_id", None)}
+    lessons = {name.removeprefix("lesson-") for name in ids if name.startswith("lesson-")}
+    assert {name.removeprefix("open-") for name in ids if name.startswith("open-")} == lessons
+    assert len(lessons) == 8
+    for tour in TOURS:
+        for step in tour.steps:
+            assert step.lesson in {"", *lessons}
+            assert step.tab in ("", FILL, TRAIN, LEARN)
+    assert not (services.home / "lessons").exists()  # building runs and writes nothing
+
+
+def test_every_term_explains_itself_and_can_stand_on_a_page_twice() -> None:
+    first, second = term("loss"), term("loss", "Losses <now>")
+    assert re.search('popovertarget="([^"]+)"', first)[1] != re.search('popovertarget="([^"]+)"', second)[1]
+    assert "Losses &lt;now&gt;" in second
+    assert all(f"<dt>{name}</dt>" in glossary_html() for name in TERMS)
+    with pytest.raises(KeyError):
+        term("flux")
+
+
+def test_the_masking_lesson_counts_what_it_draws(services: Services) -> None:
+    view = masks.draw(services, *choice())
+    assert view.drawing.count("<h4>Epoch") == 3
+    assert "15.0%" in view.counts
+    all_masked = masks.draw(services, *choice(masked=40, random=0, kept=0, rate=0.5))
+    assert 'class="draw-token kept"' not in all_masked.drawing
+    assert 'class="draw-token masked"' in all_masked.drawing
+    assert masks.draw(services, *choice(seed=1)).drawing != view.drawing
+
+
+def test_the_masking_lesson_says_what_is_wrong_with_rules_and_files(services: Services, tmp_path: Path) -> None:
+    with pytest.raises(gr.Error, match="three shares"):
+        masks.draw(services, *choice(masked=0, random=0, kept=0))
+    path = tmp_path / "numbers.csv"
+    path.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    assert "no column with free text" in masks.draw(services, *choice(file=str(path))).drawing
+
+
+def test_rows_of_the_reader_are_escaped(services: Services, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text\n" + "".join(f"i love this {HOSTILE} show number {n} .\n" for n in range(30)), "utf-8")
+    assert "<img" not in masks.draw(services, *choice(file=str(path))).drawing
+
+
+def test_from_text_to_loss_shows_numbers_or_a_sentence(services: Services) -> None:
+    shown = loss.walk(services, "i really love this show .", 0)
+    assert shown.count('<section class="step') == 9
+    assert "−ln(" in shown
+    assert "chance chooses" in loss.walk(services, "i [MASK] it", 0)
+    assert "<img" not in loss.walk(services, HOSTILE, 0)
+
+
+def test_the_notebook_shows_both_ways(services: Services) -> None:
+    view = notebook.show(services, "i really [MASK] this show .")
+    assert view.stages.count('<section class="step') == 7
+    assert view.everywhere.count("<h4>") == 2
+    assert "mask" in notebook.show_everywhere(services, HOSTILE)
+
+
+def test_a_guess_is_needed_before_the_answer_and_counts_once(services: Services) -> None:
+    own, start = "i really [MASK] this show .\nthe [MASK] can bark .", guess.Game()
+    nothing = guess.reveal(services, start, "  ", own, "none")
+    assert "First write down" in nothing.verdict
+    assert nothing.bars == gr.skip()
+    shown = guess.reveal(services, start, "love", own, "none")
+    assert shown.game.base.asked == 1
+    assert shown.bars.count('class="bars-word"') == guess.TOP
+    again = guess.reveal(services, shown.game, "love", own, "none")
+    assert again.game == gr.skip()
+    following = guess.go_on(shown.game, own)
+    assert "can bark" in following.sentence
+    assert following.game.base.asked == 1
+    assert not following.game.revealed
+    assert following.bars == ""
+
+
+def test_a_word_of_several_pieces_is_not_held_against_the_reader(services: Services) -> None:
+    refused = guess.reveal(services, guess.Game(), "zebra", "i [MASK] it .", "none")
+    assert "another word" in refused.verdict
+    assert refused.game == gr.skip()
+    assert "<img" not in guess.reveal(services, guess.Game(), HOSTILE, "i [MASK] it .", "none").verdict
+
+
+def test_the_tuned_model_keeps_a_score_of_its_own(services: Services) -> None:
+    shown = guess.reveal(services, guess.Game(), "love", "i really [MASK] this show .", "mini-bert")
+    assert shown.game.tuned == shown.game.base
+    assert shown.score.count("<li") == 2
+
+
+def test_own_sentences_are_escaped_and_without_a_blank_refused_in_words(services: Services) -> None:
+    own = f"{HOSTILE} [MASK]."
+    assert "<img" not in guess.begin(own).sentence
+    assert "<img" not in guess.reveal(services, guess.Game(), "love", own, "none").sentence
+    assert "mask" in guess.reveal(services, guess.Game(), "love", "no blank here", "none").verdict.lower()
+
+
+@pytest.mark.parametrize("key", list(EXPERIMENTS))
+def test_a_slip_that_does_no_harm_is_not_called_harmful(key: str) -> None:
+    harmless = outcome(key, held_out=(4.5, 3.5), by_fate={"masked": 3.0, "random": 4.0, "kept": 0.5})
+    said = slips.finding(harmless)
+    assert "ends worse" not in said
+    assert "less well, " not in said
+    assert "repeats it" not in said
+
+
+def test_what_the_numbers_show_is_said_with_the_numbers() -> None:
+    said = slips.finding(outcome("loss", losses=(2.0, 0.5), held_out=(4.5, 4.3), by_fate=USUAL.by_fate))
+    assert "ends worse: 4.30 against 4.00" in said
+    assert "1.25" in said  # the mean of the slip's last losses
+    risen = slips.finding(outcome("once", scored_steps=(0, 1, 2), held_out=(4.5, 4.4, 5.1), top1=(0.1, 0.1, 0.1)))
+    assert "had been at 4.40 before it rose" in risen
+    kept = slips.finding(outcome("always", by_fate={**USUAL.by_fate, "kept": 1.4}))
+    assert "less well, 1.40 against 1.00" in kept
+    assert "4.0 times" in slips.finding(outcome("padding", rows_per_second=10.0))
+    for key in EXPERIMENTS:
+        assert "<details>" in slips.render(outcome(key))
+
+
+@pytest.mark.parametrize(
+    ("only_before", "only_after", "verdict"), [(5, 6, "chance alone"), (2, 20, "helped"), (20, 2, "harm")]
+)
+def test_the_head_lesson_claims_no_more_than_the_counts_allow(only_before: int, only_after: int, verdict: str) -> None:
+    scores = HeadScores(290, 145, 0.57, 0.7, 0.7 + (only_after - only_before) / 145, only_before, only_after)
+    assert verdict in tasks.finding(scores)
+    assert tasks.render(scores).count("<li") == 3
+
+
+def test_a_run_panel_tells_where_the_run_stands(services: Services) -> None:
+    jobs = lesson_jobs(services.registry, services.sample_csv)
+    assert set(jobs) == {*EXPERIMENTS, SCORE_HEAD}
+    runs = LessonRuns(services.home / "lessons", jobs, training=lambda: False)
+    view = run_panel.show(runs, "nothing yet", slips.render, "loss")
+    assert view.result == "nothing yet"
+    assert not view.timer.active
+    with pytest.raises(gr.Error, match="no lesson"):
+        run_panel.show(runs, "", slips.render, "../../x")
+
+
+def test_a_status_names_what_is_going_on() -> None:
+    running = run_panel.status_html(LessonStatus("running", 3, 10), training=True)
+    assert "Step 3 of 10" in running
+    assert "training run is at work" in running
+    assert "Waiting" in run_panel.status_html(LessonStatus("waiting"), training=False)
+    assert run_panel.status_html(LessonStatus("idle"), training=False) == ""
+    assert "&lt;b&gt;" in run_panel.status_html(LessonStatus("idle", error="<b>"), training=False)
+    result = LessonResult(None, "2026-01-02T03:04:05Z", 21.4, beside_training=True)
+    made = run_panel.made_html(result)
+    assert "21 seconds" in made
+    assert "too long" in made
