@@ -149,9 +149,10 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
 
 @contextmanager
 def _bar(*, hidden: bool) -> Iterator[Progress]:
-    """A bar on standard error; an error takes its place, so that the error's sentence stands alone."""
+    """A bar on standard error where that is a terminal; an error takes its place, so that its sentence stands alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total}"))
     console = Console(stderr=True, highlight=False)
+    hidden = hidden or not console.is_terminal
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden) as bar:
         try:
             yield bar

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
 from bertdemo.mlm.errors import DataError, RunError, SettingsError
+from bertdemo.mlm.loading import silence_libraries
 from bertdemo.mlm.models import MaskedLM, ModelRef
 from bertdemo.mlm.pretraining import (
     PackedCorpus,
@@ -48,6 +49,7 @@ def start_or_continue(
     """
     if options.limit is not None and options.limit < 1:
         raise SettingsError(f"A limit of {options.limit} paragraphs leaves nothing; give 1 or more.")
+    silence_libraries()
     folder = options.output.expanduser().resolve()
     is_new = not (folder / RECORD_NAME).is_file()
     recipe = _recipe(options) if is_new else _recorded_recipe(folder)
