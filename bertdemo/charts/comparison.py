@@ -23,6 +23,8 @@ MOST_NAMED = 8  # movers with a name in the picture, on each side of the diagona
 BASE, TUNED, OTHERS = "#5a82c8", "#d0661a", "#8590a2"
 _TEXT, _GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
 _HEIGHT, _PLOT_HEIGHT, _LINE = 480, 370, 28  # px: the figure, its inside, and one name under another
+_NAMES_SHARE = 0.22  # of the width, beyond 100%: room for the names of the words that fell
+_FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 _LEAST = -30.0  # log10: where a probability of nothing is drawn
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -77,10 +79,10 @@ def vocabulary_figure(
     traces = [
         _diagonal(ends),
         _dots(before, after, names, name="other words", color=OTHERS, symbol="circle", size=5, opacity=0.5),
-        _movers(rose, name="more probable after", color=TUNED, symbol="triangle-up"),
-        _movers(fell, name="less probable after", color=BASE, symbol="triangle-down"),
+        _movers(rose, name="more likely after", color=TUNED, symbol="triangle-up"),
+        _movers(fell, name="less likely after", color=BASE, symbol="triangle-down"),
     ]
-    figure = go.Figure(traces, _layout(ends, labels))
+    figure = go.Figure(traces, _layout(ends, labels, named=bool(fell)))
     for words, color, side in ((rose, TUNED, "left"), (fell, BASE, "right")):
         for annotation in _named(words[:MOST_NAMED], ends, color=color, side=side):
             figure.add_annotation(**annotation)
@@ -114,7 +116,7 @@ def _ends(logarithms: Sequence[float]) -> tuple[float, float]:
 
 def _diagonal(ends: tuple[float, float]) -> go.Scatter:
     line = {"color": OTHERS, "width": 2, "dash": "dash"}
-    return go.Scatter(x=ends, y=ends, mode="lines", line=line, name="unchanged", hoverinfo="skip")
+    return go.Scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
 
 
 def _dots(
@@ -151,18 +153,17 @@ def _movers(words: Sequence[ComparedCandidate], *, name: str, color: str, symbol
 def _named(
     words: Sequence[ComparedCandidate], ends: tuple[float, float], *, color: str, side: str
 ) -> list[dict[str, object]]:
-    """Names in a column in the empty corner beside the diagonal, a thin line from each to its point."""
+    """Names in a column where no points are, the likeliest after on top, a thin line from each to its point."""
     low, high = ends
     step = _LINE / _PLOT_HEIGHT * (high - low)
-    edge = low + 0.02 * (high - low) if side == "left" else high - 0.02 * (high - low)
+    edge = low + 0.02 * (high - low) if side == "left" else _right_end(ends, named=True)
     placed = sorted(words, key=lambda word: _place(word)[1], reverse=True)
-    top = high - step / 2 if side == "left" else low + step * (len(placed) - 0.5)
     return [
         {
             "x": _place(word)[0],
             "y": _place(word)[1],
             "ax": edge,
-            "ay": top - row * step,
+            "ay": high - (row + 0.5) * step,
             "axref": "x",
             "ayref": "y",
             "text": f"<b>{plain(word.token)}</b>",
@@ -178,10 +179,13 @@ def _named(
     ]
 
 
-def _layout(ends: tuple[float, float], labels: tuple[str, str]) -> go.Layout:
+def _right_end(ends: tuple[float, float], *, named: bool) -> float:
+    return ends[1] + (_NAMES_SHARE / (1 - _NAMES_SHARE) * (ends[1] - ends[0]) if named else 0.0)
+
+
+def _layout(ends: tuple[float, float], labels: tuple[str, str], *, named: bool) -> go.Layout:
     exponents = list(range(0, int(np.floor(ends[0])), -2 if ends[0] > -14 else -4))
     axis = {
-        "range": list(ends),
         "tickvals": exponents,
         "ticktext": [_tick(exponent) for exponent in exponents],
         "gridcolor": _GRID,
@@ -195,12 +199,13 @@ def _layout(ends: tuple[float, float], labels: tuple[str, str]) -> go.Layout:
         margin={"l": 78, "r": 12, "t": 40, "b": 56},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 14, "color": _TEXT},
-        xaxis={**axis, "title": {"text": titles[0]}},
-        yaxis={**axis, "title": {"text": titles[1]}},
+        font={"family": _FONT, "size": 14, "color": _TEXT},
+        xaxis={**axis, "range": [ends[0], _right_end(ends, named=named)], "title": {"text": titles[0]}},
+        yaxis={**axis, "range": list(ends), "title": {"text": titles[1]}},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
         dragmode=False,
         hovermode="closest",
+        hoverlabel={"bgcolor": "#1c2430", "font": {"color": "#ffffff"}},
     )
 
 
