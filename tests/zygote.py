@@ -1,6 +1,7 @@
 """Training processes to kill: one parent that has imported everything, and a fork of it for every run.
 
-``python zygote.py`` reads orders, a JSON object a line, and answers each with the child's pid and then its exit status.
+``python zygote.py`` reads orders, a JSON object a line, and answers each with the child's pid, or null with its exit
+status. Until it is asked for that, the pid is nobody else's, so it can be killed at any moment.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ class Zygote:
 
     def order(self, **order: Any) -> int:
         """Start a child on ``home``, ``model``, ``data`` and what else ``train`` understands; returns its pid."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order, default=str) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
+        return self._ask(order)
 
     def wait(self) -> int:
-        return os.waitstatus_to_exitcode(self._answer())
+        return os.waitstatus_to_exitcode(self._ask(None))
 
-    def _answer(self) -> int:
+    def _ask(self, order: dict[str, Any] | None) -> int:
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order, default=str) + "\n")
+        self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
 
@@ -89,12 +90,16 @@ def main() -> None:
     import bertdemo.runs.preparation  # noqa: F401 - imported once here, not in every child
 
     torch.set_num_threads(1)
+    pid = 0
     for line in sys.stdin:
+        order = json.loads(line)
+        if order is None:
+            print(os.waitpid(pid, 0)[1], flush=True)
+            continue
         pid = os.fork()
         if pid == 0:
-            _be_a_child(json.loads(line))
+            _be_a_child(order)
         print(pid, flush=True)
-        print(os.waitpid(pid, 0)[1], flush=True)
 
 
 def _be_a_child(order: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from .errors import ModelError
 
+MOST_BYTES = 4_000_000_000  # of weights, twice the largest model of this kind that is in common use
 ANSWER_WITHIN = 5.0  # seconds: a hub that is silent for longer counts as out of reach
 _WEIGHTS = re.compile(r"model(-\d+-of-(?P<shards>\d+))?\.safetensors")
 _DESCRIPTIONS = re.compile(
@@ -67,19 +68,25 @@ def fetch_checkpoint(repository: str) -> Path:
     """The folder of the repository's main revision in the local cache; the network is asked only when it is not there.
 
     Raises:
-        ModelError: offline, out of reach, unknown, private, or without safetensors.
+        ModelError: offline, out of reach, unknown, private, too large, or without safetensors.
     """
     folder = _cached_checkpoint(repository)
     if folder is not None:
         return folder
     try:
-        siblings = HfApi().model_info(repository, timeout=ANSWER_WITHIN).siblings or []
+        siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
         names = [sibling.rfilename for sibling in siblings]
         weights = [name for name in names if _WEIGHTS.fullmatch(name)]
         if "model.safetensors" in weights:
             weights = ["model.safetensors"]
         if not weights and has_pickles(names):
             raise refuse_pickles(repository)
+        size = sum(sibling.size or 0 for sibling in siblings if sibling.rfilename in weights)
+        if size > MOST_BYTES:
+            raise ModelError(
+                f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MOST_BYTES / 1e9:.0f} GB are fetched;"
+                " choose a smaller model, or name a folder that holds it."
+            )
         wanted = [name for name in names if _DESCRIPTIONS.fullmatch(name)] + weights
         return Path(snapshot_download(repository, allow_patterns=wanted or ["config.json"]))
     except (HTTPError, OSError) as exc:  # connection, time-out, proxy, status; the cache's disk

@@ -172,6 +172,16 @@ def test_an_upload_is_refused_or_a_plain_name_in_the_uploads_folder(
     assert not set(path.name) & set('<>/\\"')
 
 
+@pytest.mark.parametrize("name", ["page.html", "picture.svg", "page.xhtml", "data.xml", "script.js", "none"])
+def test_an_uploaded_page_is_never_shown_as_one_of_ours(client: httpx.Client, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "content"
+    path.write_text("<html><script xmlns='http://www.w3.org/1999/xhtml'>alert(document.domain)</script></html>")
+    served = client.get(f"/gradio_api/file={upload(client, path, name=name)['path']}")
+    shown_in_place = "attachment" not in served.headers.get("content-disposition", "")
+    kind = served.headers.get("content-type", "").split(";")[0]
+    assert not shown_in_place or kind in ("text/plain", "application/octet-stream", "application/json")
+
+
 # --- who is asking
 
 

@@ -266,7 +266,7 @@ class _Hub(http.server.BaseHTTPRequestHandler):
             tree = [{"type": "file", "path": name, "size": self._size(name), "oid": name} for name in names]
             self._answer(json.dumps(tree).encode())
         elif self.path.startswith("/api/models/someone/bert"):
-            siblings = [{"rfilename": name} for name in names]
+            siblings = [{"rfilename": name, "size": self._size(name)} for name in names]
             self._answer(json.dumps({"id": "someone/bert", "sha": "a" * 40, "siblings": siblings}).encode())
         elif (name := self.path.rsplit("/", 1)[-1]) in names:
             self._answer((self.folder / name).read_bytes(), etag=name)
@@ -331,6 +331,15 @@ def test_a_hub_model_is_downloaded_once_and_then_needs_no_network(
 def test_a_hub_model_with_pickles_only_is_refused_before_the_download(hub: type[_Hub], tmp_path: Path) -> None:
     (hub.folder / "model.safetensors").rename(hub.folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickle"):
+        load_masked_lm(HUB_REF)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_hub_model_that_would_fill_the_disk_is_refused_before_the_download(
+    hub: type[_Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertdemo.mlm.hub.MOST_BYTES", 1000)
+    with pytest.raises(ModelError, match="GB of weights"):
         load_masked_lm(HUB_REF)
     assert not (tmp_path / "cache").exists()
 

@@ -1,7 +1,8 @@
-"""What the long tests measure is printed at the end, a line a figure, so that it can be written down."""
+"""What the long tests measure is printed at the end, a line a figure, and written to BERTDEMO_FIGURES as it comes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def figure() -> Callable[[str, str], None]:
     """``figure(name, value)`` writes a measurement down."""
-    return lambda name, value: _FIGURES.append((name, value))
+
+    def write_down(name: str, value: str) -> None:
+        _FIGURES.append((name, value))
+        if path := os.environ.get("BERTDEMO_FIGURES"):
+            with Path(path).open("a") as file:
+                file.write(f"{name}: {value}\n")
+
+    return write_down
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
