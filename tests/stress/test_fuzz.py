@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,17 @@ from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.context import Services
 
+Figure = Callable[[str, str], None]
 CASES = settings(LONG, max_examples=int(os.environ.get("BERTDEMO_CASES", str(LONG.max_examples))))
+
+
+@pytest.fixture(autouse=True)
+def _count(request: pytest.FixtureRequest, figure: Figure) -> Iterator[None]:
+    """Write down how many cases a test has seen, once it has passed."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        figure(f"fuzzing, {request.node.name}", f"{CASES.max_examples:,} cases at most")
 
 
 @CASES
