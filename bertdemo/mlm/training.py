@@ -29,7 +29,7 @@ from .probing import Prober
 from .settings import TrainingConfig
 from .steps import BatchLoss, MaskedBatch
 
-_GENERAL, _NOISE = 3, 4  # what a random key is for, so that no two streams meet
+GENERAL_SEED, _NOISE = 3, 4  # what a random key is for, so that no two streams meet
 
 
 class TrainingTexts(Protocol):
@@ -124,7 +124,7 @@ class TrainingSession:
         self._general = None
         if self._general_texts:
             self._general = tokenize_and_fix(
-                self.masked_lm, self._general_texts, max_length=self.config.max_length, seed=_GENERAL
+                self.masked_lm, self._general_texts, max_length=self.config.max_length, seed=GENERAL_SEED
             )
         return cut_train + cut_held_out
 

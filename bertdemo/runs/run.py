@@ -23,8 +23,9 @@ from .record import ENDED_STATES, LIVE_STATES, RunRecord, damaged_record, read_r
 logger = logging.getLogger(__name__)
 
 RECORD_NAME = "run.json"
+REPORT_NAME = "report.json"
 RUN_ENTRIES = (  # all that may lie in a run's folder; "corpus" and "recipe.json" are a pretraining's
-    *(RECORD_NAME, "events.jsonl", "held_out.jsonl", "lock", "recipe.json"),
+    *(RECORD_NAME, REPORT_NAME, "events.jsonl", "held_out.jsonl", "lock", "recipe.json"),
     *("checkpoint", "model", "best_model", "data", "corpus"),
 )
 ATTEMPT = 2**40  # a cursor is attempt * ATTEMPT + byte offset; a log of a terabyte is not to be feared

@@ -23,6 +23,8 @@ from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
 
 logger = logging.getLogger(__name__)
 
+BEST_MODEL = "@best"  # behind a run's id: the weights of its best epoch instead of the last
+
 
 class RunStore:
     """The runs under ``home``; nothing is written before the first run is created."""
@@ -99,13 +101,17 @@ class RunStore:
     def find_model(self, reference: str) -> Path | None:
         """For a run's id or name: the folder of its last model, else of its best one, else its own; None: no such run.
 
-        This is what a ``ModelRegistry`` takes as its ``run_lookup``.
+        An id with ``@best`` behind it is the best epoch's. This is what a ``ModelRegistry`` takes as ``run_lookup``.
         """
+        run_id = reference.removesuffix(BEST_MODEL)
+        best = run_id != reference and is_run_id(run_id)
         try:
-            run = self.get(reference)
+            run = self.get(run_id if best else reference)
         except RunError:
             return None
         models = run.models()
+        if best:
+            return Path(models.get("best_model") or run.folder)
         return Path(models.get("model") or models.get("best_model") or run.folder)
 
     def _new_folder(self, name: str, output: Path | str | None, *, now: datetime) -> tuple[str, Path]:

@@ -28,11 +28,11 @@ def build_app(services: Services) -> gr.Blocks:
                 dark = gr.Button("Light or dark", size="sm", variant="secondary")
         large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
         dark.click(None, js=TOGGLE_DARK_JS, **PAGE_EVENT)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Fill mask", id="fill-mask"):
                 fill_mask = build_fill_mask_tab(demo, services)
             with gr.Tab("Train", id="train"):
-                build_train_tab(demo, services, fill_mask)
+                build_train_tab(demo, services, fill_mask, tabs=tabs)
             with gr.Tab("Learn", id="learn"):
                 build_learn_tab(demo, services)
         add_endpoints(services)

@@ -54,11 +54,6 @@ def usual_preset(services: Services, model: str) -> Preset:
     return Preset.of(TrainingConfig(learning_rate=suit_learning_rate(services, model)), limit=None)
 
 
-def refresh_base_models(services: Services, model: str) -> gr.Dropdown:
-    """The list with the runs that there are now; what was chosen stays chosen."""
-    return gr.Dropdown(choices=model_choices(services), value=model or services.default_model)
-
-
 def build_settings_panel(services: Services) -> RunForm:
     usual = usual_preset(services, services.default_model)
     with gr.Row(elem_classes="settings-row"):

@@ -19,10 +19,12 @@ from .components.live_chart import live_chart
 from .components.run_table import run_table, runs_html, settings_text
 from .context import PAGE_EVENT, READ_EVENT, Services
 from .data_panel import DataPanel, FileReading, build_data_panel
-from .fill_mask_tab import FillMaskTab, refresh_models
+from .fill_mask_tab import FillMaskTab
 from .look_ahead import build_look_ahead, wire_look_ahead
+from .model_list import comparison_choices, model_choices
+from .report_view import build_report_view, wire_report_view
 from .run_form import RunForm, run_request
-from .settings_panel import build_settings_panel, refresh_base_models
+from .settings_panel import build_settings_panel
 
 MOST_RUNS = 100  # listed
 _READY = "Start begins at once; a run goes on when you close this page."
@@ -116,7 +118,13 @@ def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
     return gr.HTML(f"<h2>{badge}{escape(title)}</h2>{below}", elem_classes="step-head", apply_default_css=False)
 
 
-def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab) -> None:
+def refresh_lists(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
+    """The lists of models with the runs that there are now; what is chosen in them stays chosen."""
+    choices = model_choices(services)
+    return gr.Dropdown(choices), gr.Dropdown(choices), gr.Dropdown(comparison_choices(services))
+
+
+def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab, *, tabs: gr.Tabs) -> None:
     owner = gr.BrowserState("", storage_key="bertdemo-owner", secret="bertdemo")
     heading(1, "Data", "A CSV file with a column of texts. It stays on this server, with its run.")
     data = build_data_panel(services)
@@ -125,17 +133,17 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab)
     ahead = build_look_ahead(data.too_long)
     heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")
     watch = _build_watch(services, owner)
+    heading(4, "What changed")
+    report = build_report_view()
     heading(None, "Runs")
     table = run_table()
-    _wire_watch(services, watch, data=data, form=form)
     chart = watch.view.chart
+    _wire_watch(services, watch, data=data, form=form)
     wire_look_ahead(services, ahead, data=data, form=form, chart=chart)
+    wire_report_view(services, report, chart=chart, fill_mask=fill_mask, tabs=tabs)
+    lists = [form.model, fill_mask.models, fill_mask.compared]
     runs = {"fn": partial(list_runs, services), "inputs": chart, "outputs": table, **READ_EVENT}
-    shown = [watch.stop, watch.view.note]
-    chart.state_changed(partial(show_state, services), [owner, chart], shown, **READ_EVENT)
-    fill_lists = [fill_mask.models, fill_mask.compared]
-    chart.state_changed(**runs).then(partial(refresh_models, services), fill_lists, fill_lists, **READ_EVENT)
-    chart.state_changed(partial(refresh_base_models, services), form.model, form.model, **READ_EVENT)
+    chart.state_changed(**runs).then(partial(refresh_lists, services), None, lists, **READ_EVENT)
     table.chosen(chosen_run, None, chart, **READ_EVENT)
     demo.load(partial(newest_run, services), None, chart, **READ_EVENT).then(**runs)
     demo.load(_own_token, owner, owner, **PAGE_EVENT)
@@ -159,4 +167,6 @@ def _wire_watch(services: Services, watch: Watch, *, data: DataPanel, form: RunF
     given = [component for component in form if component is not None]
     inputs = [owner, data.view.path, data.view.column, *data.reading, *given]
     watch.start.click(partial(start, services), inputs, list(watch.view), **PAGE_EVENT)
-    watch.stop.click(partial(stop, services), [owner, watch.view.chart], watch.view.note, **READ_EVENT)
+    chart, shown = watch.view.chart, [watch.stop, watch.view.note]
+    watch.stop.click(partial(stop, services), [owner, chart], watch.view.note, **READ_EVENT)
+    chart.state_changed(partial(show_state, services), [owner, chart], shown, **READ_EVENT)

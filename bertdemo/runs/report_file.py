@@ -1,0 +1,187 @@
+"""The held-out report of a run: computed once from its models and its fixed masks, then kept as ``report.json``.
+
+All scores are float32. Knows no page and no queue.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.evaluation import FixedMasks, TargetScores, score_targets, tokenize_and_fix
+from bertdemo.mlm.events import TrainingHistory
+from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.pieces import readable_pieces
+from bertdemo.mlm.registry import ModelRegistry
+from bertdemo.mlm.report import (
+    Baseline,
+    BeforeAfter,
+    Quality,
+    before_and_after,
+    forgetting,
+    frequency_baseline,
+    overfitting,
+    verdict,
+)
+from bertdemo.mlm.report_rows import RowReport, best_and_worst_rows
+from bertdemo.mlm.training import GENERAL_SEED
+
+from .files import disk_errors, write_atomically
+from .log import finite
+from .preparation import read_data
+from .record import FROM_SCRATCH
+from .run import REPORT_NAME, Run
+
+COUNTED_ROWS = 20_000  # of those trained on, to count tokens in
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What training changed.
+
+    ``verdict`` and ``remarks`` are sentences; ``best`` is there where the best epoch's weights are not the last ones;
+    ``frequent_token`` is the baseline's first guess; ``attempt`` and ``steps_done`` say of which state of the run this
+    speaks.
+    """
+
+    attempt: int
+    steps_done: int
+    verdict: str
+    remarks: tuple[str, ...]
+    held_out: BeforeAfter
+    general: BeforeAfter | None
+    best: Quality | None
+    best_step: int | None
+    baseline: Baseline | None
+    frequent_token: str
+    best_rows: tuple[RowReport, ...]
+    worst_rows: tuple[RowReport, ...]
+
+
+def kept_report(run: Run) -> RunReport | None:
+    """The report that was written for the run as it is now; None where there is none, or only one from before a
+    resumption."""
+    try:
+        report = _read(RunReport, json.loads((run.folder / REPORT_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return report if (report.attempt, report.steps_done) == (run.record.attempt, run.record.steps_done) else None
+
+
+def can_report(run: Run) -> bool:
+    """Whether there are two models to compare, and rows to compare them on."""
+    return run.model_folder.is_dir() and run.held_out_path.is_file() and run.record.model.source != FROM_SCRATCH
+
+
+def make_report(run: Run, registry: ModelRegistry, *, general: Sequence[str] = ()) -> RunReport:
+    """Score both models on the run's fixed masks and keep the result. Takes some seconds, for large models minutes.
+
+    Raises:
+        RunError: the run has no model to compare, or its folder cannot be written.
+        ModelError: one of the models cannot be loaded any more.
+    """
+    if not can_report(run):
+        raise RunError(f"The run {run.id} has no model to compare with the one that it began from.")
+    report = _computed(run, registry, general=general)
+    with disk_errors("The report"):
+        write_atomically(run.folder / REPORT_NAME, json.dumps(finite(dataclasses.asdict(report)), indent=1))
+    return report
+
+
+def read_fixed_masks(path: Path) -> FixedMasks:
+    """The rows of a ``held_out.jsonl``. Raises RunError where it is missing or damaged."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        ids = [np.asarray(row["input_ids"], dtype=np.int64) for row in rows]
+        labels = [np.asarray(row["labels"], dtype=np.int64) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise RunError("The run's held-out rows cannot be read, so there is no report on them.") from exc
+    nothing = np.zeros(0, dtype=np.int64)
+    offsets = np.cumsum([0, *map(len, ids)])
+    return FixedMasks(TokenizedTexts(np.concatenate([nothing, *ids]), offsets), np.concatenate([nothing, *labels]))
+
+
+def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> RunReport:
+    record = run.record
+    base = registry.shared(record.model)
+    tuned = registry.shared(ModelRef(record.id, str(run.model_folder.resolve())))
+    fixed = read_fixed_masks(run.held_out_path)
+    before, after = _scores(base, fixed), _scores(tuned, fixed)
+    held_out = before_and_after(before, after)
+    elsewhere = None
+    if general:
+        english = tokenize_and_fix(base, general, max_length=record.settings.max_length, seed=GENERAL_SEED)
+        elsewhere = before_and_after(_scores(base, english), _scores(tuned, english))
+    history = TrainingHistory()
+    for event in run.log.records():
+        history.add(event)
+    best_step, best = _best(run, registry, fixed)
+    baseline = _baseline(run, base, after.answers)
+    best_rows, worst_rows = best_and_worst_rows(tuned, fixed, before=before, after=after)
+    remarks = (overfitting(history), forgetting(elsewhere) if elsewhere else None)
+    return RunReport(
+        attempt=record.attempt,
+        steps_done=record.steps_done,
+        verdict=verdict(held_out),
+        remarks=tuple(filter(None, remarks)),
+        held_out=held_out,
+        general=elsewhere,
+        best=best,
+        best_step=best_step,
+        baseline=baseline,
+        frequent_token=readable_pieces(base, [baseline.token_id])[0] if baseline else "",
+        best_rows=best_rows,
+        worst_rows=worst_rows,
+    )
+
+
+def _scores(masked_lm: MaskedLM, fixed: FixedMasks) -> TargetScores:
+    *_, scores = score_targets(masked_lm, fixed, precision="fp32")
+    return scores
+
+
+def _best(run: Run, registry: ModelRegistry, fixed: FixedMasks) -> tuple[int | None, Quality | None]:
+    """The best epoch's step and figures, where its weights are kept and are not the last ones."""
+    best = run.record.figures.best
+    if best is None or best["step"] == run.record.steps_done or not run.best_model_folder.is_dir():
+        return None, None
+    masked_lm = registry.private_copy(ModelRef(run.id, str(run.best_model_folder.resolve())))
+    return best["step"], Quality.of(_scores(masked_lm, fixed))
+
+
+def _baseline(run: Run, masked_lm: MaskedLM, answers: NDArray[np.int64]) -> Baseline | None:
+    """From the rows that were trained on; None where the data file is gone or has changed."""
+    settings = run.record.settings
+    try:
+        texts = read_data(run.record.data, seed=settings.seed).train[:COUNTED_ROWS]
+    except BertDemoError:
+        return None
+    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=settings.max_length)
+    counts = np.bincount(rows.token_ids, minlength=masked_lm.vocabulary_size)
+    counts[list(masked_lm.special_ids)] = 0
+    return frequency_baseline(answers, counts)
+
+
+def _read(kind: type[_T], value: Any) -> _T:
+    """JSON -> a dataclass, by its type hints; fields that it does not know are left out. Raises KeyError, TypeError."""
+    if dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{item.name: _read(hints[item.name], value[item.name]) for item in dataclasses.fields(kind)})
+    if get_origin(kind) is tuple:
+        return tuple(_read(get_args(kind)[0], item) for item in value)
+    if get_origin(kind) is UnionType:
+        options = [option for option in get_args(kind) if option is not NoneType]
+        return None if value is None else _read(options[0], value)
+    return value
