@@ -15,6 +15,7 @@ from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.originals import score_originals
 from bertdemo.mlm.pieces import is_uncased, readable_pieces
 from bertdemo.mlm.text_input import PreparedText, prepare_ids, prepare_text
+from bertdemo.runs.store import BEST_MODEL
 
 from .components.candidate_bars import percent
 from .components.token_strip import Piece, StripEdit, strip_edit, strip_value
@@ -93,7 +94,7 @@ def standings(question: Question) -> list[str]:
     hidden = [
         score_originals(model, question.prepared, originals)
         for number, model in enumerate(question.models)
-        if question.read_by(number) is question.prepared
+        if question.same_ids(number)
     ]
     sentences = []
     for tokens in zip(*hidden, strict=True):
@@ -115,7 +116,8 @@ def about(masked_lm: MaskedLM, prepared: PreparedText) -> str:
 def _label(services: Services, reference: str) -> str:
     """A run's name, a folder's own name, else the reference itself."""
     try:
-        return services.store.get(reference).record.name
+        name = services.store.get(reference.removesuffix(BEST_MODEL)).record.name
+        return f"{name}, best epoch" if reference.endswith(BEST_MODEL) else name
     except RunError:
         return Path(reference).name if Path(reference).is_absolute() else reference
 

@@ -25,11 +25,15 @@ class TokenStrip {
   // What the server sent, unless the reader has tapped again since it was asked.
   take() {
     const sent = props.value;
-    if (!sent?.tokens) return; // nothing yet, or a link whose pieces have no names before the server read them
-    if (this.state && sent.version < this.state.version) {
+    if (!sent?.tokens) { // nothing, or ids whose pieces have no names until the server has read them: begin anew
+      this.anew = true;
+      return;
+    }
+    if (this.state && !this.anew && sent.version < this.state.version) {
       props.value = this.state;
       return;
     }
+    this.anew = false;
     this.state = sent;
     this.draw();
   }

@@ -48,7 +48,7 @@ def show(question: Question, plain: bool) -> Sequence[object]:
 
 def _sentence(question: Question, number: int) -> PreparedText:
     """The sentence with nothing hidden by hand, as this model reads it."""
-    if question.read_by(number) is question.prepared:
+    if question.same_ids(number):
         return question.sentence
     return prepare_text(question.models[number], question.sentence.text, needs_mask=False)
 

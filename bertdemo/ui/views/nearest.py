@@ -8,7 +8,7 @@ import gradio as gr
 
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.insight import Neighbour, nearest_words
-from bertdemo.mlm.prediction import fill_masks
+from bertdemo.mlm.prediction import Candidate, fill_masks
 
 from ..components.candidate_bars import visible
 from .view import Parts, Question, View, said
@@ -23,8 +23,16 @@ def build() -> Parts:
 
 
 def show(question: Question, word: str) -> Sequence[object]:
-    name = (word or "").strip() or _first_guess(question)
-    sides = [nearest_words(model, name, count=COUNT) for model in question.models]
+    name, token_id = (word or "").strip(), None
+    if not name:
+        guess = _first_guess(question)
+        name, token_id = guess.token, guess.token_id  # a guess may be a piece that no text of its own makes
+    sides = [
+        nearest_words(
+            model, name if token_id is None or not question.same_ids(number, token_id) else token_id, count=COUNT
+        )
+        for number, model in enumerate(question.models)
+    ]
     known = [{neighbour.token for neighbour in side} for side in sides]
     shared = known[0] & known[-1]
     parts = "".join(
@@ -37,10 +45,10 @@ def show(question: Question, word: str) -> Sequence[object]:
     return [f"{said(sentence)}<div class='two'>{parts}</div>"]
 
 
-def _first_guess(question: Question) -> str:
+def _first_guess(question: Question) -> Candidate:
     if not question.prepared.mask_positions:
         raise TextError("Type a word to see its neighbours.")
-    return fill_masks(question.models[0], question.prepared, top_k=1).masks[question.blank].candidates[0].token
+    return fill_masks(question.models[0], question.prepared, top_k=1).masks[question.blank].candidates[0]
 
 
 def _list(side: Sequence[Neighbour], kind: str, *, shared: set[str]) -> str:

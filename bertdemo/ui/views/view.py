@@ -30,11 +30,15 @@ class Question:
 
     def read_by(self, number: int) -> PreparedText:
         """What the ``number``-th model reads: the same ids where both name them alike, else its own tokens."""
-        model, first = self.models[number], self.models[0]
-        names = model.tokenizer.convert_ids_to_tokens(list(self.prepared.token_ids))
-        if names == first.tokenizer.convert_ids_to_tokens(list(self.prepared.token_ids)):
+        if self.same_ids(number):
             return self.prepared
-        return prepare_text(model, self.prepared.text, needs_mask=False)
+        return prepare_text(self.models[number], self.prepared.text, needs_mask=False)
+
+    def same_ids(self, number: int, *others: int) -> bool:
+        """Whether the ``number``-th model names the ids of the text, and ``others``, as the first one does."""
+        ids = [*self.prepared.token_ids, *others]
+        names, firsts = (model.tokenizer.convert_ids_to_tokens(ids) for model in (self.models[number], self.models[0]))
+        return names == firsts
 
     @property
     def sentence(self) -> PreparedText:

@@ -30,8 +30,8 @@ def build() -> Parts:
 def show(question: Question, word: str) -> Sequence[object]:
     results: list[Erasure] = []
     for number, model in enumerate(question.models):
-        alike = question.read_by(number) is question.prepared
-        first = results[0].answer_id if results and alike else None  # the same word in both models, to be comparable
+        first = results[0].answer_id if results else None  # the same word in both models, to be comparable
+        first = first if first is not None and question.same_ids(number, first) else None
         chosen: str | int | None = (word or "").strip() or first
         results.append(erasure(model, question.read_by(number), mask_index=question.blank, word=chosen))
     if not results[0].words:

@@ -1,0 +1,191 @@
+"""Hiding words by their ids: what the strip sends, what is read from it, and what a link or a file keeps of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from explorer_services import explorer_services
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.originals import score_originals
+from bertdemo.ui.components.token_strip import strip_edit
+from bertdemo.ui.context import Services
+from bertdemo.ui.fill_answer import NO_BLANK, add_full_stop, answer
+from bertdemo.ui.fill_mask_tab import open_page
+from bertdemo.ui.model_list import NO_MODEL
+from bertdemo.ui.prediction_files import safe_cell
+from bertdemo.ui.reading import ask, read, standings, strip_of
+from bertdemo.ui.share import predictions_file, shared
+
+TEXT = "The dog barked."
+HOSTILE = "<img src=x onerror=alert(1)> [MASK]."
+
+
+@pytest.fixture
+def services(tmp_path: Path, tiny_bert_folder: Path) -> Services:
+    return explorer_services(tmp_path, model=tiny_bert_folder)
+
+
+def strip_for(masked_lm: MaskedLM, text: str = TEXT) -> dict[str, Any]:
+    return strip_of(read(masked_lm, text), text=text, strip=None)
+
+
+def tapped(strip: dict[str, Any], *places: int) -> dict[str, Any]:
+    """What the browser sends after these pieces were hidden."""
+    ids, tokens = list(strip["ids"]), list(strip["tokens"])
+    originals = dict(strip["originals"])
+    for place in places:
+        originals[str(place)] = {"id": ids[place], "token": tokens[place]}
+        ids[place], tokens[place] = strip["mask"]["id"], strip["mask"]["token"]
+    changed = {"ids": ids, "tokens": tokens, "originals": originals}
+    return {**strip, **changed, "version": strip["version"] + 1, "edited": True}
+
+
+def test_a_piece_hidden_inside_a_word_leaves_the_other_piece_as_it_is(tiny_bert: MaskedLM) -> None:
+    strip = strip_for(tiny_bert)
+    assert strip["tokens"] == ["[CLS]", "the", "dog", "bark", "##ed", ".", "[SEP]"]
+    question = read(tiny_bert, TEXT, tapped(strip, 3))
+    assert question.prepared.tokens == ("[CLS]", "the", "dog", "[MASK]", "##ed", ".", "[SEP]")
+    again = strip_of(question, text=TEXT, strip=tapped(strip, 3))
+    assert again["words"] == strip["words"]
+    assert again["originals"] == {"3": {"token": "bark", "id": strip["ids"][3]}}
+    assert again["version"] == 1
+
+
+def test_hiding_the_second_piece_keeps_it_in_its_word(tiny_bert: MaskedLM) -> None:
+    strip = strip_for(tiny_bert)
+    assert strip_of(read(tiny_bert, TEXT, tapped(strip, 4)), text=TEXT, strip=None)["words"] == strip["words"]
+
+
+def test_typing_resets_what_was_hidden(tiny_bert: MaskedLM) -> None:
+    question = read(tiny_bert, "The cat barked.", tapped(strip_for(tiny_bert), 3))
+    assert question.originals == {}
+    assert question.prepared.tokens[2:4] == ("cat", "bark")
+
+
+def test_another_models_ids_are_never_taken_for_its_own(tiny_bert: MaskedLM, tiny_cased_bert: MaskedLM) -> None:
+    question = read(tiny_cased_bert, TEXT, tapped(strip_for(tiny_bert), 3))
+    assert question.originals == {}
+    assert "read anew" in question.prepared.notes[0]
+
+
+def test_a_hidden_words_probability_and_rank_are_those_of_transformers(any_tiny: MaskedLM) -> None:
+    strip = strip_for(any_tiny, "The dog can bark.")
+    edit = tapped(strip, 2, 4)
+    question = read(any_tiny, "The dog can bark.", edit)
+    with torch.no_grad():
+        logits = any_tiny.model(torch.tensor([edit["ids"]])).logits[0]
+    for hidden in score_originals(any_tiny, question.prepared, question.originals):
+        scores = logits[hidden.position].log_softmax(-1)
+        assert hidden.token_id == strip["ids"][hidden.position]
+        assert hidden.probability == pytest.approx(math.exp(scores[hidden.token_id]), rel=1e-4)
+        assert hidden.rank == int((scores > scores[hidden.token_id]).sum()) + 1
+    assert len(standings(question)) == 2
+    assert f"your word “{strip['tokens'][2]}”" in standings(question)[0]
+
+
+def test_the_strip_is_shown_where_nothing_is_hidden_yet(services: Services) -> None:
+    shown = answer(services, TEXT, None, services.default_model, NO_MODEL, 5, 0)
+    assert shown.strip["tokens"][2] == "dog"
+    assert NO_BLANK in shown.notes
+
+
+def test_a_hidden_word_is_answered_and_its_standing_said(services: Services, tiny_bert: MaskedLM) -> None:
+    edit = tapped(strip_for(tiny_bert), 2)
+    shown = answer(services, TEXT, edit, services.default_model, services.default_model, 5, 0)
+    (said,) = shown.strip["said"]
+    assert said.count("rank") == 2
+    assert "your word “dog”" in said
+
+
+def test_the_full_stop_is_added_to_the_ids_too(services: Services, tiny_bert: MaskedLM) -> None:
+    text = "The dog barked"
+    edit = tapped(strip_for(tiny_bert, text), 4)
+    stopped, strip = add_full_stop(services, text, edit, services.default_model)
+    question = read(tiny_bert, stopped, strip)
+    assert stopped == "The dog barked."
+    assert question.prepared.tokens == ("[CLS]", "the", "dog", "bark", "[MASK]", ".", "[SEP]")
+    assert question.originals == {4: edit["originals"]["4"]["id"]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"ids": 3}, {"ids": [1]}, "text", [1], 7,
+        {"text": "a", "ids": [1], "tokens": ["a"], "originals": {"9": {"id": 1}}, "version": 0, "edited": True},
+        {"text": "a", "ids": ["1"], "tokens": ["a"], "originals": {}, "version": 0, "edited": True},
+        {"text": "a", "ids": [1, 2], "tokens": ["a"], "originals": {}, "version": 0, "edited": True},
+        {"text": "a", "ids": [True], "tokens": ["a"], "originals": {}, "version": 0, "edited": True},
+        {"text": "a", "ids": [1], "tokens": ["a"], "originals": {"x": 1}, "version": 0, "edited": True},
+        {"text": "a", "ids": [1], "tokens": ["a"], "originals": [], "version": None, "edited": True},
+    ],
+)  # fmt: skip
+def test_a_strip_of_another_shape_is_refused_in_a_sentence(value: object) -> None:
+    with pytest.raises(TextError):
+        strip_edit(value)
+
+
+@pytest.mark.parametrize("ids", [[], [10**9], [-1, 2], [2, 3]])
+def test_ids_that_mean_nothing_never_break_the_page(services: Services, ids: list[int]) -> None:
+    strip = {"text": TEXT, "ids": ids, "tokens": None, "originals": {}, "version": 0, "edited": True}
+    assert answer(services, TEXT, strip, services.default_model, NO_MODEL, 5, 0).notes
+
+
+def test_a_link_brings_back_text_models_settings_and_hidden_words(services: Services, tiny_bert: MaskedLM) -> None:
+    edit = tapped(strip_for(tiny_bert), 3)
+    query = {
+        "text": TEXT, "model": services.default_model, "words": "7", "view": "Why this word?",
+        "ids": ".".join(map(str, edit["ids"])), "hidden": f"3:{edit['originals']['3']['id']}",
+    }  # fmt: skip
+    text, strip, model, compared, top_k, view = open_page(services, query, "other", services.default_model, "none", 5)
+    question = ask(services, text, strip, model.value, compared.value)
+    assert question.prepared.token_ids == tuple(edit["ids"])
+    assert question.originals == {3: edit["originals"]["3"]["id"]}
+    assert (top_k, view) == (7, "Why this word?")
+
+
+@given(st.dictionaries(st.sampled_from(["text", "model", "compare", "words", "ids", "hidden", "view"]), st.text()))
+def test_any_link_can_be_opened(query: dict[str, str]) -> None:
+    found = shared(query)
+    assert found.top_k is None or 1 <= found.top_k <= 99
+    strip_edit(found.strip)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_a_cell_that_a_spreadsheet_would_run_is_disarmed(cell: str) -> None:
+    assert safe_cell(cell) == f"'{cell}"
+    assert safe_cell(-0.25) == -0.25
+
+
+def test_files_hold_the_predictions_at_full_precision(services: Services) -> None:
+    asked = ("i [MASK] this show .", None, services.default_model, NO_MODEL, 600)
+    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", *asked)["text"].removeprefix("\ufeff"))))
+    record = json.loads(predictions_file(services, "json", *asked)["text"])
+    candidates = record["masks"][0]["candidates"]
+    assert [float(row["probability"]) for row in rows] == [candidate["probability"] for candidate in candidates]
+    assert [int(row["token_id"]) for row in rows] == [candidate["token_id"] for candidate in candidates]
+    assert record["token_ids"][2] == record["masks"][0]["candidates"][0]["token_id"] or record["tokens"][2] == "[MASK]"
+    assert sum(candidate["probability"] for candidate in candidates) == pytest.approx(1.0)
+
+
+def test_the_file_of_a_comparison_has_both_models(services: Services) -> None:
+    asked = ("i [MASK] this show .", None, services.default_model, services.default_model, 3)
+    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", *asked)["text"].removeprefix("\ufeff"))))
+    assert all(row["probability_before"] == row["probability_after"] for row in rows)
+    assert {float(row["log2_ratio"]) for row in rows} == {0.0}
+
+
+def test_a_hostile_text_is_shown_as_text(services: Services) -> None:
+    shown = answer(services, HOSTILE, None, services.default_model, services.default_model, 5, 0)
+    for part in (shown.notes, shown.bars, shown.summary, shown.table):
+        assert "<img" not in part
