@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
+import pytest
 
 from bertdemo.mlm.loading import bundled_assets
 from bertdemo.mlm.models import MaskedLM
@@ -14,6 +15,8 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.context import Services
 from bertdemo.ui.learn_tab import build_learn_tab
+
+pytestmark = pytest.mark.browser
 
 
 def test_a_class_goes_through_the_lessons(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,5 +53,11 @@ def ask(
     async def send(message: Message) -> None:
         answers.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    run(app(scope, receive, send))
     return answers[0]["status"], b"".join(answer.get("body", b"") for answer in answers).decode()
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end in a thread of its own: a browser's driver keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from asgi import ask, behind
+from asgi import ask, behind, run
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -56,5 +54,5 @@ def test_what_is_no_request_passes() -> None:
     async def lifespan(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(BodyLimit(lifespan, most_bytes=1, most_upload_bytes=1)({"type": "lifespan"}, None, None))
+    run(BodyLimit(lifespan, most_bytes=1, most_upload_bytes=1)({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
