@@ -115,9 +115,9 @@ def key_html(names: Sequence[tuple[str, str]]) -> str:
     return f'<ul class="chart-key">{items}</ul>'
 
 
-def bars_html(bars: Sequence[Bar]) -> str:
-    """Bars on one scale from zero, each with its value beside it."""
-    most = max((bar.value for bar in bars), default=0.0) or 1.0
+def bars_html(bars: Sequence[Bar], *, full: float | None = None) -> str:
+    """Bars on one scale from zero to ``full`` (the largest value if None), each with its value beside it."""
+    most = full or max((bar.value for bar in bars), default=0.0) or 1.0
     items = "".join(
         f'<li class="{escape(bar.kind)}"><span>{escape(bar.name)}</span>'
         f'<span class="lesson-bar"><span style="width:{100 * bar.value / most:.2f}%"></span></span>'

@@ -25,7 +25,7 @@ from .settings import TrainingConfig
 from .texts import split_texts
 from .training import TrainingSession
 
-HELD_OUT_SHARE = 0.2  # more than a run holds out: short lessons on few rows need enough targets to be scored on
+HELD_OUT_SHARE = 0.4  # more than a run holds out: short lessons on few rows need enough targets to be scored on
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,16 @@ class Experiment:
 
 _SHORT = TrainingConfig(epochs=100, learning_rate=5e-4, batch_size=16, max_length=48)
 _LOSS = replace(_SHORT, max_steps=32, evaluate_every=8)
+_ALWAYS = replace(_SHORT, max_steps=64, evaluate_every=16)
 _ONCE = replace(_SHORT, max_steps=54, evaluate_every=9)
 _PADDED = replace(_SHORT, max_length=512, max_steps=5, evaluate_every=5)
 EXPERIMENTS = {
     experiment.key: experiment
     for experiment in (
-        Experiment("loss", _LOSS, replace(_LOSS, loss_on_all_tokens=True, pad_to_max_length=True), 300),
-        Experiment("once", _ONCE, replace(_ONCE, redraw_masks=False), 60),
-        Experiment("always", _LOSS, replace(_LOSS, masking=MaskingConfig(0.15, 1.0, 0.0)), 300),
-        Experiment("padding", _PADDED, replace(_PADDED, pad_to_max_length=True), 300),
+        Experiment("loss", _LOSS, replace(_LOSS, loss_on_all_tokens=True, pad_to_max_length=True), 240),
+        Experiment("once", _ONCE, replace(_ONCE, redraw_masks=False), 80),
+        Experiment("always", _ALWAYS, replace(_ALWAYS, masking=MaskingConfig(0.15, 1.0, 0.0)), 240),
+        Experiment("padding", _PADDED, replace(_PADDED, pad_to_max_length=True), 240),
     )
 }
 

@@ -6,6 +6,7 @@ is shown as long as the settings and the model's files are those that it was mad
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import threading
@@ -79,6 +80,8 @@ class LessonRuns:
         self._lock = threading.Lock()  # guards what follows
         self._queue: deque[str] = deque()
         self._active: str | None = None
+        self._worker: threading.Thread | None = None
+        self._closed = False
         self._progress = Progress("", 0, 0)
         self._errors: dict[str, str] = {}
         self._results: dict[str, LessonResult | None] = {}
@@ -87,14 +90,17 @@ class LessonRuns:
         """Queue the lesson's run, unless it waits or is at work already. Raises RunError for an unknown lesson."""
         self._job(key)
         with self._lock:
-            if key == self._active or key in self._queue:
+            if self._closed or key == self._active or key in self._queue:
                 return
             self._errors.pop(key, None)
             self._queue.append(key)
             if self._active is None:
                 self._active = self._queue.popleft()
-                worker = partial(self._work, self._active)
-                threading.Thread(target=worker, name="bertdemo-lessons", daemon=True).start()
+                if self._worker is None:
+                    atexit.register(self.shutdown)
+                work = partial(self._work, self._active)
+                self._worker = threading.Thread(target=work, name="bertdemo-lessons", daemon=True)
+                self._worker.start()
 
     def status(self, key: str) -> LessonStatus:
         """Raises RunError for an unknown lesson."""
@@ -106,6 +112,18 @@ class LessonRuns:
             if key == self._active:
                 return LessonStatus("running", self._progress.done, self._progress.total, result=result)
             return LessonStatus("waiting" if key in self._queue else "idle", error=error, result=result)
+
+    def shutdown(self, timeout: float = 10.0) -> None:
+        """Take no more runs and end the one at work behind its next step, so that no thread is cut inside torch.
+
+        Called by itself when the program ends.
+        """
+        with self._lock:
+            self._closed = True
+            self._queue.clear()
+            worker = self._worker
+        if worker is not None:
+            worker.join(timeout)
 
     def training_at_work(self) -> bool:
         return self._training()
@@ -129,6 +147,8 @@ class LessonRuns:
     def _carry_out(self, key: str) -> None:
         try:
             result = self._run(key)
+            if result is None:
+                return
         except Exception as error:
             expected = isinstance(error, BertDemoError)
             if not expected:
@@ -143,7 +163,8 @@ class LessonRuns:
         except (OSError, BertDemoError) as error:
             logger.warning("the result of the lesson %s cannot be kept: %s", key, error)
 
-    def _run(self, key: str) -> LessonResult:
+    def _run(self, key: str) -> LessonResult | None:
+        """None where it was ended before its end."""
         started, shared = time.monotonic(), self._training()
         running = self._jobs[key].run()
         while True:
@@ -154,6 +175,9 @@ class LessonRuns:
             shared = shared or self._training()
             with self._lock:
                 self._progress = progress
+                if self._closed:
+                    running.close()
+                    return None
 
     def _write(self, key: str, result: LessonResult) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

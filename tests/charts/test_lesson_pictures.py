@@ -37,6 +37,7 @@ def test_a_single_point_and_no_point_can_be_drawn() -> None:
 def test_bars_share_one_scale_from_zero() -> None:
     html = bars_html([Bar("a", "usual", 40.0, "40"), Bar("b", "slip", 10.0, "10"), Bar("c", "slip", 0.0, "0")])
     assert re.findall("width:([0-9.]+)%", html) == ["100.00", "25.00", "0.00"]
+    assert "width:40.00%" in bars_html([Bar("a", "usual", 0.4, "40%")], full=1.0)
     assert "width:0.00%" in bars_html([Bar("a", "usual", 0.0, "0")])
 
 

@@ -24,12 +24,14 @@ class Job:
     """Counts its runs, and waits in the middle of each until it may go on."""
 
     def __init__(self) -> None:
-        self.runs, self.may_go_on, self.error = 0, threading.Event(), None
+        self.runs, self.may_go_on, self.error, self.second_step = 0, threading.Event(), None, False
 
     def __call__(self) -> Generator[Progress, None, Found]:
         self.runs += 1
         yield Progress("training", 1, 2)
         assert self.may_go_on.wait(20)
+        if self.second_step:
+            yield Progress("training", 2, 2)
         if self.error is not None:
             raise self.error
         return Found(self.runs / 3)
@@ -124,3 +126,19 @@ def test_what_goes_wrong_is_said_in_a_sentence_and_can_be_tried_again(tmp_path: 
     assert (status.error, status.result.value) == ("", Found(1.0))
     with pytest.raises(RunError, match="no lesson"):
         runs.start("../../etc")
+
+
+def test_a_program_that_ends_waits_for_the_step_at_hand_and_keeps_nothing_half_done(tmp_path: Path) -> None:
+    job, later = Job(), Job()
+    runs = lessons(tmp_path, one=job, later=later)
+    runs.start("one")
+    runs.start("later")
+    progressed(runs, "one")
+    threading.Timer(0.1, job.may_go_on.set).start()
+    job.second_step = True
+    runs.shutdown()
+    assert runs.status("one") == LessonStatus("idle")
+    runs.start("one")
+    assert runs.status("one").state == "idle"
+    assert later.runs == 0
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import NamedTuple
@@ -17,49 +17,9 @@ from ..components.candidate_bars import CandidateRow, MaskRows, bars_html, candi
 from ..context import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, user_errors
 from ..model_list import NO_MODEL, comparison_choices
 from ..theme import TOGGLE_PROJECTOR_JS
+from .game import MOST_CHARACTERS, SENTENCES, TOP, Game, sentences
 from .glossary import term
 from .lesson import Lesson, Opening, text
-
-SENTENCES = (
-    "She poured the hot coffee into a [MASK].",
-    "It was so cold that the lake began to [MASK].",
-    "He had lost his key and could not open the [MASK].",
-    "The sad song made the whole family [MASK].",
-    "I really [MASK] this show!",
-    "The book was much better than the [MASK].",
-    "They walked along the beach and looked at the [MASK].",
-    "The teacher wrote the answer on the [MASK].",
-    "After the rain the sky was [MASK] again.",
-    "Nobody in the room laughed at his [MASK].",
-    "The cat slept all day under the [MASK].",
-    "The second season was even [MASK] than the first.",
-)
-TOP = 5
-MOST_OWN = 50
-MOST_CHARACTERS = 4000
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How often the reader's word was the model's first guess, and among its first ``TOP``."""
-
-    asked: int = 0
-    first: int = 0
-    top: int = 0
-
-    def with_rank(self, rank: int) -> Tally:
-        """One sentence more."""
-        return Tally(self.asked + 1, self.first + (rank == 1), self.top + (rank <= TOP))
-
-
-@dataclass(frozen=True)
-class Game:
-    """Where the reader is. ``revealed``: the answer to this sentence is on screen, and the guess has been counted."""
-
-    place: int = 0
-    revealed: bool = False
-    base: Tally = Tally()
-    tuned: Tally = Tally()
 
 
 class GuessView(NamedTuple):
@@ -67,16 +27,11 @@ class GuessView(NamedTuple):
     sentence: object
     guess: object
     reveal: object
+    following: object
     verdict: object
     bars: object
     tuned_bars: object
     score: object
-
-
-def sentences(own: str) -> list[str]:
-    """The teacher's own sentences, one a line, or ours."""
-    lines = [line.strip() for line in (own or "")[:MOST_CHARACTERS].splitlines() if line.strip()]
-    return lines[:MOST_OWN] or list(SENTENCES)
 
 
 def begin(own: str) -> GuessView:
@@ -94,6 +49,7 @@ def _asking(game: Game, asked: list[str]) -> GuessView:
         sentence=_sentence_html(game, asked),
         guess=gr.Textbox(value="", interactive=True),
         reveal=gr.Button(interactive=True),
+        following=gr.Button(variant="secondary"),
         verdict="",
         bars="",
         tuned_bars="",
@@ -129,6 +85,7 @@ def reveal(services: Services, game: Game, guess: str, own: str, tuned: str) -> 
         sentence=_sentence_html(game, asked, word),
         guess=gr.Textbox(interactive=False),
         reveal=gr.Button(interactive=False),
+        following=gr.Button(variant="primary"),
         verdict="".join(verdicts),
         bars=_bars(base),
         tuned_bars="" if other is None else _bars(other, tuned=True),
@@ -199,20 +156,29 @@ def score_html(game: Game) -> str:
 
 def build(demo: gr.Blocks, services: Services) -> Opening:
     text("<p>A word is missing. Write down what <em>you</em> would put there. Only then look at what BERT says.</p>")
-    view = GuessView(
-        game=gr.State(Game()),
-        sentence=gr.HTML(_sentence_html(Game(), list(SENTENCES)), apply_default_css=False),
-        guess=None,
-        reveal=None,
-        verdict=None,
-        bars=None,
-        tuned_bars=None,
-        score=None,
+    view = _build_view()
+    own, tuned = _build_for_class(services)
+    text(
+        "<p>There is no right answer: BERT gives every word of its vocabulary a probability. Its numbers come from the "
+        "texts that it read; a likely word is not a true one. One blank is one "
+        f"{term('token')}, so long or rare words may not fit. After {term('fine-tuning')} the same blank gets other "
+        "words.</p>"
     )
+    event = {**MODEL_EVENT, **PAGE_EVENT}
+    asked = [view.game, view.guess, own, tuned]
+    gr.on([view.reveal.click, view.guess.submit], partial(reveal, services), asked, list(view), **event)
+    view.following.click(go_on, [view.game, own], list(view), **READ_EVENT)
+    own.change(begin, own, list(view), **READ_EVENT)
+    return Opening(partial(_tuned_models, services), [tuned], [tuned], READ_EVENT)
+
+
+def _build_view() -> GuessView:
+    game = gr.State(Game())
+    sentence = gr.HTML(_sentence_html(Game(), list(SENTENCES)), apply_default_css=False)
     with gr.Row(elem_classes="guess-row"):
         guess = gr.Textbox(label="Your word", max_lines=1, max_length=80, scale=2, elem_id="guess-word")
         look = gr.Button("Show BERT's answer", variant="primary", scale=1, min_width=180, elem_id="guess-reveal")
-        on = gr.Button("Next sentence", scale=1, min_width=160, elem_id="guess-next")
+        following = gr.Button("Next sentence", scale=1, min_width=160, elem_id="guess-next")
     verdict = gr.HTML(apply_default_css=False, elem_id="guess-verdict")
     with gr.Row():
         with gr.Column(min_width=300):
@@ -220,26 +186,18 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         with gr.Column(min_width=300):
             tuned_bars = candidate_bars()
     score = gr.HTML(apply_default_css=False, elem_id="guess-score")
+    return GuessView(game, sentence, guess, look, following, verdict, bars, tuned_bars, score)
+
+
+def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
     with gr.Accordion("For a class: large type, your own sentences, a tuned model", open=False):
         large = gr.Button("Large type on or off", size="sm")
         own = gr.Textbox(label="Your own sentences, one a line, each with [MASK]", lines=4, max_length=MOST_CHARACTERS)
         tuned = gr.Dropdown(
             comparison_choices(services), value=NO_MODEL, label="Score against this model too", elem_id="guess-tuned"
         )
-    text(
-        f"<p>There is no right answer: BERT gives every word of its vocabulary a probability, and so would you. Its "
-        f"numbers come from the texts that it read; a likely word is not a true one. One blank is one "
-        f"{term('token')}, so long words may not fit. After {term('fine-tuning')}, the same blank gets other words.</p>"
-    )
-    view = view._replace(guess=guess, reveal=look, verdict=verdict, bars=bars, tuned_bars=tuned_bars, score=score)
-    outputs = list(view)
-    asked = [view.game, guess, own, tuned]
-    event = {**MODEL_EVENT, **PAGE_EVENT}
-    gr.on([look.click, guess.submit], partial(reveal, services), asked, outputs, **event)
-    on.click(go_on, [view.game, own], outputs, **READ_EVENT)
-    own.change(begin, own, outputs, **READ_EVENT)
     large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
-    return Opening(partial(_tuned_models, services), [tuned], [tuned], READ_EVENT)
+    return own, tuned
 
 
 def _tuned_models(services: Services, chosen: str) -> gr.Dropdown:

@@ -69,7 +69,8 @@ def status_html(status: LessonStatus, *, training: bool) -> str:
     if status.state == "waiting":
         said = f"Waiting for another lesson's run to end.{beside}"
     elif status.state == "running":
-        bar = f'<progress max="{max(1, status.total)}" value="{status.done}"></progress>'
+        share = 100 * status.done / max(1, status.total)
+        bar = f'<span class="lesson-bar base"><span style="width:{share:.1f}%"></span></span>'
         said = f"{bar} Step {status.done} of {status.total or '…'}.{beside}"
     elif status.error:
         return f'<p class="notes" role="status">{escape(status.error)}</p>'

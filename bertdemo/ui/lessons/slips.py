@@ -27,11 +27,11 @@ WHAT = {
     "training shows, then the loss on held-out blanks.",
     "once": "The blanks are chosen before the first epoch and stay the same. The model can learn these answers by "
     "heart. Watch how the two losses part.",
-    "always": "Every target becomes [MASK]; none is replaced or kept. On held-out blanks the difference is small in so "
-    "short a training. Look at the words that were kept as they are: does the model still know them?",
+    "always": "Every target becomes [MASK]; none is replaced or kept, so every question of the training is a hard one. "
+    "Does the model learn less from them? Watch whether the held-out losses part.",
     "padding": "The same rows, filled up to 512 tokens each. Padding is never scored; what differs is the time.",
 }
-CLOSE = 0.01  # nats per target: below this two held-out losses are called equal here
+CLOSE = 0.02  # nats per target: below this two held-out losses are called equal here
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 
@@ -108,7 +108,7 @@ def _held_out(outcome: Outcome) -> str:
     slip, usual = outcome.slip.held_out[-1], outcome.usual.held_out[-1]
     if abs(slip - usual) < CLOSE:
         return f"On held-out blanks both end alike, at {slip:.2f} and {usual:.2f}."
-    verdict = "worse" if slip > usual else "not worse in this short run"
+    verdict = "worse" if slip > usual else "no worse in this short run"
     return f"On held-out blanks the slip ends {verdict}: {slip:.2f} against {usual:.2f}."
 
 
@@ -120,7 +120,7 @@ def _about_loss(outcome: Outcome) -> list[str]:
     ]
     slip, usual = (side.by_fate[str(Fate.RANDOM)] for side in (outcome.slip, outcome.usual))
     if slip is not None and usual is not None and slip > usual + CLOSE:
-        said.append(f"Where a wrong token stood, the slip repeats it: {slip:.2f} against {usual:.2f}.")
+        said.append(f"Where a wrong token stood, the slip trusts it more: {slip:.2f} against {usual:.2f}.")
     return said
 
 
@@ -136,14 +136,20 @@ def _about_once(outcome: Outcome) -> list[str]:
 
 
 def _about_always(outcome: Outcome) -> list[str]:
+    said = [
+        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"{_ending(outcome.usual):.2f}: without it some targets show their own answer.",
+        f"<strong>{_held_out(outcome)}</strong>",
+    ]
     slip, usual = (side.by_fate[str(Fate.KEPT)] for side in (outcome.slip, outcome.usual))
-    said = [f"{_held_out(outcome)}"]
     if slip is not None and usual is not None:
-        verdict = "knows them less well" if slip > usual + CLOSE else "does not know them less well in this short run"
-        said.append(f"<strong>Words kept as they are: the slip {verdict}, {slip:.2f} against {usual:.2f}.</strong>")
+        worse = "the slip knows them less well" if slip > usual else "the slip knows them no less well"
+        verdict = "both know them alike" if abs(slip - usual) < CLOSE else worse
+        said.append(f"Words that were kept as they are: {verdict}, {slip:.2f} against {usual:.2f}.")
     said.append(
-        "In Google's own comparison the choice made little difference after fine-tuning for a task (Devlin et al. "
-        "2019, appendix C.2: 84.3 for always [MASK] and 84.2 for 80/10/10 on MNLI)."
+        "In Google's own comparison (Devlin et al. 2019, appendix C.2) it made little difference once the whole model "
+        "was fine-tuned: 84.3 for always [MASK] and 84.2 for 80/10/10 on MNLI. With BERT frozen it cost more: 94.0 "
+        "against 94.9 in finding names."
     )
     return said
 

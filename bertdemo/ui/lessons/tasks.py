@@ -32,7 +32,8 @@ def render(scores: HeadScores) -> str:
             Bar("always the commoner answer", "guess", scores.majority, percent(scores.majority)),
             Bar("head on the base model", "base", scores.before, percent(scores.before)),
             Bar("head on the tuned model", "tuned", scores.after, percent(scores.after)),
-        ]
+        ],
+        full=1.0,
     )
     return f'{bars}<div class="lesson-text">{finding(scores)}</div>'
 
