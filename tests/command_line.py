@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,15 @@ def command(*arguments: object) -> Outcome:
     return Outcome(code, out.buffer.getvalue().decode("utf-8"), err.buffer.getvalue().decode("utf-8"))
 
 
-def process_of(*arguments: object) -> dict[str, Any]:
-    """What ``subprocess`` needs to run ``python -m bertdemo`` from this checkout, on one thread."""
+@contextmanager
+def process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """``python -m bertdemo`` from this checkout, on one thread; it does not outlive the block."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-    return {"args": [sys.executable, "-m", "bertdemo", *map(str, arguments)], "env": environment, "text": True}
+    words = [sys.executable, "-m", "bertdemo", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=environment, text=True, stdout=pipe, stderr=pipe) as started:
+        try:
+            yield started
+        finally:
+            started.kill()

@@ -7,7 +7,6 @@ import json
 import math
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -18,7 +17,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
-from command_line import Outcome, command, process_of
+from command_line import Outcome, command, process
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM
 
@@ -150,19 +149,15 @@ def test_ctrl_c_saves_a_training_run_as_stopped(
     cli: Cli, home: Path, reviews: Path, tiny_bert_folder: Path, tmp_path: Path
 ) -> None:
     options = ("--epochs", 2000, "--home", home, "--output", tmp_path / "run", "--json")
-    with subprocess.Popen(
-        **process_of("train", reviews, "--model", tiny_bert_folder, *options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        records = [json.loads(process.stdout.readline())]
+    with process("train", reviews, "--model", tiny_bert_folder, *options) as training:
+        assert training.stdout is not None
+        records = [json.loads(training.stdout.readline())]
         while records[-1]["event"] != "step":
-            records.append(json.loads(process.stdout.readline()))
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+            records.append(json.loads(training.stdout.readline()))
+        training.send_signal(signal.SIGINT)
+        out, err = training.communicate(timeout=120)
     records += map(json.loads, out.splitlines())
-    assert (process.returncode, err) == (130, "")
+    assert (training.returncode, err) == (130, "")
     assert records[-1]["event"] == "stopped"
     AutoModelForMaskedLM.from_pretrained(records[-1]["model"])
     states = {record["run"]: record["state"] for record in cli("runs", "--json").records}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import lzma
 import signal
-import subprocess
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_line import Outcome, command, process_of
+from command_line import Outcome, command, process
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertdemo.mlm.errors import DataError, SettingsError
@@ -61,13 +60,12 @@ def pretrain(corpus: Path, output: Path, *options: object) -> Outcome:
 
 def test_a_kill_in_mid_run_costs_only_what_came_after_the_last_checkpoint(corpus: Path, tmp_path: Path) -> None:
     output, options = tmp_path / "bert", (*SIZES, "--precision", "fp32", "--json")
-    begun = process_of("pretrain", corpus, "--output", output, "--home", tmp_path / "home", *options)
-    with subprocess.Popen(**begun, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+    with process("pretrain", corpus, "--output", output, "--home", tmp_path / "home", *options) as begun:
+        assert begun.stdout is not None
+        for line in begun.stdout:
             if json.loads(line).get("step", 0) >= 9:
                 break
-        process.send_signal(signal.SIGKILL)
+        begun.send_signal(signal.SIGKILL)
     (interrupted,) = command("runs", "--home", tmp_path / "home", "--json").records
     assert interrupted["state"] == "interrupted"
     refused = command("resume", output, "--home", tmp_path / "home", "--json")
