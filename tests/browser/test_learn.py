@@ -60,6 +60,7 @@ def test_a_class_goes_through_the_lessons(
 
     # A tour drives the real controls, can be left at any stop, and is remembered when it was finished.
     page.click("#open-tours")
+    page.wait_for_timeout(1000)  # the tours' script is attached a moment after their buttons are drawn
     page.click(".tour-start[data-tour='targets']")
     page.wait_for_selector("#lesson-loss[class*='open'] .steps[data-tour-framed]")
     page.keyboard.press("Escape")
