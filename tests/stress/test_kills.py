@@ -44,7 +44,7 @@ def test_kills_at_random_moments(tmp_path: Path, tiny_bert_folder: Path, figure:
     saving = resumed = 0
     moments = random.Random(SEED)
     with zygote() as parent:
-        order = {"model": tiny_bert_folder, "data": data}
+        order = {"model": tiny_bert_folder, "data": data, "epochs": 8}
         parent.order(home=tmp_path / "whole", **order)
         assert parent.wait() == 0
         (whole,) = assert_all_survived(tmp_path / "whole")
