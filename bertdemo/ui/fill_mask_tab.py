@@ -71,12 +71,12 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
         with gr.Column(scale=3, min_width=300):
             text = _build_text()
             examples = _build_examples()
+            with gr.Row(elem_classes="fill-notes"):
+                notes = gr.HTML(apply_default_css=False, elem_id="fill-notes")
+                full_stop = gr.Button("Add the full stop", size="sm", visible=False, elem_id="add-full-stop")
+            strip = token_strip()
         with gr.Column(scale=1, min_width=240, elem_classes="fill-models"):
             models, compared, top_k = _build_models(services)
-    with gr.Row(elem_classes="fill-notes"):
-        notes = gr.HTML(apply_default_css=False, elem_id="fill-notes")
-        full_stop = gr.Button("Add the full stop", size="sm", visible=False, elem_id="add-full-stop")
-    strip = token_strip()
     view = FillView(
         notes=notes,
         full_stop=full_stop,
@@ -114,8 +114,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
     models = gr.Dropdown(
         model_choices(services),
         value=services.default_model,
-        label="Model",
-        info="One of the list, or any hub id you type.",
+        label="Model, or a hub id",
         allow_custom_value=True,
         elem_id="fill-model",
     )

@@ -23,6 +23,7 @@ from bertdemo.runs.request import RunRequest
 from .context import PAGE_EVENT, Services
 from .data_panel import DataPanel, FileReading
 from .live_feed import duration
+from .notes import note_html
 from .run_form import RunForm, run_request
 
 MOST_ROWS = 20_000  # read for an estimate; the rest is counted on
@@ -74,7 +75,7 @@ def look_ahead(
         if asked or cheap:
             yield _shown(measure(request), max_length=request.settings.max_length)
     except BertDemoError as error:
-        yield AheadView(f'<p class="note wrong">{escape(str(error))}</p>', "")
+        yield AheadView(note_html(str(error), wrong=True), "")
 
 
 def _request(services: Services, path: str, column: str, *chosen: object) -> RunRequest:

@@ -6,7 +6,6 @@ A report that is kept is shown at once; one that has to be computed is announced
 from __future__ import annotations
 
 from functools import partial
-from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -20,6 +19,7 @@ from .components.report_html import report_html
 from .context import PAGE_EVENT, READ_EVENT, Services, user_errors
 from .fill_mask_tab import FillMaskTab
 from .model_list import has_other_best, run_reference
+from .notes import note_html
 
 LAST, BEST = "last epoch", "best epoch"
 _NOTHING = "When a run has ended, its guesses on rows that it never saw are compared here with those of its base model."
@@ -51,10 +51,11 @@ def show_computed(services: Services, run_id: str) -> ReportView:
     if run is None or not can_report(run):
         return show_kept(services, run_id)
     try:
-        report = kept_report(run) or make_report(run, services.registry, general=services.general)
+        if kept_report(run) is None:
+            make_report(run, services.registry, general=services.general)
     except BertDemoError as error:
-        return _view(f'<p class="note wrong">{escape(str(error))}</p>', run)
-    return _view(_html(run, report), run)
+        return _view(note_html(str(error), wrong=True), run)
+    return show_kept(services, run_id)  # looked up again: it may have been resumed or deleted meanwhile
 
 
 def compare_in_fill(services: Services, run_id: str, weights: str) -> tuple[str, str, gr.Tabs]:

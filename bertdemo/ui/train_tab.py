@@ -12,21 +12,22 @@ from typing import NamedTuple
 import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, DataError
-from bertdemo.runs.ownership import new_token, owns
-from bertdemo.runs.record import LIVE_STATES
+from bertdemo.runs.ownership import new_token
 
 from .components.live_chart import live_chart
-from .components.run_table import run_table, runs_html, settings_text
+from .components.run_table import settings_text
 from .context import PAGE_EVENT, READ_EVENT, Services
 from .data_panel import DataPanel, FileReading, build_data_panel
 from .fill_mask_tab import FillMaskTab
 from .look_ahead import build_look_ahead, wire_look_ahead
 from .model_list import comparison_choices, model_choices
+from .notes import note_html
 from .report_view import build_report_view, wire_report_view
+from .run_actions import find_run, is_live, may_change
 from .run_form import RunForm, run_request
+from .runs_panel import build_runs_panel, wire_runs_panel
 from .settings_panel import build_settings_panel
 
-MOST_RUNS = 100  # listed
 _READY = "Start begins at once; a run goes on when you close this page."
 
 
@@ -83,32 +84,9 @@ def show_state(services: Services, owner: str, run_id: str) -> tuple[gr.Button, 
 
     Only a run that goes on or waits can be stopped, and on a shared server only by its owner.
     """
-    try:
-        run = services.store.get(run_id).record if run_id else None
-    except BertDemoError:
-        run = None
-    live = run is not None and run.state in LIVE_STATES
-    mine = run is not None and (not services.require_owner or owns(run.owner, owner))
-    return gr.Button(interactive=live and mine), gr.skip() if live else note_html(_READY)
-
-
-def note_html(text: str, *, wrong: bool = False) -> str:
-    role, kind = ("alert", "note wrong") if wrong else ("status", "note")
-    return f'<p class="{kind}" role="{role}">{escape(text)}</p>'
-
-
-def newest_run(services: Services) -> str:
-    """The run to show when a page opens: the one at work, else the newest."""
-    live = services.manager.live()
-    return live[0] if live else next((run.id for run in services.store.list()), "")
-
-
-def list_runs(services: Services, shown: str) -> str:
-    return runs_html([run.record for run in services.store.list()[:MOST_RUNS]], shown=shown)
-
-
-def chosen_run(event: gr.EventData) -> str:
-    return str(event.run_id)
+    run = find_run(services.store, run_id)
+    live = run is not None and is_live(run)
+    return gr.Button(interactive=live and may_change(services, run, owner)), gr.skip() if live else note_html(_READY)
 
 
 def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
@@ -136,16 +114,14 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     heading(4, "What changed")
     report = build_report_view()
     heading(None, "Runs")
-    table = run_table()
+    runs = build_runs_panel()
     chart = watch.view.chart
     _wire_watch(services, watch, data=data, form=form)
     wire_look_ahead(services, ahead, data=data, form=form, chart=chart)
     wire_report_view(services, report, chart=chart, fill_mask=fill_mask, tabs=tabs)
+    wire_runs_panel(demo, services, runs, owner=owner, chart=chart)
     lists = [form.model, fill_mask.models, fill_mask.compared]
-    runs = {"fn": partial(list_runs, services), "inputs": chart, "outputs": table, **READ_EVENT}
-    chart.state_changed(**runs).then(partial(refresh_lists, services), None, lists, **READ_EVENT)
-    table.chosen(chosen_run, None, chart, **READ_EVENT)
-    demo.load(partial(newest_run, services), None, chart, **READ_EVENT).then(**runs)
+    chart.state_changed(partial(refresh_lists, services), None, lists, **READ_EVENT)
     demo.load(_own_token, owner, owner, **PAGE_EVENT)
 
 

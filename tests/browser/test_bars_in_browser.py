@@ -33,7 +33,7 @@ def test_new_bars_show_text_and_move_from_before_to_after(serve, new_page) -> No
     page.get_by_role("button", name="fill").click(timeout=60_000)
     page.wait_for_function("window.moved === 'bars-dot after'")
     assert page.inner_text(".bars-word") == HOSTILE
-    assert page.inner_text(".bars-mask h4") == HOSTILE
+    assert page.inner_text(".bars-mask h2") == HOSTILE
     assert page.inner_text(".bars-change") == "+30.0 points"
     assert page.locator(".bars img").count() == 0
     before, after = (page.locator(f".pair .bars-dot.{kind}") for kind in ("before", "after"))

@@ -31,7 +31,7 @@ HOSTILE = [
     "\x00\x1b[31m",
     "\u202eevil",
 ]
-TAGS = {"div", "ul", "li", "ol", "span", "section", "h4", "bdi", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+TAGS = {"div", "ul", "li", "ol", "span", "section", "h2", "bdi", "table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
 class Reader(HTMLParser):

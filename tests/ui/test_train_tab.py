@@ -24,8 +24,9 @@ from bertdemo.ui.context import Services
 from bertdemo.ui.data_panel import AS_DETECTED, FileReading, describe, show_again, show_new
 from bertdemo.ui.look_ahead import AheadView, look_ahead
 from bertdemo.ui.run_form import RunForm
+from bertdemo.ui.runs_panel import list_runs
 from bertdemo.ui.settings_panel import notebook_preset, usual_preset
-from bertdemo.ui.train_tab import list_runs, show_state, start, stop
+from bertdemo.ui.train_tab import show_state, start, stop
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 DETECTED = (AS_DETECTED,) * 3

@@ -143,7 +143,7 @@ def _axis(end: float) -> str:
 
 
 def _section(mask: MaskRows, end: float) -> str:
-    title = f"<h4>{escape(mask.title)}</h4>" if mask.title else ""
+    title = f"<h2>{escape(mask.title)}</h2>" if mask.title else ""
     rows = "".join(_pair(row, row.after, end) if row.after else _bar(row, end) for row in mask.rows)
     return f'<section class="bars-mask">{title}<ol class="bars-list">{rows}{_axis(end)}</ol></section>'
 

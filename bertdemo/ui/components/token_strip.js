@@ -1,7 +1,7 @@
 // The token strip's script: draws the pieces, hides and restores them, and tells the server what is hidden now.
 // Gradio runs this text as a function with `element`, `trigger`, `props` and `watch`. Words come in as text only.
 
-const HINT = 'Press a word to hide it. Shift-press, or hold, hides all pieces of it.';
+const HINT = 'Press a word to hide it; shift-press, or hold, for all of its pieces.';
 const LONG_PRESS = 500; // ms
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 

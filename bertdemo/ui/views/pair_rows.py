@@ -68,12 +68,12 @@ def _section(contrast: Contrast, *, kinds: Sequence[str], end: float) -> str:
         f'<div class="pairs-axis" aria-hidden="true"><span>← {first}</span><span>same</span>'
         f"<span>{second} →</span></div>"
     )
-    return f'<section class="pairs-contrast"><h4>{first} or {second}</h4>{axis}{rows}</section>'
+    return f'<section class="pairs-contrast"><h2>{first} or {second}</h2>{axis}{rows}</section>'
 
 
 def _group(title: str, words: Sequence[WordContrast], *, kinds: Sequence[str], end: float, sign: int) -> str:
     rows = "".join(_row(word, kinds=kinds, end=end, sign=sign) for word in words)
-    return f'<h5>{title}</h5><ol class="pairs-list" aria-label="{title}">{rows}</ol>'
+    return f'<h3>{title}</h3><ol class="pairs-list" aria-label="{title}">{rows}</ol>'
 
 
 def _row(word: WordContrast, *, kinds: Sequence[str], end: float, sign: int) -> str:

@@ -43,8 +43,8 @@ def _compared(model: MaskedLM, prepared: PreparedText, strategy: str) -> str:
     filled = fill_masks(model, prepared, top_k=3)
     ordered = fill_in_order(model, prepared, strategy=strategy, beam=BEAM, top_k=3)
     return (
-        f"<div class='two'><section><h5>Each by itself</h5>{_alone(model, filled)}</section>"
-        f"<section><h5>One after the other</h5>{_in_order(model, ordered)}</section></div>"
+        f"<div class='two'><section><h3>Each by itself</h3>{_alone(model, filled)}</section>"
+        f"<section><h3>One after the other</h3>{_in_order(model, ordered)}</section></div>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -27,7 +28,12 @@ def word_strip(words: Sequence[ShadedWord], *, label: str, kind: str) -> str:
         f'title="{escape(word.details)}"><bdi>{visible(word.token)}</bdi><small>{escape(word.number)}</small></li>'
         for word in words
     )
-    return f'<ol class="shaded {kind}" aria-label="{escape(label)}">{items}</ol>'
+    way = "rtl" if any(_is_right_to_left(word.token) for word in words) else "ltr"
+    return f'<ol class="shaded {kind}" dir="{way}" aria-label="{escape(label)}">{items}</ol>'
+
+
+def _is_right_to_left(token: str) -> bool:
+    return any(unicodedata.bidirectional(character) in ("R", "AL") for character in token)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
@@ -50,4 +56,4 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str =
 
 def model_heading(label: str, kind: str, *, count: int) -> str:
     """The model's name with its colour, where there are two."""
-    return f'<h4 class="look-model {kind}">{escape(label)}</h4>' if count > 1 else ""
+    return f'<h2 class="look-model {kind}">{escape(label)}</h2>' if count > 1 else ""
