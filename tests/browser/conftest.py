@@ -85,3 +85,11 @@ def pytest_terminal_summary(terminalreporter) -> None:
     if skipped:
         terminalreporter.section(f"{len(skipped)} BROWSER TESTS SKIPPED", sep="!")
         terminalreporter.write_line(_NO_BROWSER)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser on a busy machine may be too slow once: what fails there is tried again, and fails if it fails thrice."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=2))
