@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -88,7 +89,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser on a busy machine may be too slow once: what fails there is tried again, and fails if it fails thrice."""
+    """A browser on a busy machine may be too slow: what fails there is tried again, and fails if it fails thrice."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
