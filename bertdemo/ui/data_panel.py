@@ -176,8 +176,9 @@ def _build_reading() -> FileReading:
 def _wire(services: Services, panel: DataPanel) -> None:
     view = list(panel.view)
     fresh = [*panel.reading, *view]
-    gr.on([panel.upload.upload, panel.upload.clear], partial(show_new, services), panel.upload, fresh, **READ_EVENT)
+    last = {**READ_EVENT, "trigger_mode": "always_last"}  # whoever is quick must not be left with the file before
+    gr.on([panel.upload.upload, panel.upload.clear], partial(show_new, services), panel.upload, fresh, **last)
     panel.sample.click(partial(show_sample, services), None, [panel.upload, *fresh], **READ_EVENT)
     choices = [panel.view.path, *panel.reading]
-    gr.on([choice.input for choice in panel.reading], show_again, choices, view, **READ_EVENT)
-    panel.view.column.input(show_again, [*choices, panel.view.column], view, **READ_EVENT)
+    gr.on([choice.input for choice in panel.reading], show_again, choices, view, **last)
+    panel.view.column.input(show_again, [*choices, panel.view.column], view, **last)
