@@ -114,7 +114,8 @@ def test_from_a_csv_to_a_curve_to_a_filled_mask(app: ServedApp, open_train_tab: 
     text.fill("I met the old [MASK] at the harbour.")
     page.locator("#fill-model input").click()
     page.get_by_role("option", name="visitors").first.click()
-    page.wait_for_function("document.querySelector('.bars .bars-word')?.innerText === 'baker'", timeout=60_000)
+    page.locator(".bars.tuned .bars-word").first.wait_for(timeout=60_000)
+    assert page.locator(".bars.tuned .bars-word").count() == 5
 
 
 def test_a_finished_run_is_reported_on_compared_and_downloaded(app, open_train_tab, tmp_path: Path) -> None:
