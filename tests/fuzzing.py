@@ -21,7 +21,7 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks, fill_record
 from bertdemo.mlm.scoring import score_sentence
-from bertdemo.mlm.text_input import prepare_text
+from bertdemo.mlm.text.text_input import prepare_text
 
 if TYPE_CHECKING:
     from bertdemo.ui.api import Endpoints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.loading import load_masked_lm
+from bertdemo.mlm.loading.checkpoints import load_masked_lm
 from bertdemo.mlm.models import ModelRef
 from bertdemo.runs.checkpoint import load_checkpoint
 from bertdemo.runs.run import Run

@@ -25,7 +25,7 @@ MOST_LINES, LONGEST_FUNCTION = 250, 40
 
 
 def module_name(path: Path) -> str:
-    """``bertdemo/mlm/hub.py`` -> ``bertdemo.mlm.hub``; a package goes by its folder's name."""
+    """``bertdemo/mlm/loading/hub.py`` -> ``bertdemo.mlm.loading.hub``; a package goes by its folder's name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -54,7 +54,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def layer_of(module: str) -> str:
-    """``bertdemo.mlm.hub`` -> ``mlm``; "" for what belongs to no layer."""
+    """``bertdemo.mlm.loading.hub`` -> ``mlm``; "" for what belongs to no layer."""
     return next(iter(module.split(".")[1:2]), "") if module.startswith("bertdemo.") else ""
 
 

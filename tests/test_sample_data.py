@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bertdemo.mlm.corpus import preview, read_corpus
-from bertdemo.mlm.loading import bundled_assets
+from bertdemo.mlm.loading.checkpoints import bundled_assets
 
 REVIEWS = bundled_assets() / "sample_reviews.csv"
 COLUMNS = ["site", "user", "review_target", "review", "score", "max_score"]

@@ -56,7 +56,7 @@ def zygote() -> Iterator[Zygote]:
 
 def train(order: dict[str, Any]) -> int:
     """Carry one run out, or resume it, with a checkpoint after every step; 0 where it finished, 3 where it did not."""
-    from bertdemo.mlm.registry import ModelRegistry
+    from bertdemo.mlm.loading.registry import ModelRegistry
     from bertdemo.mlm.settings import TrainingConfig
     from bertdemo.runs.execution import claim_to_resume, execute, restore
     from bertdemo.runs.preparation import prepare

@@ -17,7 +17,7 @@ from bertdemo.mlm.corpus import read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.events import event_record
-from bertdemo.mlm.inspection import inspect_file, length_limit
+from bertdemo.mlm.look_ahead.inspection import inspect_file, length_limit
 from bertdemo.mlm.prediction import fill_masks, fill_record
 from bertdemo.mlm.scoring import score_sentence
 from bertdemo.mlm.settings import MAX_SEED, check_whole

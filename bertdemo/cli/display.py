@@ -122,29 +122,29 @@ def training(*, as_json: bool) -> Iterator[Callable[[Record], None]]:
 
 
 def _show_record(record: Record, bar: Progress, task: Any) -> None:
-    kind = record["event"]
-    if kind == "progress" and record["phase"] != "training":
-        bar.update(task, description=record["phase"])
-    elif kind == "started":
-        bar.update(task, total=record["steps"], completed=record.get("resumed_from", 0))
-        bar.print(
-            f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
-            f" {record['steps']} steps, {record['precision']} on {record['device']}"
-        )
-    elif kind == "step":
-        description = f"epoch {record['epoch']}  loss {record['loss']:.3f}"
-        bar.update(task, completed=record["step"], description=description)
-    elif kind in ("evaluated", "general"):
-        where = "held-out" if kind == "evaluated" else "general English"
-        bar.print(f"step {record['step']}, {where}: {_evaluation(record)}")
-    elif kind == "probe":
-        for probe in record["probes"]:
-            words = "; ".join(", ".join(c["token"] for c in mask["candidates"]) for mask in probe["masks"])
-            bar.print(escape(f"step {record['step']}: {probe['text']} -> {words}"))
-    elif kind == "warning":
-        bar.print(escape(f"Note: {record['message']}"))
-    elif kind in ("finished", "stopped", "failed"):
-        bar.print(escape(f"{kind}: {record.get('error') or record.get('model') or 'nothing was trained yet'}"))
+    match record["event"]:
+        case "progress" if record["phase"] != "training":
+            bar.update(task, description=record["phase"])
+        case "started":
+            bar.update(task, total=record["steps"], completed=record.get("resumed_from", 0))
+            bar.print(
+                f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
+                f" {record['steps']} steps, {record['precision']} on {record['device']}"
+            )
+        case "step":
+            description = f"epoch {record['epoch']}  loss {record['loss']:.3f}"
+            bar.update(task, completed=record["step"], description=description)
+        case "evaluated" | "general" as kind:
+            where = "held-out" if kind == "evaluated" else "general English"
+            bar.print(f"step {record['step']}, {where}: {_evaluation(record)}")
+        case "probe":
+            for probe in record["probes"]:
+                words = "; ".join(", ".join(c["token"] for c in mask["candidates"]) for mask in probe["masks"])
+                bar.print(escape(f"step {record['step']}: {probe['text']} -> {words}"))
+        case "warning":
+            bar.print(escape(f"Note: {record['message']}"))
+        case "finished" | "stopped" | "failed" as kind:
+            bar.print(escape(f"{kind}: {record.get('error') or record.get('model') or 'nothing was trained yet'}"))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
 from bertdemo.mlm.errors import DataError, RunError, SettingsError
-from bertdemo.mlm.loading import silence_libraries
+from bertdemo.mlm.loading.checkpoints import silence_libraries
 from bertdemo.mlm.models import MaskedLM, ModelRef
 from bertdemo.mlm.pretraining import (
     PackedCorpus,

@@ -8,14 +8,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from bertdemo.mlm import processes
 from bertdemo.mlm.corpus import read_corpus
+from bertdemo.mlm.engine import processes
 from bertdemo.mlm.errors import RunError, SettingsError
-from bertdemo.mlm.loading import default_learning_rate
+from bertdemo.mlm.loading.checkpoints import default_learning_rate
 from bertdemo.mlm.masking import MaskingConfig
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, TrainingConfig
-from bertdemo.mlm.text_input import prepare_text
+from bertdemo.mlm.text.text_input import prepare_text
 from bertdemo.mlm.training import TrainingSession
 from bertdemo.runs.execution import claim_to_resume, execute, restore
 from bertdemo.runs.preparation import prepare

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from .errors import TextError
-from .inference import log_probabilities_at
 from .mask_comparison import MaskComparison, Side, compare_mask, percent
 from .models import MaskedLM
-from .pieces import readable_pieces
 from .prediction import check_answer_size, check_count
-from .text_input import PreparedText, prepare_ids, prepare_text
-from .vocabularies import SharedVocabulary, shared_vocabulary
+from .probabilities.inference import log_probabilities_at
+from .text.pieces import readable_pieces
+from .text.text_input import PreparedText, prepare_ids, prepare_text
+from .text.vocabularies import SharedVocabulary, shared_vocabulary
 
 
 @dataclass(frozen=True)

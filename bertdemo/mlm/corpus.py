@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from bertdemo.mlm.dialect import Dialect
-from bertdemo.mlm.encoding import HEAD_BYTES, survey_file
 from bertdemo.mlm.errors import DataError, SettingsError
-from bertdemo.mlm.records import RecordReader
-from bertdemo.mlm.table import Table, listed, open_table, sniff_head
-from bertdemo.mlm.texts import SeenTexts, Texts, TextsBuilder, clean_text, is_missing, split_texts
+from bertdemo.mlm.intake.dialect import Dialect
+from bertdemo.mlm.intake.encoding import HEAD_BYTES, survey_file
+from bertdemo.mlm.intake.records import RecordReader
+from bertdemo.mlm.intake.table import Table, listed, open_table, sniff_head
+from bertdemo.mlm.intake.texts import SeenTexts, Texts, TextsBuilder, clean_text, is_missing, split_texts
 
 __all__ = [
     "Corpus",
@@ -187,19 +187,17 @@ def _read_rows(table: Table, *, whole: bool, keep: TextsBuilder | None = None, l
     with table.open_records(whole=whole) as records:
         for record in islice(records, int(table.dialect.header), None):
             rows += 1
-            if len(record) != width:
-                ragged += 1
-                record, lost = table.align(record)  # noqa: PLW2901
-                dropped += lost
-            text = "" if place is None else clean_text(record[place])
-            if is_missing(text):
-                empty += 1
-            elif seen.add(text):
-                used += 1
-                if keep is not None:
-                    keep.append(text)
-                if used == limit:
-                    break
+            fields, lost = (record, 0) if len(record) == width else table.align(record)
+            ragged, dropped = ragged + (len(record) != width), dropped + lost
+            text = "" if place is None else clean_text(fields[place])
+            empty += is_missing(text)
+            if is_missing(text) or not seen.add(text):
+                continue
+            used += 1
+            if keep is not None:
+                keep.append(text)
+            if used == limit:
+                break
     warnings = _warnings(records, dropped)
     return DataReport(rows, used, empty, rows - used - empty, 0, ragged, warnings)
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .batching import TokenizedTexts, collate, plan_batches, tokenize_texts
+from .engine.precision import autocast
 from .events import Evaluated, Progress
 from .masking import IGNORED, MaskingConfig, mask_generator, mask_tokens
 from .models import MaskedLM
-from .precision import autocast
 
 TOKENS_AT_ONCE = 4096  # padded tokens in one forward pass: bounds the memory
 STANDARD_MASKS = MaskingConfig()  # 15%, 80/10/10, whatever a run trains with: so that all runs can be compared

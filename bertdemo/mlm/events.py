@@ -161,21 +161,21 @@ class TrainingHistory:
 
     def add(self, record: dict[str, Any]) -> None:
         """Take one event in; unknown kinds are ignored, so that an old log and a newer one both read."""
-        kind = record.get("event")
-        if kind == "step":
-            self._add_step(record)
-        elif kind == "started":
-            self.started = record
-        elif kind == "warning":
-            self.warnings.append(record["message"])
-        elif kind == "evaluated":
-            self.evaluated.append(record)
-        elif kind == "general":
-            self.general.append(record)
-        elif kind == "probe":
-            self.probed.append(record)
-        elif kind in ("finished", "stopped", "failed"):
-            self.ended = record
+        match record.get("event"):
+            case "step":
+                self._add_step(record)
+            case "started":
+                self.started = record
+            case "warning":
+                self.warnings.append(record["message"])
+            case "evaluated":
+                self.evaluated.append(record)
+            case "general":
+                self.general.append(record)
+            case "probe":
+                self.probed.append(record)
+            case "finished" | "stopped" | "failed":
+                self.ended = record
 
     def _add_step(self, record: dict[str, Any]) -> None:
         self.steps.append(record["step"])

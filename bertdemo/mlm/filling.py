@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from .errors import SettingsError
-from .inference import log_probabilities_at
 from .models import MaskedLM
-from .pieces import readable_pieces
 from .prediction import Candidate, best_candidates, check_count
-from .text_input import PreparedText, prepare_text
+from .probabilities.inference import log_probabilities_at
+from .text.pieces import readable_pieces
+from .text.text_input import PreparedText, prepare_text
 
 Strategy: TypeAlias = Literal["confident", "left_to_right", "beam"]
 MAX_PASSES = 64  # masks times beam: rows that the model reads for one request

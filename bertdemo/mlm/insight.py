@@ -12,15 +12,15 @@ from itertools import groupby
 
 import torch
 
-from .attention import AttentionView, MaskAttention, attention_from_mask
-from .distributions import check_work, hide, log2_ratio, log_probabilities, ranks_of
 from .errors import ModelError
-from .internals import hidden_states_by_layer, locate_mask
+from .inside.attention import AttentionView, MaskAttention, attention_from_mask
+from .inside.internals import hidden_states_by_layer, locate_mask
 from .models import MaskedLM
-from .neighbours import Neighbour, nearest_words, token_id_of
-from .pieces import readable_pieces
 from .prediction import Candidate, best_candidates, check_count
-from .text_input import PreparedText
+from .probabilities.distributions import check_work, hide, log2_ratio, log_probabilities, ranks_of
+from .probabilities.neighbours import Neighbour, nearest_words, token_id_of
+from .text.pieces import readable_pieces
+from .text.text_input import PreparedText
 
 __all__ = [
     "AttentionView",

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .distributions import divergence_parts, log2_ratio
-from .inference import entropy_bits
 from .models import MaskedLM
-from .pieces import readable_pieces
-from .vocabularies import SharedVocabulary
+from .probabilities.distributions import divergence_parts, log2_ratio
+from .probabilities.inference import entropy_bits
+from .text.pieces import readable_pieces
+from .text.vocabularies import SharedVocabulary
 
 MOVERS = 20  # words of the whole vocabulary that are named because they moved most
 Pair: TypeAlias = tuple[int | None, int | None]  # one token's id before and after; None where it is not in a vocabulary

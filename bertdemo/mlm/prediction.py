@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from .errors import SettingsError
-from .inference import entropy_bits, log_probabilities_at
 from .models import MaskedLM
-from .pieces import readable_pieces
-from .target_words import TargetScore, score_target
-from .text_input import PreparedText, Suggestion, prepare_text
-from .text_notes import valid_unicode
+from .probabilities.inference import entropy_bits, log_probabilities_at
+from .probabilities.target_words import TargetScore, score_target
+from .text.pieces import readable_pieces
+from .text.text_input import PreparedText, Suggestion, prepare_text
+from .text.text_notes import valid_unicode
 
 MAX_TARGET_SCORES = 200  # target words times masks
 MAX_CANDIDATES = 200_000  # in one answer: some tens of megabytes

@@ -21,10 +21,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from .batching import TokenizedTexts
+from .engine.word_vectors import TOKENS_COUNTED, count_vectors
 from .errors import DataError, SettingsError
 from .models import MaskedLM, ModelRef
 from .settings import MAX_EPOCHS, TrainingConfig
-from .word_vectors import TOKENS_COUNTED, count_vectors
 
 logger = logging.getLogger(__name__)
 

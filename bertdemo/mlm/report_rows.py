@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .evaluation import FixedMasks, TargetScores
-from .inference import log_probabilities_at
 from .masking import IGNORED
 from .models import MaskedLM
-from .pieces import readable_pieces, word_ids
+from .probabilities.inference import log_probabilities_at
+from .text.pieces import readable_pieces, word_ids
 
 SHOWN_ROWS = 3  # of each kind
 SHOWN_TOKENS = 80  # of a row

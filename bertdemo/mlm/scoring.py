@@ -15,11 +15,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from .distributions import WORK_LIMIT, hide, log_probabilities, ranks_of
 from .errors import SettingsError, TextError
 from .models import MaskedLM
-from .pieces import readable_pieces, word_ids
-from .text_input import PreparedText
+from .probabilities.distributions import WORK_LIMIT, hide, log_probabilities, ranks_of
+from .text.pieces import readable_pieces, word_ids
+from .text.text_input import PreparedText
 
 WithinWord = Literal["left_to_right", "plain"]
 _NO_WORD = -1

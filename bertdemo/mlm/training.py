@@ -15,19 +15,19 @@ import torch
 from torch import nn
 
 from .batching import TokenizedTexts, tokenize_texts
+from .engine.optimizers import Optimizers
+from .engine.plan import TrainingPlan
+from .engine.precision import automatic_precision, training_device
+from .engine.probing import Prober
+from .engine.steps import BatchLoss, MaskedBatch
 from .errors import SettingsError, TrainingError
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
 from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
-from .loading import default_learning_rate
+from .loading.checkpoints import default_learning_rate
+from .look_ahead.preflight import unusual_settings
 from .masking import mask_generator
 from .models import MaskedLM
-from .optimizers import Optimizers
-from .plan import TrainingPlan
-from .precision import automatic_precision, training_device
-from .preflight import unusual_settings
-from .probing import Prober
 from .settings import TrainingConfig
-from .steps import BatchLoss, MaskedBatch
 
 GENERAL_SEED, _NOISE = 3, 4  # what a random key is for, so that no two streams meet
 

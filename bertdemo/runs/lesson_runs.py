@@ -21,10 +21,10 @@ from typing import Any
 from bertdemo.mlm.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.events import Progress
-from bertdemo.mlm.lessons import EXPERIMENTS, Experiment, Outcome, outcome_from_record, run_experiment
+from bertdemo.mlm.loading.registry import BUNDLED_MODEL, ModelRegistry
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.registry import BUNDLED_MODEL, ModelRegistry
-from bertdemo.mlm.score_head import TUNING, HeadScores, read_scored_reviews, run_score_head
+from bertdemo.mlm.teaching.lessons import EXPERIMENTS, Experiment, Outcome, outcome_from_record, run_experiment
+from bertdemo.mlm.teaching.score_head import TUNING, HeadScores, read_scored_reviews, run_score_head
 
 from .files import write_atomically
 from .log import finite

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import ModelRef
-from bertdemo.mlm.registry import ModelRegistry
 
 from .execution import Session, claim_to_resume, execute, record_failure, restore
 from .ownership import new_token, owns, token_hash

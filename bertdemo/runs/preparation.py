@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertdemo.mlm.corpus import Corpus, Dialect, read_corpus
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.registry import ModelRegistry
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.training import TrainingSession
 
 from .record import DataSource

@@ -20,9 +20,8 @@ from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.evaluation import FixedMasks, TargetScores, score_targets, tokenize_and_fix
 from bertdemo.mlm.events import TrainingHistory
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import MaskedLM, ModelRef
-from bertdemo.mlm.pieces import readable_pieces
-from bertdemo.mlm.registry import ModelRegistry
 from bertdemo.mlm.report import (
     Baseline,
     BeforeAfter,
@@ -34,6 +33,7 @@ from bertdemo.mlm.report import (
     verdict,
 )
 from bertdemo.mlm.report_rows import RowReport, best_and_worst_rows
+from bertdemo.mlm.text.pieces import readable_pieces
 from bertdemo.mlm.training import GENERAL_SEED
 
 from .files import disk_errors, write_atomically

@@ -11,7 +11,7 @@ from gradio.components.api_component import Api
 
 from bertdemo.mlm.comparison import compare
 from bertdemo.mlm.errors import DataError, RunError, TextError
-from bertdemo.mlm.inspection import inspect_file
+from bertdemo.mlm.look_ahead.inspection import inspect_file
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks, fill_record
 from bertdemo.mlm.scoring import score_sentence
@@ -67,11 +67,8 @@ class Endpoints:
         """All runs, the newest first; folders only where this machine's user asks."""
         with user_errors(as_html=False):
             summaries = [run.summary() for run in self._services.store.list()]
-            if not self._services.allow_folders:
-                for summary in summaries:
-                    for path in ("folder", "model", "best_model"):
-                        summary.pop(path, None)
-            return [finite(summary) for summary in summaries]
+            hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
+            return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
     def inspect_csv(
         self, file: str | None, column: str | None = None, model: str | None = None, max_length: int | None = None

@@ -18,7 +18,7 @@ import gradio as gr
 from bertdemo.mlm.errors import BertDemoError
 
 if TYPE_CHECKING:
-    from bertdemo.mlm.registry import ModelRegistry
+    from bertdemo.mlm.loading.registry import ModelRegistry
     from bertdemo.runs.manager import RunManager
     from bertdemo.runs.store import RunStore
 

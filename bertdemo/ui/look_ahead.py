@@ -17,7 +17,7 @@ import gradio as gr
 
 from bertdemo.mlm.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.estimate import Estimate, estimate_run
+from bertdemo.mlm.look_ahead.estimate import Estimate, estimate_run
 from bertdemo.runs.request import RunRequest
 
 from .context import PAGE_EVENT, Services

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from bertdemo.mlm.corpus import Dialect
 from bertdemo.mlm.errors import DataError, SettingsError
-from bertdemo.mlm.loading import default_learning_rate
+from bertdemo.mlm.loading.checkpoints import default_learning_rate
 from bertdemo.mlm.masking import MaskingConfig
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, TrainingConfig
 from bertdemo.runs.request import RunRequest

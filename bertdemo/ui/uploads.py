@@ -59,8 +59,7 @@ def sweep(folder: Path, *, kept_seconds: float = KEPT_SECONDS) -> None:
     for root, _folders, names in os.walk(folder, topdown=False):
         for path in (Path(root, name) for name in names if Path(root) != folder or name != "lock"):
             with suppress(OSError):
-                if path.lstat().st_mtime < oldest:
-                    path.unlink()
+                _delete_if_older(path, oldest)
         if Path(root) != folder:
             with suppress(OSError):  # not empty
                 Path(root).rmdir()
@@ -82,3 +81,8 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0
+
+
+def _delete_if_older(path: Path, moment: float) -> None:
+    if path.lstat().st_mtime < moment:
+        path.unlink()

@@ -8,9 +8,9 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from bertdemo.mlm.loading import bundled_assets
+from bertdemo.mlm.loading.checkpoints import bundled_assets
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.context import Services

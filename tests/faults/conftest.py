@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertdemo.mlm.registry import ModelRegistry
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.context import Services

@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerFast
 from zygote import Zygote, zygote
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.loading import load_masked_lm
+from bertdemo.mlm.loading.checkpoints import load_masked_lm
 from bertdemo.mlm.models import MaskedLM, ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training import TrainingSession

@@ -14,8 +14,8 @@ from bertdemo.mlm.comparison import compare
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.mask_comparison import percent
 from bertdemo.mlm.models import MaskedLM, ModelRef
-from bertdemo.mlm.text_input import prepare_ids
-from bertdemo.mlm.vocabularies import shared_vocabulary
+from bertdemo.mlm.text.text_input import prepare_ids
+from bertdemo.mlm.text.vocabularies import shared_vocabulary
 
 TEXT = "I really [MASK] this show."
 

@@ -9,10 +9,10 @@ import torch
 
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.filling import FillingSteps, fill_in_order
-from bertdemo.mlm.inference import log_probabilities_at
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks
-from bertdemo.mlm.text_input import prepare_ids
+from bertdemo.mlm.probabilities.inference import log_probabilities_at
+from bertdemo.mlm.text.text_input import prepare_ids
 
 STRATEGIES = ("confident", "left_to_right", "beam")
 TEXT = "I ___ this ___ , the ___ barked ."

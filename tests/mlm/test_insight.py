@@ -11,11 +11,11 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError, TextError
+from bertdemo.mlm.inside.internals import weight_sharing_twin
 from bertdemo.mlm.insight import attention_from_mask, erasure, layer_lens, nearest_words
-from bertdemo.mlm.internals import weight_sharing_twin
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks
-from bertdemo.mlm.text_input import prepare_ids, prepare_text
+from bertdemo.mlm.text.text_input import prepare_ids, prepare_text
 
 TEXT = "The dogs [MASK] and walked home."
 

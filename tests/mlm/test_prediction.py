@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertdemo.mlm.errors import SettingsError, TextError
-from bertdemo.mlm.inference import entropy_bits, log_probabilities_at
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks, fill_record
-from bertdemo.mlm.target_words import target_ids
-from bertdemo.mlm.text_input import prepare_ids
+from bertdemo.mlm.probabilities.inference import entropy_bits, log_probabilities_at
+from bertdemo.mlm.probabilities.target_words import target_ids
+from bertdemo.mlm.text.text_input import prepare_ids
 
 TEXTS = (
     "the dog can {}.",

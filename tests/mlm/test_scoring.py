@@ -12,7 +12,7 @@ import torch
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.scoring import score_sentence
-from bertdemo.mlm.text_input import prepare_ids
+from bertdemo.mlm.text.text_input import prepare_ids
 
 SENTENCE = "The dogs barked and walked all day"  # words of several pieces, and the last token ends a word
 

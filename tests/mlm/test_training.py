@@ -14,14 +14,14 @@ import torch
 from small_corpus import CONFIG, CORPUS, Texts
 from torch import nn
 
-from bertdemo.mlm import steps
+from bertdemo.mlm.engine import steps
+from bertdemo.mlm.engine.steps import BatchLoss, MaskedBatch
 from bertdemo.mlm.errors import SettingsError, TrainingError
 from bertdemo.mlm.events import Evaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
+from bertdemo.mlm.look_ahead.preflight import unusual_settings
 from bertdemo.mlm.masking import MaskingConfig
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.preflight import unusual_settings
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
-from bertdemo.mlm.steps import BatchLoss, MaskedBatch
 from bertdemo.mlm.training import TrainingSession, train
 
 Trainable = Callable[[MaskedLM], MaskedLM]

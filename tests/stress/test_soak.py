@@ -14,8 +14,8 @@ import pytest
 from served import ROOT, app_process, call, raw_client, upload
 
 from bertdemo.mlm.events import Evaluated, RunStarted, StepDone, TrainingEvent
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.store import RunStore

@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from served import ROOT, ServedApp, served_app
 
 from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.inspection import inspect_file
+from bertdemo.mlm.look_ahead.inspection import inspect_file
 from bertdemo.mlm.prediction import fill_masks, fill_record
 from bertdemo.mlm.scoring import score_sentence
 from bertdemo.runs.log import finite

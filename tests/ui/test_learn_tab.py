@@ -9,11 +9,11 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from bertdemo.mlm.lessons import EXPERIMENTS, Outcome, Trained
-from bertdemo.mlm.loading import bundled_assets
+from bertdemo.mlm.loading.checkpoints import bundled_assets
+from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.registry import ModelRegistry
-from bertdemo.mlm.score_head import HeadScores
+from bertdemo.mlm.teaching.lessons import EXPERIMENTS, Outcome, Trained
+from bertdemo.mlm.teaching.score_head import HeadScores
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonResult, LessonRuns, LessonStatus, lesson_jobs
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore

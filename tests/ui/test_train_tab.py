@@ -12,7 +12,7 @@ import gradio as gr
 import pytest
 
 from bertdemo.mlm.errors import BertDemoError, ModelError
-from bertdemo.mlm.estimate import Estimate
+from bertdemo.mlm.look_ahead.estimate import Estimate
 from bertdemo.mlm.models import ModelRef
 from bertdemo.mlm.settings import NOTEBOOK
 from bertdemo.runs.manager import RunManager

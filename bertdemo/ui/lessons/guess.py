@@ -11,7 +11,7 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.prediction import MaskPrediction, fill_masks
-from bertdemo.mlm.target_words import TargetScore
+from bertdemo.mlm.probabilities.target_words import TargetScore
 
 from ..components.candidate_bars import CandidateRow, MaskRows, bars_html, candidate_bars, percent, visible
 from ..context import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, user_errors

@@ -9,9 +9,9 @@ import gradio as gr
 
 from bertdemo.charts.lessons import table_html
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.loading import default_learning_rate
+from bertdemo.mlm.loading.checkpoints import default_learning_rate
 from bertdemo.mlm.masking import IGNORED
-from bertdemo.mlm.walkthrough import TargetReading, Walkthrough, walk_through
+from bertdemo.mlm.teaching.walkthrough import TargetReading, Walkthrough, walk_through
 
 from ..components.candidate_bars import percent, visible
 from ..components.stepper import stepper, steps_html

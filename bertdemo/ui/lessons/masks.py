@@ -10,8 +10,16 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.masking import IGNORED, MaskingConfig
-from bertdemo.mlm.masking_view import MOST_ROWS, TARGET_FATES, DrawnToken, Fate, FateCount, MaskingView, view_file
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, TrainingConfig
+from bertdemo.mlm.teaching.masking_view import (
+    MOST_ROWS,
+    TARGET_FATES,
+    DrawnToken,
+    Fate,
+    FateCount,
+    MaskingView,
+    view_file,
+)
 
 from ..components.candidate_bars import visible
 from ..context import MODEL_EVENT, PAGE_EVENT, Services, user_errors

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gradio.components import Component
 
 from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.text_input import PreparedText, prepare_ids, prepare_text
+from bertdemo.mlm.text.text_input import PreparedText, prepare_ids, prepare_text
 
 
 @dataclass(frozen=True)

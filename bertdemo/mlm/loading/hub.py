@@ -1,0 +1,129 @@
+"""A checkpoint on the Hugging Face hub as a local folder: from the cache if it is there, else downloaded once.
+
+Only files of known kinds come down, never code and never pickles. Knows nothing of what is in them. What the network
+and the hub may answer is translated here into one sentence each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from ..errors import ModelError
+
+MOST_BYTES = 4_000_000_000  # of weights, twice the largest model of this kind that is in common use
+ANSWER_WITHIN = 5.0  # seconds: a hub that is silent for longer counts as out of reach
+_WEIGHTS = re.compile(r"model(-\d+-of-(?P<shards>\d+))?\.safetensors")
+_DESCRIPTIONS = re.compile(
+    r"(config|.*token.*|vocab|added_tokens|model\.safetensors\.index)\.json|vocab\.txt|merges\.txt|.*\.model"
+)
+_TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+def is_hub_id(reference: str) -> bool:
+    """Whether the text could name a repository: ``name`` or ``owner/name``.
+
+    >>> is_hub_id("google-bert/bert-base-uncased"), is_hub_id("../secrets")
+    (True, False)
+    """
+    try:
+        validate_repo_id(reference)
+    except HFValidationError:
+        return False
+    return True
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether the folder holds safetensors: one file, or every one of the shards that their names count."""
+    found = [_WEIGHTS.fullmatch(path.name) for path in folder.glob("model*.safetensors") if path.exists()]
+    shards = [match["shards"] for match in found if match]
+    return None in shards or (bool(shards) and len(shards) == int(shards[0]))
+
+
+def has_pickles(names: Iterable[str]) -> bool:
+    """Whether weights are there in a format that could run code when it is read."""
+    return any(name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")) for name in names)
+
+
+def refuse_pickles(label: str) -> ModelError:
+    return ModelError(
+        f"{label!r} has its weights only as a Python pickle, which could run any code; "
+        "save it with safetensors (save_pretrained does) or choose another model."
+    )
+
+
+def fetch_checkpoint(repository: str) -> Path:
+    """The folder of the repository's main revision in the local cache; the network is asked only when it is not there.
+
+    Raises:
+        ModelError: offline, out of reach, unknown, private, too large, or without safetensors.
+    """
+    folder = _cached_checkpoint(repository)
+    if folder is not None:
+        return folder
+    try:
+        siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
+        names = [sibling.rfilename for sibling in siblings]
+        weights = [name for name in names if _WEIGHTS.fullmatch(name)]
+        if "model.safetensors" in weights:
+            weights = ["model.safetensors"]
+        if not weights and has_pickles(names):
+            raise refuse_pickles(repository)
+        size = sum(sibling.size or 0 for sibling in siblings if sibling.rfilename in weights)
+        if size > MOST_BYTES:
+            raise ModelError(
+                f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MOST_BYTES / 1e9:.0f} GB are fetched;"
+                " choose a smaller model, or name a folder that holds it."
+            )
+        wanted = [name for name in names if _DESCRIPTIONS.fullmatch(name)] + weights
+        return Path(snapshot_download(repository, allow_patterns=wanted or ["config.json"]))
+    except (HTTPError, OSError) as exc:  # connection, time-out, proxy, status; the cache's disk
+        raise _translated(exc, repository) from exc
+
+
+def _cached_checkpoint(repository: str) -> Path | None:
+    config = try_to_load_from_cache(repository, "config.json")
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    has_tokenizer = any(any(folder.glob(pattern)) for pattern in _TOKENIZER)
+    return folder if has_weights(folder) and has_tokenizer else None
+
+
+def _translated(error: Exception, repository: str) -> ModelError:
+    elsewhere = "use 'mini-bert', which needs no download"
+    name = repr(repository)
+    if isinstance(error, OfflineModeIsEnabled):
+        return ModelError(f"{name} is not on this machine and HF_HUB_OFFLINE forbids a download; {elsewhere}.")
+    if isinstance(error, GatedRepoError):
+        return ModelError(
+            f"{name} is gated; accept its terms on its Hugging Face page and log in with 'hf auth login'."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelError(
+            f"{name} is neither a model on this machine, a run, nor a public model on the Hugging Face hub; "
+            "check the spelling."
+        )
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return ModelError(
+            f"The Hugging Face hub refused {name} (HTTP status {status}); try again later or {elsewhere}."
+        )
+    reason = getattr(error, "strerror", None)
+    if reason and not isinstance(error, ConnectionError | TimeoutError | FileNotFoundError):
+        return ModelError(f"{name} cannot be saved to the local cache ({reason}); check the disk.")
+    return ModelError(
+        f"{name} is not on this machine and the Hugging Face hub is out of reach; check the connection or {elsewhere}."
+    )

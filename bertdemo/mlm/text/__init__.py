@@ -1,0 +1,1 @@
+"""What a person typed as the model reads it: word pieces, masks however written, and their vocabularies."""
