@@ -165,7 +165,8 @@ class TrainingSession:
         for fixed, kind in ((self.held_out, Evaluated), (self._general, GeneralEvaluated)):
             if fixed is None:
                 continue
-            for result in score_targets(self.masked_lm, fixed, precision=self.precision):
+            # in float32 whatever the run trains in: anyone can recompute it, and bfloat16 is off in the third digit
+            for result in score_targets(self.masked_lm, fixed, precision="fp32"):
                 if isinstance(result, TargetScores):
                     yield result.evaluated(self._step, kind=kind)
                 else:

@@ -112,8 +112,12 @@ def test_held_out_and_general_figures_move_with_the_model(started: Callable[...,
     assert len({event.loss for event in events if event.event == "general"}) == 5
 
 
-def test_the_held_out_figures_can_be_recomputed_from_the_masks(started: Callable[..., TrainingSession]) -> None:
-    session = started()
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_held_out_figures_can_be_recomputed_from_the_masks(
+    started: Callable[..., TrainingSession], precision: str
+) -> None:
+    """In float32, whatever the run trains in."""
+    session = started(precision=precision)
     for event in session.events():
         if isinstance(event, Evaluated):
             total, right, count = 0.0, 0, 0

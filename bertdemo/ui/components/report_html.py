@@ -77,7 +77,7 @@ def _numbers(report: RunReport) -> str:
     lines.append(
         "Both models answered for the same hidden tokens. The loss is their mean surprise, in nats; the"
         " pseudo-perplexity is e to that power, and cannot be compared with a left-to-right model's perplexity. All"
-        " of this was computed in float32; the figures of a run that trained in bfloat16 differ in the last digits."
+        " of this was computed in float32, whatever the run trained in."
     )
     if report.baseline is not None:
         lines.append(
