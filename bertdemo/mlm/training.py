@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from .batching import TokenizedTexts, tokenize_texts
+from .engine.cpu_training import prepare_for_cpu_training
 from .engine.optimizers import Optimizers
 from .engine.plan import TrainingPlan
 from .engine.precision import automatic_precision, training_device
@@ -64,6 +65,7 @@ class TrainingSession:
         self._step, self._seconds, self._resumed = 0, 0.0, False
         self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
         _set_dropout(masked_lm.model, config.dropout)
+        prepare_for_cpu_training(masked_lm.model)
 
     def events(self) -> Generator[TrainingEvent, None, None]:
         """Prepare, score at step 0, then train and score every epoch.
