@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 MOST_UPLOAD = 1000 * MEGABYTE  # one file
 MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
-SWEEP_SECONDS = 3600.0
+SWEEP_SECONDS = 600.0
 SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
 USER = "bertdemo"
 

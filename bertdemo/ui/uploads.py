@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bertdemo.runs.locks import FolderLock, is_locked
+from bertdemo.runs.locks import LOCK_NAME, FolderLock, is_locked
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "bertdemo-uploads-"
 MOST_BYTES = 5_000_000_000  # of all uploads together
+MOST_FILES = 20_000
 FREE_BYTES = 500_000_000  # of the disk that uploads leave alone
 KEPT_SECONDS = 24 * 3600
+UNFINISHED_SECONDS = 900  # nothing has come for so long: the upload was broken off
 
 
 @contextmanager
@@ -45,22 +47,27 @@ def uploads_folder() -> Iterator[Path]:
 
 def has_room(folder: Path, size: int) -> bool:
     """Whether an upload of so many bytes may be added to the folder."""
-    used = sum(_size(Path(root, name)) for root, _folders, names in os.walk(folder) for name in names)
+    sizes = [_size(Path(root, name)) for root, _folders, names in os.walk(folder) for name in names]
     try:
         free = shutil.disk_usage(folder).free
     except FileNotFoundError:  # nothing has been uploaded yet
         return True
-    return used + size <= MOST_BYTES and free - size >= FREE_BYTES
+    return len(sizes) < MOST_FILES and sum(sizes) + size <= MOST_BYTES and free - size >= FREE_BYTES
 
 
 def sweep(folder: Path, *, kept_seconds: float = KEPT_SECONDS) -> None:
-    """Delete the files that nobody has touched for so long; the lock stays."""
-    oldest = time.time() - kept_seconds
+    """Delete the files that nobody has touched for so long, and what is left of uploads that were broken off.
+
+    An upload on its way lies in the folder itself, beside the lock; a finished one in a folder of its own.
+    """
+    now = time.time()
     for root, _folders, names in os.walk(folder, topdown=False):
-        for path in (Path(root, name) for name in names if Path(root) != folder or name != "lock"):
+        on_its_way = Path(root) == folder
+        oldest = now - (UNFINISHED_SECONDS if on_its_way else kept_seconds)
+        for path in (Path(root, name) for name in names if not on_its_way or name != LOCK_NAME):
             with suppress(OSError):
                 _delete_if_older(path, oldest)
-        if Path(root) != folder:
+        if not on_its_way:
             with suppress(OSError):  # not empty
                 Path(root).rmdir()
 

@@ -35,6 +35,30 @@ def test_an_upload_without_room_is_refused_before_it_is_read() -> None:
     assert (status, "no room" in text) == (507, True)
 
 
+def test_room_is_asked_for_again_while_an_upload_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertdemo.ui.body_limit.ROOM_BYTES", 1000)
+    rooms = iter([True, True, False])
+    limit = BodyLimit(behind, most_bytes=1000, most_upload_bytes=5000, has_room=lambda _size: next(rooms))
+    status, text = ask(limit, method="POST", path=UPLOAD, body=[b"x" * 800] * 4)
+    assert (status, "no room" in text) == (507, True)
+    assert next(rooms, "asked thrice") == "asked thrice"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    head = b'--edge\r\nContent-Disposition: form-data; name="x"%s\r\n\r\n%s\r\n'
+    return b"".join(head % (extra.encode(), content) for extra, content in parts) + b"--edge--\r\n"
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_what_is_no_file_in_an_upload_may_not_fill_the_memory(piece: int) -> None:
+    file, field = ('; filename="a.csv"', b"x" * 2500), ("", b"x" * 900)
+    headers = [("Content-Type", "multipart/form-data; boundary=edge")]
+    for body, expected in ((form(file, field), 200), (form(field, file, field), 413), (form(file)[:1500], 200)):
+        pieces = [body[start : start + piece] for start in range(0, len(body), piece)]
+        assert ask(LIMIT, headers, method="POST", path=UPLOAD, body=pieces)[0] == expected
+    assert ask(LIMIT, headers, method="POST", path=UPLOAD, body=[b"no form", b"x" * 3000])[0] == 200
+
+
 def test_an_application_that_reads_json_does_not_see_more_than_the_limit() -> None:
     seen = []
 

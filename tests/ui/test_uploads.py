@@ -69,10 +69,21 @@ def test_old_files_are_swept_and_new_ones_and_the_lock_stay() -> None:
             (folder / name).mkdir()
             (folder / name / "reviews.csv").write_text("x")
         (folder / "tmporphan").write_text("")
-        for path in (folder / "old" / "reviews.csv", folder / "tmporphan", folder / "lock"):
+        for path in (folder / "old" / "reviews.csv", folder / "lock"):
             age(path, 90_000)
         sweep(folder)
-        assert sorted(path.name for path in folder.iterdir()) == ["lock", "new"]
+        assert sorted(path.name for path in folder.iterdir()) == ["lock", "new", "tmporphan"]
+
+
+def test_what_is_left_of_an_upload_that_was_broken_off_goes_soon() -> None:
+    with uploads_folder() as folder:
+        (folder / "whole").mkdir()
+        for path in (folder / "whole" / "reviews.csv", folder / "tmp_broken_off", folder / "tmp_on_its_way"):
+            path.write_text("x")
+        for path in (folder / "whole" / "reviews.csv", folder / "tmp_broken_off"):
+            age(path, 1000)
+        sweep(folder)
+        assert sorted(path.name for path in folder.iterdir()) == ["lock", "tmp_on_its_way", "whole"]
 
 
 def test_room_is_bounded_and_the_disk_is_never_filled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +93,11 @@ def test_room_is_bounded_and_the_disk_is_never_filled(monkeypatch: pytest.Monkey
         monkeypatch.setattr(uploads, "MOST_BYTES", 1500)
         assert has_room(folder, 500)
         assert not has_room(folder, 501)
+        monkeypatch.setattr(uploads, "MOST_FILES", 3)
+        assert has_room(folder, 1)  # the lock and one file
+        (folder / "empty.csv").write_bytes(b"")
+        assert not has_room(folder, 1)
+        monkeypatch.setattr(uploads, "MOST_FILES", 100)
         monkeypatch.setattr(uploads, "FREE_BYTES", 2**60)
         assert not has_room(folder, 1)
     assert has_room(folder, 1)
