@@ -18,9 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-# Gradio's own doors that this app has no use for: a video converter and the usage figures.
-CLOSED_PATHS = ("/gradio_api/process_recording", "/monitoring")
-_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::\d+)?")
+# Gradio's own doors that this app has no use for: a video converter, usage figures and timings, links that write a file
+# on the server, a relay to other sites, streams, and the editor of an app's source.
+CLOSED_PATHS = (
+    *("/monitoring", "/gradio_api/monitoring", "/gradio_api/profiling", "/gradio_api/process_recording"),
+    *("/gradio_api/deep_link", "/gradio_api/proxy=", "/gradio_api/stream/", "/gradio_api/run-history"),
+    *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/"),
+)
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d+))?")
 
 
 class HostGuard:
@@ -46,11 +51,11 @@ class HostGuard:
         await self._app(scope, receive, send)
 
     def _refusal(self, headers: Headers, path: str) -> str | None:
-        host = host_name(headers.get("host", ""))
-        if not self._is_allowed(host):
+        asked = headers.get("host", "")
+        if not self._is_allowed(host_name(asked)):
             return "This host name is not allowed; start the app with --allowed-host to add it."
         origin = headers.get("origin")
-        if origin is not None and not _same_site(_name_in(origin), host):
+        if origin is not None and not _same_site(origin, asked):
             return "Requests from other sites' pages are refused."
         if path.startswith(CLOSED_PATHS):
             return "This part of Gradio is closed here."
@@ -72,16 +77,20 @@ def host_name(header: str) -> str:
     return (match["address"] or match["name"]).lower() if match else ""
 
 
-def _name_in(url: str) -> str:
-    """The lower-case host name of a URL: "https://Example.org:8443" -> "example.org"; "" where there is none."""
+def _same_site(origin: str, host: str) -> bool:
+    """Whether a page of this server asks: the Origin's name and port are those of the Host header.
+
+    Every loopback name is the same machine. Ports count where both are written, since proxies leave them out.
+    """
     try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # such as an IPv6 address that is not closed
-        return ""
-
-
-def _same_site(asking: str, host: str) -> bool:
-    return asking == host or (asking in LOOPBACK_HOSTS and host in LOOPBACK_HOSTS)
+        parts = urlsplit(origin)
+        name, port = parts.hostname or "", parts.port
+    except ValueError:  # such as an IPv6 address that is not closed, or a port that is no number
+        return False
+    own, own_port = host_name(host), _HOST.fullmatch(host)["port"]
+    if port is not None and own_port is not None and port != int(own_port):
+        return False
+    return name == own or (name in LOOPBACK_HOSTS and own in LOOPBACK_HOSTS)
 
 
 def _is_address(host: str) -> bool:

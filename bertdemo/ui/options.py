@@ -22,7 +22,8 @@ from .guard import LOOPBACK_HOSTS
 
 @dataclass(frozen=True)
 class AppOptions:
-    """Checked options. ``public``: others than this machine's users may reach the app.
+    """Checked options. ``public``: others than this machine's users may reach the app, if only through a proxy that
+    passes the name of an ``--allowed-host`` on.
 
     ``allowed_hosts``: the names that it answers to, None for any; with ``any_address`` also to whatever IP address the
     machine, or the host of its container, is reached by.
@@ -62,6 +63,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
         )
     if not 1 <= options.port <= 65535:
         raise SettingsError(f"The port must be from 1 to 65535, but is {options.port}.")
+    public = public or any(name not in LOOPBACK_HOSTS for name in options.allowed_host)
     return AppOptions(
         host=host,
         port=options.port,

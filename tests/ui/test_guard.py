@@ -55,6 +55,14 @@ def test_pages_of_other_sites_get_nothing(origin: str, method: str) -> None:
     assert status(LOOPBACK, "localhost", origin, kind="websocket") == 403
 
 
+def test_a_page_on_another_port_is_another_site() -> None:
+    for origin in ("http://localhost:3000", "http://127.0.0.1:3000", "http://localhost:x"):
+        assert status(LOOPBACK, "localhost:7860", origin, method="POST") == 403
+    assert status(LOOPBACK, "127.0.0.1:7860", "http://localhost:7860", method="POST") == 200
+    for host, origin in (("classroom", "https://classroom:8443"), ("classroom:7860", "https://classroom")):
+        assert status(LAN, host, origin, method="POST") == 200  # a proxy that leaves the port out, or adds its own
+
+
 def test_without_a_list_of_hosts_the_origin_must_be_the_host() -> None:
     assert status(ANY, "abc.gradio.live", "https://abc.gradio.live", method="POST") == 200
     assert status(ANY, "abc.gradio.live", "https://other.gradio.live", method="POST") == 403
@@ -69,7 +77,13 @@ def test_a_shared_server_answers_to_addresses_and_to_the_names_it_was_given() ->
     assert status(LAN, "192.168.1.5", "http://evil.example", method="POST") == 403
 
 
-@pytest.mark.parametrize("path", ["/gradio_api/process_recording", "/monitoring", "/monitoring/summary"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/gradio_api/process_recording", "/monitoring", "/monitoring/summary", "/gradio_api/deep_link"),
+        *("/gradio_api/proxy=https://evil.example", "/gradio_api/vibe-edit/", "/gradio_api/dev/reload"),
+    ],
+)
 def test_doors_that_nobody_needs_are_closed(path: str) -> None:
     assert status(LOOPBACK, "localhost", path=path, method="POST") == 403
 

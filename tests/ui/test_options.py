@@ -68,6 +68,13 @@ def test_host_names_are_those_that_were_meant() -> None:
     assert parse_options(["--share", "--allow-public"]).allowed_hosts is None
 
 
+def test_behind_a_proxy_with_a_name_of_its_own_strangers_are_expected() -> None:
+    options = parse_options(["--allowed-host", "classroom.example"])
+    assert (options.host, options.public, options.allow_folders) == ("127.0.0.1", True, False)
+    assert not options.any_address
+    assert not parse_options(["--allowed-host", "localhost"]).public
+
+
 def test_a_space_listens_to_all_and_answers_to_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "someone/bertdemo")
     monkeypatch.setenv("SPACE_HOST", "someone-bertdemo.hf.space")
