@@ -57,12 +57,23 @@ def settings_json(run: Run) -> str:
 
 
 def _fill(archive: zipfile.ZipFile, run: Run) -> None:
-    archive.writestr("settings.json", settings_json(run))
-    archive.writestr("metrics.csv", metrics_csv(run))
-    archive.writestr("reproduce.txt", command_line(run.record) + "\n")
+    texts = {"settings.json": settings_json, "metrics.csv": metrics_csv, "reproduce.txt": _reproduce}
+    for name, text in texts.items():
+        archive.writestr(_entry(name), text(run), zipfile.ZIP_DEFLATED)
     if run.log.path.is_file():
         archive.write(run.log.path, "events.jsonl")
     for file in sorted(run.model_folder.rglob("*")):
         if file.is_file():  # weights do not get smaller: packing them would only take time
             packing = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
             archive.write(file, Path("model") / file.relative_to(run.model_folder), packing)
+
+
+def _reproduce(run: Run) -> str:
+    return command_line(run.record) + "\n"
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Without the time of day: the same run gives the same zip, however often it is asked for."""
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o644 << 16
+    return entry

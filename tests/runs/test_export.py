@@ -38,6 +38,14 @@ def test_the_zip_holds_all_that_was_promised_and_none_of_the_rows(
     assert not any(secret in settings for secret in ("secret-hash", "/nowhere", str(base_folder)))
 
 
+def test_the_same_run_gives_the_same_zip(store: RunStore, base_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """So that a server which keeps what it sends by its content keeps one of them, however often it is asked for."""
+    run = new_run(store, base_folder)
+    first = export_zip(run, tmp_path).read_bytes()
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    assert export_zip(run, tmp_path).read_bytes() == first
+
+
 def test_a_run_without_a_model_can_be_exported(store: RunStore, base_folder: Path, tmp_path: Path) -> None:
     path = export_zip(new_run(store, base_folder, name="../../CON"), tmp_path)
     assert path.parent == tmp_path
