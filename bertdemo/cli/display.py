@@ -132,7 +132,8 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
                 f" {record['steps']} steps, {record['precision']} on {record['device']}"
             )
         case "step":
-            description = f"epoch {record['epoch']}  loss {record['loss']:.3f}"
+            loss = "-" if record["loss"] is None else f"{record['loss']:.3f}"
+            description = f"epoch {record['epoch']}  loss {loss}"
             bar.update(task, completed=record["step"], description=description)
         case "evaluated" | "general" as kind:
             where = "held-out" if kind == "evaluated" else "general English"

@@ -46,7 +46,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimiser step: mean loss per target in nats, and cumulative monotonic seconds since the run started."""
+    """One optimiser step: mean loss per target in nats (NaN where there was none), and cumulative monotonic seconds
+    since the run started."""
 
     event: ClassVar[str] = "step"
     step: int

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,7 +22,7 @@ from .engine.plan import TrainingPlan
 from .engine.precision import automatic_precision, training_device
 from .engine.probing import Prober
 from .engine.steps import BatchLoss, MaskedBatch
-from .errors import SettingsError, TrainingError
+from .errors import DataError, SettingsError, TrainingError
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
 from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
 from .loading.checkpoints import default_learning_rate
@@ -31,6 +32,10 @@ from .models import MaskedLM
 from .settings import TrainingConfig
 
 GENERAL_SEED, _NOISE = 3, 4  # what a random key is for, so that no two streams meet
+_NOTHING_TO_GUESS = (
+    "Some batches hold nothing but characters that this model does not know, so there is nothing to guess in them;"
+    " they are passed over, without a loss."
+)
 
 
 class TrainingTexts(Protocol):
@@ -62,7 +67,7 @@ class TrainingSession:
         self.held_out: FixedMasks | None = None
         self._corpus, self._general_texts = corpus, general
         self._optimizers = Optimizers(masked_lm.model, config)
-        self._step, self._seconds, self._resumed = 0, 0.0, False
+        self._step, self._seconds, self._resumed, self._passed_over = 0, 0.0, False, False
         self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
         _set_dropout(masked_lm.model, config.dropout)
         prepare_for_cpu_training(masked_lm.model)
@@ -128,7 +133,17 @@ class TrainingSession:
             self._general = tokenize_and_fix(
                 self.masked_lm, self._general_texts, max_length=self.config.max_length, seed=GENERAL_SEED
             )
+        self._check_words()
         return cut_train + cut_held_out
+
+    def _check_words(self) -> None:
+        """Raises DataError where no row has a token that could be a target: all of them are [UNK]."""
+        rows = (torch.from_numpy(self._train.row(index).astype(np.int64)) for index in range(len(self._train)))
+        if not any(bool(self.masked_lm.selectable(row).any()) for row in rows):
+            raise DataError(
+                "No row holds a word that this model knows, so there is nothing to learn; choose another column, or a"
+                " model of the texts' language."
+            )
 
     def _tokenized(
         self, texts: Sequence[str] | TokenizedTexts, phase: str
@@ -177,6 +192,11 @@ class TrainingSession:
     def _take_step(
         self, loss_of: BatchLoss, drawn: MaskedBatch, learning_rate: float
     ) -> Generator[Progress | Warned, None, float]:
+        if not drawn.targets:  # rows of unknown characters alone, which have nothing to guess
+            if not self._passed_over:
+                self._passed_over = True
+                yield Warned(_NOTHING_TO_GUESS)
+            return math.nan
         self.masked_lm.model.train()
         self._optimizers.clear()  # a stop in mid-step may have left half of a batch's gradients
         if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
