@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,6 +72,18 @@ def median_seconds(action: Callable[[], object], *, times: int) -> float:
         action()
         taken.append(time.perf_counter() - started)
     return sorted(taken)[len(taken) // 2]
+
+
+def side_by_side(first: Callable[[], object], second: Callable[[], object], *, times: int) -> tuple[float, float]:
+    """Median seconds of both, run by turns: what else the machine does meets both alike."""
+    first(), second()
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(times):
+        for action, seconds in zip((first, second), taken, strict=True):
+            started = time.perf_counter()
+            action()
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(taken[0]), statistics.median(taken[1])
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

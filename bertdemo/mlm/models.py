@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .encoders import Encoder, plain_encoder
 from .heads import Head, mlm_head
 
 UNLIMITED = 1_000_000  # tokenizers without a configured limit report about 1e30
@@ -37,6 +38,10 @@ class MaskedLM:
     def head(self) -> Head | None:
         return mlm_head(self.model)
 
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        return plain_encoder(self.model)
+
     @property
     def device(self) -> torch.device:
         return self.model.device
@@ -61,6 +66,13 @@ class MaskedLM:
         return frozenset(int(token_id) for token_id in self.tokenizer.all_special_ids)
 
     @cached_property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The special tokens that the tokenizer puts before and after one text: [CLS] and [SEP]."""
+        framed = self.tokenizer(self.tokenizer.mask_token)["input_ids"]
+        place = framed.index(self.mask_token_id)
+        return framed[:place], framed[place + 1 :]
+
+    @cached_property
     def max_length(self) -> int:
         """The most tokens that fit, special ones included: the smaller of what tokenizer and positions allow."""
         config = self.model.config
@@ -76,7 +88,9 @@ class MaskedLM:
 
     def hidden_states(self, token_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """token_ids (B, T), attention_mask (B, T) or None where nothing is padded -> last hidden states (B, T, H)."""
-        return self.model.base_model(token_ids, attention_mask=attention_mask)[0]
+        if self.encoder is None or self.model.training or torch.is_grad_enabled():
+            return self.model.base_model(token_ids, attention_mask=attention_mask)[0]
+        return self.encoder(token_ids, attention_mask)
 
     def logits_at(self, token_ids: Tensor, attention_mask: Tensor | None, *, positions: Tensor) -> Tensor:
         """Logits only where they are wanted: positions (N,) index the flattened (B * T) -> (N, V)."""

@@ -6,6 +6,7 @@ N positions, V the vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -61,4 +62,4 @@ def entropy_bits(log_probabilities: Tensor) -> float:
     >>> entropy_bits(torch.tensor([0.5, 0.5]).log())
     1.0
     """
-    return float(torch.special.entr(log_probabilities.exp()).sum() / torch.log(torch.tensor(2.0)))
+    return float(torch.special.entr(log_probabilities.exp()).sum() / math.log(2))
