@@ -190,6 +190,8 @@ def _outcome(tail: list[dict[str, Any]]) -> dict[str, Any]:
     """What the end of the log says about a run whose process is gone: fields of its record."""
     last = tail[-1].get("event") if tail else None
     outcome: dict[str, Any] = {"state": last if last in ENDED_STATES else "interrupted"}
+    if last == "failed":
+        outcome["error"] = tail[-1].get("error")
     for record in tail:
         if record.get("event") == "step":
             outcome |= {"steps_done": record["step"], "seconds": record["seconds"]}
