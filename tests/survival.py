@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,13 @@ def losses(run: Run) -> list[tuple[str, int, float]]:
 
 def measured(run: Run) -> list[dict[str, Any]]:
     return [record for record in run.log.records() if record["event"] in ("step", "evaluated", "general")]
+
+
+def wait_for_line(home: Path, word: str) -> Run:
+    """The run in this home, once its log holds the word."""
+    for _ in range(3000):
+        for log in home.glob("runs/*/events.jsonl"):
+            if word in log.read_text():
+                return RunStore(home).list()[0]
+        time.sleep(0.01)
+    raise AssertionError(f"no {word!r} in any log")

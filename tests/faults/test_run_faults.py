@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from served import app_process, call, raw_client, upload
-from survival import assert_all_survived, losses
+from survival import assert_all_survived, losses, wait_for_line
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
@@ -34,7 +34,6 @@ from bertdemo.runs.preparation import prepare
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.run import Run
 from bertdemo.runs.status import RunStatus
-from bertdemo.runs.store import RunStore
 from bertdemo.ui.context import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")
@@ -50,16 +49,6 @@ def parent() -> Iterator[Zygote]:
 @pytest.fixture
 def order(tmp_path: Path, tiny_bert_folder: Path, reviews: Path) -> dict[str, object]:
     return {"home": tmp_path / "home", "model": tiny_bert_folder, "data": reviews}
-
-
-def wait_for_line(home: Path, word: str) -> Run:
-    """The run in this home, once its log holds the word."""
-    for _ in range(3000):
-        for log in home.glob("runs/*/events.jsonl"):
-            if word in log.read_text():
-                return RunStore(home).list()[0]
-        time.sleep(0.01)
-    raise AssertionError(f"no {word!r} in any log")
 
 
 # --- processes that die
