@@ -18,7 +18,8 @@ from .comparison import BASE, TUNED, plain
 _TEXT, _GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
 _NOTHING = "rgba(128, 140, 160, 0.08)"
 _COLORS = {"base": BASE, "tuned": TUNED}
-_SHAPES = {"base": ("circle", "solid"), "tuned": ("diamond", "dash")}
+_DASHES = {"base": "solid", "tuned": "dash"}
+_SYMBOLS = {"base": ("circle", "square", "triangle-up"), "tuned": ("diamond", "cross", "triangle-down")}
 _BAR, _ROW = 30, 34  # px
 
 
@@ -55,18 +56,23 @@ def erasure_figure(words: Sequence[str], series: Sequence[Series]) -> go.Figure:
 
 
 def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Sequence[str]) -> go.Figure:
-    """The final answer's rank layer by layer; 1 is on top, the scale is logarithmic. One answer a series."""
+    """An answer's rank layer by layer; 1 is on top, the scale is logarithmic. One answer a series.
+
+    A model may have several: the pieces of a word, in their order.
+    """
+    kinds = [one.kind for one in series]
+    symbols = [_SYMBOLS[kind][kinds[:place].count(kind) % 3] for place, kind in enumerate(kinds)]
     lines = [
         go.Scatter(
             x=list(layers)[: len(one.values)],
             y=list(one.values),
             mode="lines+markers",
             name=f"{plain(answer)} ({plain(one.label, most=20)})",
-            line={"color": _COLORS[one.kind], "width": 3, "dash": _SHAPES[one.kind][1]},
-            marker={"size": 10, "symbol": _SHAPES[one.kind][0]},
+            line={"color": _COLORS[one.kind], "width": 3, "dash": _DASHES[one.kind]},
+            marker={"size": 10, "symbol": symbol},
             hovertemplate="%{x}: rank %{y:,d}<extra>%{fullData.name}</extra>",
         )
-        for one, answer in zip(series, answers, strict=True)
+        for one, answer, symbol in zip(series, answers, symbols, strict=True)
     ]
     top = max([max(one.values, default=1.0) for one in series], default=1.0)
     layout = _layout(height=280, legend=True)
@@ -93,16 +99,16 @@ def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32]) -> go.
     )
     layout = _layout(height=90 + _ROW * len(layers), legend=False)
     names = {"tickvals": list(range(len(tokens))), "ticktext": [plain(token, most=12) for token in tokens]}
-    names |= {"tickangle": -90, "tickfont": {"size": 12}}
+    names |= {"tickfont": {"size": 13}}
     layout["xaxis"] = {**_axis(""), **names, "showgrid": False, "side": "top"}
     layout["yaxis"] = {**_axis(""), "showgrid": False, "autorange": "reversed"}
-    layout["margin"] |= {"t": 80, "b": 10}
+    layout["margin"] |= {"t": 40, "b": 10}
     return go.Figure(cells, layout)
 
 
 def _axis(title: str) -> dict[str, Any]:
-    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "automargin": True}
-    return {**axis, "title": {"text": title}} if title else axis
+    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "automargin": True, "ticks": ""}
+    return {**axis, "title": {"text": title, "standoff": 8}} if title else axis
 
 
 def _layout(*, height: int, legend: bool) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from .inside.internals import hidden_states_by_layer, locate_mask
 from .models import MaskedLM
 from .prediction import Candidate, best_candidates, check_count
 from .probabilities.distributions import check_work, hide, log2_ratio, log_probabilities, ranks_of
+from .probabilities.inference import log_probabilities_at
 from .probabilities.neighbours import Neighbour, nearest_words, token_id_of
+from .probabilities.target_words import answer_ids, piece_rows
 from .text.pieces import readable_pieces
-from .text.text_input import PreparedText
+from .text.text_input import PreparedText, prepare_ids
 
 __all__ = [
     "AttentionView",
@@ -33,6 +35,7 @@ __all__ = [
     "attention_from_mask",
     "erasure",
     "layer_lens",
+    "lens_by_piece",
     "nearest_words",
 ]
 
@@ -49,12 +52,17 @@ class ErasedWord:
 
 @dataclass(frozen=True)
 class Erasure:
-    """The answer at one mask, and each other word's part in it, in the order of the text."""
+    """The answer at one mask, and each other word's part in it, in the order of the text.
+
+    An answer of several pieces is scored from left to right, each piece given those before it; that answers another
+    question than one piece does.
+    """
 
     prepared: PreparedText
     position: int
     answer: str
-    answer_id: int
+    answer_ids: tuple[int, ...]  # of its pieces
+    pieces: tuple[str, ...]
     probability: float  # with the whole text
     words: tuple[ErasedWord, ...]
 
@@ -85,38 +93,31 @@ def erasure(
 ) -> Erasure:
     """Blank each other whole word in turn and see what becomes of the answer (Li, Monroe and Jurafsky 2016).
 
-    The answer is ``word`` (or its token id) where given, else the first guess. All pieces of a word turn into masks
-    together. Special tokens, the text's masks and unknown words are never erased.
+    The answer is ``word`` (or its token id) where given, else the first guess; a word of several pieces widens the mask
+    to as many. All pieces of an erased word turn into masks together. Special tokens, the text's masks and unknown
+    words are never erased.
 
     "The dog [MASK] loudly." -> answer barked; without "dog" its log2 ratio is -3.1, without "loudly" -1.4.
 
     Raises:
-        TextError: no such mask, or a word that is not one token, or a text too long to blank every word.
+        TextError: no such mask, a word that the model cannot give, or a text too long to blank every word.
     """
     prepared, position = locate_mask(masked_lm, text, mask_index)
     groups = _erasable(masked_lm, prepared)
-    ids = torch.tensor(prepared.token_ids)
-    hidden = torch.zeros(len(groups) + 1, len(ids), dtype=torch.bool)  # the first row hides nothing
-    for row, group in enumerate(groups, start=1):
-        hidden[row, list(group)] = True
-    check_work(len(hidden), len(ids))
-    rows = hide(ids, hidden, mask_token_id=masked_lm.mask_token_id)
-    batches = log_probabilities(masked_lm, rows, torch.full((len(rows),), position))
-    first = next(batches)
-    answer_id = _answer_id(masked_lm, prepared, mask_index=mask_index, word=word)
-    answer_id = int(first[0].argmax()) if answer_id is None else answer_id
-    scores = [float(score) for batch in (first, *batches) for score in batch[:, answer_id]]
+    ids = _answer_ids(masked_lm, prepared, mask_index=mask_index, word=word)
+    pieces = readable_pieces(masked_lm, ids)
+    whole, *without = _erased_scores(masked_lm, prepared, groups, ids, mask_index=mask_index)
     words = tuple(
         ErasedWord(
             word=masked_lm.tokenizer.decode([prepared.token_ids[place] for place in group]).strip(),
             positions=group,
             probability=math.exp(score),
-            log2_ratio=log2_ratio(scores[0], score),
+            log2_ratio=log2_ratio(whole, score),
         )
-        for group, score in zip(groups, scores[1:], strict=True)
+        for group, score in zip(groups, without, strict=True)
     )
-    (answer,) = readable_pieces(masked_lm, [answer_id])
-    return Erasure(prepared, position, answer, answer_id, math.exp(scores[0]), words)
+    answer = word.strip() if isinstance(word, str) and len(ids) > 1 else "".join(pieces)
+    return Erasure(prepared, position, answer, ids, pieces, math.exp(whole), words)
 
 
 @torch.inference_mode()
@@ -130,7 +131,7 @@ def layer_lens(
     "Paris is the [MASK] of France." -> embeddings: the ...; layer 1: city ...; ...; layer 12: capital 0.97.
 
     Raises:
-        TextError: no such mask, or a word that is not one token.
+        TextError: no such mask, or a word that is not one token (see ``lens_by_piece``).
         ModelError: the head of this architecture is not known.
     """
     check_count("The number of words shown", top_k)
@@ -140,10 +141,10 @@ def layer_lens(
             f"The layers of {masked_lm.model.config.model_type} models cannot be read one by one; "
             "choose a BERT, DistilBERT, RoBERTa or ModernBERT model."
         )
-    answer_id = _answer_id(masked_lm, prepared, mask_index=mask_index, word=word)
     states = hidden_states_by_layer(masked_lm, prepared.token_ids, position=position)  # (L + 1, H)
     scores = masked_lm.head(states).float().log_softmax(dim=-1).cpu()  # (L + 1, V)
-    answer_id = int(scores[-1].argmax()) if answer_id is None else answer_id
+    after_space = prepared.after_space[mask_index]
+    answer_id = int(scores[-1].argmax()) if word is None else token_id_of(masked_lm, word, after_space=after_space)
     ranks = ranks_of(scores, torch.full((len(scores),), answer_id)).tolist()
     layers = tuple(
         LensLayer(
@@ -158,6 +159,28 @@ def layer_lens(
     return LayerLens(prepared, position, answer, answer_id, layers)
 
 
+def lens_by_piece(
+    masked_lm: MaskedLM, text: str | PreparedText, word: str, *, mask_index: int = 0, top_k: int = 5
+) -> tuple[LayerLens, ...]:
+    """One lens for each piece of a word, the mask widened to all of them and those before the piece filled.
+
+    "The dog [MASK] ." and barked -> a lens that follows "bark" in ``the dog [MASK] [MASK] .``, and one that follows
+    "##ed" in ``the dog bark [MASK] .``; a word of one piece is an ordinary lens.
+
+    Raises:
+        TextError: no such mask, or a word that the model cannot give.
+        ModelError: the head of this architecture is not known.
+    """
+    prepared, _ = locate_mask(masked_lm, text, mask_index)
+    ids = answer_ids(masked_lm, prepared, word, mask=mask_index)
+    rows = piece_rows(masked_lm, prepared, ids, mask=mask_index)
+    texts = [prepared] if len(ids) == 1 else [prepare_ids(masked_lm, row) for row in rows]
+    return tuple(
+        layer_lens(masked_lm, one, mask_index=mask_index, top_k=top_k, word=piece)
+        for one, piece in zip(texts, ids, strict=True)
+    )
+
+
 def _erasable(masked_lm: MaskedLM, prepared: PreparedText) -> list[tuple[int, ...]]:
     """The positions of each whole word that may be blanked: none of its pieces is special, a mask or unknown."""
     groups = []
@@ -168,8 +191,39 @@ def _erasable(masked_lm: MaskedLM, prepared: PreparedText) -> list[tuple[int, ..
     return groups
 
 
-def _answer_id(masked_lm: MaskedLM, prepared: PreparedText, *, mask_index: int, word: str | int | None) -> int | None:
-    """The token that ``word`` is at this mask; None where the first guess is wanted."""
+def _answer_ids(
+    masked_lm: MaskedLM, prepared: PreparedText, *, mask_index: int, word: str | int | None
+) -> tuple[int, ...]:
+    """The tokens that ``word`` is at this mask; the first guess where none is named."""
     if word is None:
-        return None
-    return token_id_of(masked_lm, word, after_space=prepared.after_space[mask_index])
+        place = prepared.mask_positions[mask_index]
+        return (int(log_probabilities_at(masked_lm, [prepared.token_ids], [[place]])[0].argmax()),)
+    if isinstance(word, int):
+        return (token_id_of(masked_lm, word),)
+    return answer_ids(masked_lm, prepared, word, mask=mask_index)
+
+
+def _erased_scores(
+    masked_lm: MaskedLM,
+    prepared: PreparedText,
+    groups: list[tuple[int, ...]],
+    ids: tuple[int, ...],
+    *,
+    mask_index: int,
+) -> list[float]:
+    """Log p of the answer in nats, summed over its P pieces: with the whole text, then without each of G words."""
+    position, added = prepared.mask_positions[mask_index], len(ids) - 1
+    length = len(prepared.token_ids) + added
+    hidden = torch.zeros(len(groups) + 1, length, dtype=torch.bool)  # the first row hides nothing
+    for row, group in enumerate(groups, start=1):
+        hidden[row, [place + added * (place > position) for place in group]] = True
+    check_work(len(hidden) * len(ids), length)
+    filled = torch.tensor(piece_rows(masked_lm, prepared, ids, mask=mask_index))  # (P, T)
+    rows = torch.cat([hide(row, hidden, mask_token_id=masked_lm.mask_token_id) for row in filled])  # (P * (G + 1), T)
+    answers = torch.tensor(ids).repeat_interleave(len(hidden))
+    places = position + torch.arange(len(ids)).repeat_interleave(len(hidden))
+    scores: list[float] = []
+    for log_probs in log_probabilities(masked_lm, rows, places):
+        batch = answers[len(scores) : len(scores) + len(log_probs)]
+        scores += log_probs.gather(1, batch[:, None])[:, 0].tolist()
+    return [math.fsum(scores[row :: len(hidden)]) for row in range(len(hidden))]

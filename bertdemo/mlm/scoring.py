@@ -18,7 +18,7 @@ from torch import Tensor
 from .errors import SettingsError, TextError
 from .models import MaskedLM
 from .probabilities.distributions import WORK_LIMIT, hide, log_probabilities, ranks_of
-from .text.pieces import readable_pieces, word_ids
+from .text.pieces import PIECE_SPACE, readable_pieces, space_marker, word_ids
 from .text.text_input import PreparedText
 
 WithinWord = Literal["left_to_right", "plain"]
@@ -122,7 +122,8 @@ def _tokenized_body(masked_lm: MaskedLM, text: str) -> _Body:
     text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no character
     encoded = masked_lm.tokenizer(text, return_special_tokens_mask=True, verbose=False)
     ids, added = tuple(encoded["input_ids"]), encoded["special_tokens_mask"]
-    words = encoded.word_ids() if encoded.encodings else word_ids(masked_lm, ids)
+    own = encoded.encodings and space_marker(masked_lm) != PIECE_SPACE  # SentencePiece parts at spaces alone
+    words = encoded.word_ids() if own else word_ids(masked_lm, ids)
     return _body(ids, words, start=_leading(added), end=len(ids) - _leading(added[::-1]))
 
 

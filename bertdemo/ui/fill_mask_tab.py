@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -64,6 +64,19 @@ def open_page(
     models, comparisons = refresh_models(services, link.model or model, link.compared or compared)
     view = link.view if link.view in [view.name for view in VIEWS] else None
     return link.text or text, link.strip, models, comparisons, link.top_k or top_k, view
+
+
+def open_and_answer(
+    services: Services, query: Mapping[str, str], text: str, model: str, compared: str, top_k: int
+) -> Iterator[tuple[object, ...]]:
+    """What the page's link asks for, then the answer to it, in one event: (text, models, words shown, view, answer)."""
+    form = open_page(services, query, text, model, compared, top_k)
+    text, strip, _, _, top_k, _ = form
+    nothing = FillView(*[gr.skip()] * len(FillView._fields))
+    yield text, *form[2:], *nothing._replace(strip=strip)
+    link = shared(query)
+    chosen = link.model or model or services.default_model, link.compared or compared or NO_MODEL
+    yield *[gr.skip()] * 5, *answer(services, text, strip, *chosen, top_k, 0)
 
 
 def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
@@ -160,16 +173,13 @@ def _wire(
         partial(add_full_stop, services), [form.text, form.strip, form.models], [form.text, form.strip], **PAGE_EVENT
     )
 
-    def opening(text: str, model: str, compared: str, top_k: int, request: gr.Request) -> tuple[object, ...]:
-        return open_page(services, dict(request.query_params), text, model, compared, top_k)  # no partial has a request
+    # No partial has a request, so this handler stands here.
+    def opening(text: str, model: str, compared: str, top_k: int, request: gr.Request) -> Iterator[tuple[object, ...]]:
+        yield from open_and_answer(services, dict(request.query_params), text, model, compared, top_k)
 
-    opened = demo.load(
-        opening,
-        [form.text, form.models, form.compared, form.top_k],
-        [*form, look.choice],
-        **PAGE_EVENT,
-    )
-    opened.then(**fill).then(**look.refresh)
+    asked = [form.text, form.models, form.compared, form.top_k]
+    opened = demo.load(opening, asked, [*asked, look.choice, *view], **{**MODEL_EVENT, **PAGE_EVENT})
+    opened.then(**look.refresh)
 
 
 def _example(text: str) -> tuple[str, None]:

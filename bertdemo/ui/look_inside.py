@@ -137,6 +137,13 @@ def _close() -> None:
 
 def _wire_panel(handlers: Panels, panel: Panel, *, source: list[Component], message: gr.HTML) -> None:
     triggers = panel.parts.controls if panel.parts.triggers is None else panel.parts.triggers
-    changed = [trigger.click if isinstance(trigger, gr.Button) else trigger.input for trigger in triggers]
+    changed = [_event(trigger) for trigger in triggers]
     if changed:
         gr.on(changed, partial(handlers.fill, panel), source, [message, *panel.parts.outputs], **EVENT)
+
+
+def _event(trigger: Component) -> Any:
+    """What the reader does with a trigger. A text that is put in at once, as when pasted, is no ``input`` to Gradio."""
+    if isinstance(trigger, gr.Button):
+        return trigger.click
+    return trigger.change if isinstance(trigger, gr.Textbox) else trigger.input

@@ -1,4 +1,4 @@
-"""A link that brings back what the page shows, and files of what the models answered.
+"""A link that brings back what the page shows, and files and a picture of what the models answered.
 
 The link holds the text, the models, the settings and, where words were hidden by hand, the strip's ids. It is made in
 the browser, which knows its own address, and read when a page opens; what stands in it is checked like any input.
@@ -6,23 +6,33 @@ the browser, which knows its own address, and read when a page opens; what stand
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 from gradio.components import Component
 
+from bertdemo.charts.candidates import Chances, candidates_figure
 from bertdemo.mlm.comparison import compare
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.prediction import fill_masks
 
+from .compared_rows import BY_CHANGE, compared_rows
+from .components.candidate_bars import blank_title
+from .components.figure import figure_value, plotly_source, scripts
 from .context import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .prediction_files import answers_json, compared_csv, filled_csv
 from .reading import ask, chosen_models
+from .views.view import Question
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 MOST_TOKENS = 2_000  # that a link may hold
 MOST_CHARACTERS = 20_000
+_NOTHING_TO_SAVE = "There is no blank and so no prediction to save; hide a word first."
 
 # Writes the link to the address bar and the clipboard; ``view`` is the open view of "Look inside".
 _COPY_LINK_JS = """
@@ -54,6 +64,13 @@ _SAVE_JS = """
   link.download = file.name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+"""
+_SAVE_PICTURE_JS = """
+async (file) => {
+  if (!file) return;
+  %s
+  savePicture(await loadPlotly(%s), file, { name: 'predictions', width: 900 });
 }
 """
 
@@ -106,7 +123,7 @@ def predictions_file(services: Services, kind: str, *asked: Any) -> dict[str, st
     with user_errors():
         question = ask(services, *source)
         if not question.prepared.mask_positions:
-            raise TextError("There is no blank and so no prediction to save; hide a word first.")
+            raise TextError(_NOTHING_TO_SAVE)
         filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
         two = len(question.models) == 2
         comparison = compare(*question.models, question.prepared, top_k=int(top_k)) if two else None
@@ -117,16 +134,46 @@ def predictions_file(services: Services, kind: str, *asked: Any) -> dict[str, st
         return {"name": "predictions.json", "type": "application/json", "text": text}
 
 
+def predictions_picture(services: Services, *asked: Any) -> dict[str, Any]:
+    """``asked``: text, strip, model, compared, words shown -> the figure for the browser to save."""
+    *source, top_k = asked
+    with user_errors():
+        question = ask(services, *source)
+        if not question.prepared.mask_positions:
+            raise TextError(_NOTHING_TO_SAVE)
+        return figure_value(_picture(question, top_k=int(top_k)), label="", file="predictions")
+
+
+def _picture(question: Question, *, top_k: int) -> go.Figure:
+    if len(question.models) == 1:
+        masks = fill_masks(question.models[0], question.prepared, top_k=top_k).masks
+        words = [[Chances(c.token, (c.probability,)) for c in mask.candidates] for mask in masks]
+    else:
+        rows = compared_rows(compare(*question.models, question.prepared, top_k=top_k), BY_CHANGE)
+        words = [
+            [Chances(r.token, (r.probability, r.after.probability)) for r in mask.rows if r.after] for mask in rows
+        ]
+    blanks = [(blank_title(number, len(words)), chances) for number, chances in enumerate(words)]
+    return candidates_figure(question.prepared.text, blanks, labels=question.labels, kinds=question.kinds)
+
+
 def build_share(services: Services, *, source: list[Component], top_k: Component, view: Component) -> None:
     """The buttons, on demand; ``source``: text, strip, model, compared."""
     with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):
         copy = gr.Button("Copy link", size="sm", elem_id="copy-link")
         table = gr.Button("Predictions as CSV", size="sm", elem_id="save-csv")
         record = gr.Button("Predictions as JSON", size="sm", elem_id="save-json")
+        picture = gr.Button("Chart as PNG", size="sm", elem_id="save-png")
         file = gr.JSON(visible=False)
+        drawn = gr.JSON(visible=False)
     copy.click(None, [*source, top_k, view], None, js=_COPY_LINK_JS, **PAGE_EVENT)
     for button, kind in ((table, "csv"), (record, "json")):
         made = button.click(
             partial(predictions_file, services, kind), [*source, top_k], file, **{**MODEL_EVENT, **PAGE_EVENT}
         )
         made.success(None, file, None, js=_SAVE_JS, **PAGE_EVENT)
+    made = picture.click(
+        partial(predictions_picture, services), [*source, top_k], drawn, **{**MODEL_EVENT, **PAGE_EVENT}
+    )
+    save = _SAVE_PICTURE_JS % (scripts("load_plotly.js"), json.dumps(plotly_source()))
+    made.success(None, drawn, None, js=save, **PAGE_EVENT)

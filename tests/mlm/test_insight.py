@@ -12,7 +12,7 @@ from transformers import AutoModelForMaskedLM
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError, TextError
 from bertdemo.mlm.inside.internals import weight_sharing_twin
-from bertdemo.mlm.insight import attention_from_mask, erasure, layer_lens, nearest_words
+from bertdemo.mlm.insight import attention_from_mask, erasure, layer_lens, lens_by_piece, nearest_words
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.prediction import fill_masks
 from bertdemo.mlm.text.text_input import prepare_ids, prepare_text
@@ -30,11 +30,11 @@ def test_erasure_agrees_with_blanking_each_word_by_hand(any_tiny: MaskedLM) -> N
     ids, position = list(prepared.token_ids), prepared.mask_positions[0]
     whole = plain_log_probabilities(any_tiny, ids, position)
     result = erasure(any_tiny, TEXT)
-    assert result.answer_id == int(whole.argmax())
+    assert result.answer_ids == (int(whole.argmax()),)
     assert result.probability == pytest.approx(whole.max().exp().item(), abs=1e-5)
     for word in result.words:
         blanked = [any_tiny.mask_token_id if place in word.positions else ids[place] for place in range(len(ids))]
-        without = plain_log_probabilities(any_tiny, blanked, position)[result.answer_id]
+        without = plain_log_probabilities(any_tiny, blanked, position)[result.answer_ids[0]]
         assert word.log2_ratio == pytest.approx((without - whole.max()).item() / math.log(2), abs=1e-3)
         assert word.probability == pytest.approx(without.exp().item(), abs=1e-5)
 
@@ -50,7 +50,57 @@ def test_erasure_covers_every_word_once_and_no_special_token(any_tiny: MaskedLM)
 def test_erasure_of_a_chosen_word(tiny_roberta: MaskedLM) -> None:
     result = erasure(tiny_roberta, TEXT, word="love")
     assert result.answer == "love"
-    assert result.answer_id == tiny_roberta.tokenizer.convert_tokens_to_ids("Ġlove")
+    assert result.answer_ids == (tiny_roberta.tokenizer.convert_tokens_to_ids("Ġlove"),)
+
+
+def test_an_answer_of_several_pieces_is_scored_left_to_right(any_tiny: MaskedLM) -> None:
+    prepared = prepare_text(any_tiny, TEXT)
+    position, mask = prepared.mask_positions[0], any_tiny.mask_token_id
+    pieces = any_tiny.tokenizer(" barkings", add_special_tokens=False)["input_ids"]
+    assert len(pieces) > 2
+    result = erasure(any_tiny, TEXT, word="barkings")
+    assert (result.answer, list(result.answer_ids), len(result.pieces)) == ("barkings", pieces, len(pieces))
+
+    def plain_score(erased: tuple[int, ...]) -> float:
+        ids = [mask if place in erased else token_id for place, token_id in enumerate(prepared.token_ids)]
+        total = 0.0
+        for known, piece in enumerate(pieces):
+            row = [*ids[:position], *pieces[:known], *[mask] * (len(pieces) - known), *ids[position + 1 :]]
+            total += plain_log_probabilities(any_tiny, row, position + known)[piece].item()
+        return total
+
+    whole = plain_score(())
+    assert math.log(result.probability) == pytest.approx(whole, abs=1e-3)
+    assert len(result.words) == 6
+    for word in result.words:
+        assert word.log2_ratio == pytest.approx((plain_score(word.positions) - whole) / math.log(2), abs=1e-3)
+
+
+def test_the_score_of_several_pieces_is_that_of_a_target_word(any_tiny: MaskedLM) -> None:
+    text = "[MASK] and [MASK] walked home."
+    targets = [mask.targets[0] for mask in fill_masks(any_tiny, text, targets=["barkings"]).masks]
+    for number, target in enumerate(targets):
+        result = erasure(any_tiny, text, mask_index=number, word="barkings")
+        assert result.probability == pytest.approx(target.probability, rel=1e-3)
+
+
+def test_the_lens_follows_a_word_piece_by_piece(any_tiny: MaskedLM) -> None:
+    text = "The dogs [MASK] and [MASK] home."
+    pieces = any_tiny.tokenizer(" barked", add_special_tokens=False)["input_ids"]
+    lenses = lens_by_piece(any_tiny, text, "barked", mask_index=1)
+    assert [lens.answer_id for lens in lenses] == pieces
+    prepared = prepare_text(any_tiny, text)
+    position, mask = prepared.mask_positions[1], any_tiny.mask_token_id
+    for known, lens in enumerate(lenses):
+        filled = [*pieces[:known], *[mask] * (len(pieces) - known)]
+        row = [*prepared.token_ids[:position], *filled, *prepared.token_ids[position + 1 :]]
+        assert list(lens.prepared.token_ids) == row
+        real = plain_log_probabilities(any_tiny, row, position + known)
+        assert lens.layers[-1].answer_probability == pytest.approx(real[pieces[known]].exp().item(), abs=1e-5)
+
+
+def test_the_lens_of_a_word_of_one_piece_is_the_plain_one(any_tiny: MaskedLM) -> None:
+    assert lens_by_piece(any_tiny, TEXT, "love") == (layer_lens(any_tiny, TEXT, word="love"),)
 
 
 def test_erasure_keeps_other_masks_and_unknown_words(tiny_bert: MaskedLM) -> None:
@@ -164,8 +214,15 @@ def test_nearest_words_never_offer_special_or_missing_tokens(any_tiny: MaskedLM)
 
 
 @pytest.mark.parametrize(("word", "says"), [("", "type one"), ("barked", "2 tokens"), ("猫", "cannot write")])
-def test_a_word_that_is_not_one_token_is_refused_by_name(tiny_bert: MaskedLM, word: str, says: str) -> None:
-    for look in (lambda: nearest_words(tiny_bert, word), lambda: erasure(tiny_bert, TEXT, word=word)):
+def test_a_word_that_is_not_one_token_has_no_neighbours(tiny_bert: MaskedLM, word: str, says: str) -> None:
+    for look in (lambda: nearest_words(tiny_bert, word), lambda: layer_lens(tiny_bert, TEXT, word=word)):
+        with pytest.raises(TextError, match=says):
+            look()
+
+
+@pytest.mark.parametrize(("word", "says"), [("", "type one"), ("猫", "cannot write"), ("ed" * 20, "at most 16")])
+def test_a_word_that_cannot_be_the_answer_is_refused(tiny_bert: MaskedLM, word: str, says: str) -> None:
+    for look in (lambda: lens_by_piece(tiny_bert, TEXT, word), lambda: erasure(tiny_bert, TEXT, word=word)):
         with pytest.raises(TextError, match=says):
             look()
 

@@ -20,7 +20,15 @@ from bertdemo.mlm.prediction import fill_masks
 from bertdemo.mlm.scoring import score_sentence
 from bertdemo.ui.look_inside import VIEWS, Panel, Panels
 from bertdemo.ui.reading import read
-from bertdemo.ui.views import every_word, layer_by_layer, nearest, own_words, several_blanks, where_it_looked
+from bertdemo.ui.views import (
+    every_word,
+    layer_by_layer,
+    nearest,
+    own_words,
+    several_blanks,
+    where_it_looked,
+    why_this_word,
+)
 from bertdemo.ui.views.view import Parts, Question, View
 from bertdemo.ui.views.word_strip import ShadedWord, table, word_strip
 
@@ -50,8 +58,8 @@ def words_of(html: str) -> str:
 
 def figure_of(shown: Any) -> dict[str, Any]:
     """The one figure among the outputs, as the page gets it."""
-    (plot,) = [part for part in shown if isinstance(part, gr.Plot)]
-    return json.loads(plot.value["plot"])
+    (figure,) = [part for part in shown if isinstance(part, dict)]
+    return json.loads(json.dumps(figure))
 
 
 @pytest.fixture
@@ -137,12 +145,36 @@ def test_erasure_draws_the_same_answer_for_both_models(tiny_bert: MaskedLM, othe
     question = asked(tiny_bert, other)
     shown = view.show(question, "")
     first = erasure(tiny_bert, question.prepared)
-    second = erasure(other, question.prepared, word=first.answer_id)
+    second = erasure(other, question.prepared, word=first.answer_ids[0])
     base, tuned = figure_of(shown)["data"]
     assert base["x"] == [round(word.log2_ratio, 4) for word in first.words]
     assert tuned["x"] == [round(word.log2_ratio, 4) for word in second.words]
     assert base["customdata"][:3] == ["the", "dog", "barked"]
     assert words_of(shown[0]).count(f"“{first.answer}”") == 2
+
+
+def test_a_word_of_several_pieces_is_erased_and_read_piece_by_piece(tiny_bert: MaskedLM, other: MaskedLM) -> None:
+    question = asked(tiny_bert, other)
+    sentence, figure, rows = why_this_word.show(question, "barked")
+    assert words_of(sentence).count("bark ##ed: 2 pieces, scored one after the other") == 2
+    expected = erasure(tiny_bert, question.prepared, word="barked")
+    assert figure["data"][0]["x"] == [round(word.log2_ratio, 4) for word in expected.words]
+    assert f"p of “{expected.answer}”" in unescape(rows)
+    tables, figure = layer_by_layer.show(question, "barked")
+    assert tables.count("Piece 1 of 2") == tables.count("Piece 2 of 2") == 2
+    assert [line["name"] for line in figure["data"]] == [
+        *("bark (base)", "##ed (base)", "bark (tuned)", "##ed (tuned)"),
+    ]
+    assert len({line["marker"]["symbol"] for line in figure["data"]}) == 4
+
+
+def test_figures_have_a_height_before_they_are_drawn_and_words_for_who_cannot_see_them(tiny_bert: MaskedLM) -> None:
+    for view in (why_this_word.VIEW, layer_by_layer.VIEW, where_it_looked.VIEW):
+        _, values = controls_of(view)
+        figure = figure_of(view.show(asked(tiny_bert), *values))
+        assert figure["layout"]["height"] > 100
+        assert len(figure["label"].split()) > 5
+        assert figure["file"]
 
 
 def test_layers_end_at_the_real_answer(any_tiny: MaskedLM) -> None:

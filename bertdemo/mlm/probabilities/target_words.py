@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..errors import TextError
 from ..models import MaskedLM
-from ..text.pieces import readable_pieces, space_marker
+from ..text.pieces import raw_pieces, readable_pieces, space_marker
 from ..text.text_input import PreparedText
 from ..text.text_notes import valid_unicode
 from .inference import log_probabilities_at
@@ -37,7 +38,8 @@ class TargetScore:
 def target_ids(masked_lm: MaskedLM, word: str, *, after_space: bool = True) -> tuple[int, ...]:
     """The pieces of a word as it would be tokenised at the mask: after a space or not, lower-cased or not.
 
-    A continuing piece can be asked for as WordPiece writes it, "##ing".
+    A continuing piece can be asked for as WordPiece writes it, "##ing". SentencePiece puts a space before whatever it
+    is given; where the mask follows none, it is taken off again.
     """
     tokenizer = masked_lm.tokenizer
     if word.startswith("##") and not space_marker(masked_lm):
@@ -46,7 +48,56 @@ def target_ids(masked_lm: MaskedLM, word: str, *, after_space: bool = True) -> t
             return (piece,)
     word = valid_unicode(word)
     text = f" {word}" if after_space else word
-    return tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    ids = tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return ids if after_space else _without_first_space(masked_lm, ids)
+
+
+def _without_first_space(masked_lm: MaskedLM, ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Pieces that begin with a space -> the same without it, where the vocabulary has the first piece so."""
+    first, mark = raw_pieces(masked_lm, ids[:1]), space_marker(masked_lm)
+    if not first or not mark or not first[0].startswith(mark):
+        return ids
+    rest = first[0].removeprefix(mark)
+    if not rest:
+        return ids[1:]
+    piece = masked_lm.tokenizer.convert_tokens_to_ids(rest)
+    return ids if piece in (None, masked_lm.tokenizer.unk_token_id) else (piece, *ids[1:])
+
+
+def answer_ids(masked_lm: MaskedLM, prepared: PreparedText, word: str, *, mask: int) -> tuple[int, ...]:
+    """The pieces that would have to stand at the mask with the index ``mask`` for the word to be the answer.
+
+    "barked" -> the ids of bark and ##ed.
+
+    Raises:
+        TextError: no word, or one that the vocabulary cannot write or the model cannot read.
+    """
+    name = word.strip()
+    if not name:
+        raise TextError("There is no word to look at; type one.")
+    ids = target_ids(masked_lm, name, after_space=prepared.after_space[mask])
+    refusal = _refusal(masked_lm, prepared, ids)
+    if refusal:
+        raise TextError(f"{refusal.removesuffix('.')}; try another word.")
+    return ids
+
+
+def piece_rows(
+    masked_lm: MaskedLM, prepared: PreparedText, ids: tuple[int, ...], *, mask: int
+) -> list[tuple[int, ...]]:
+    """A row (T + P - 1,) for each of P pieces: the mask widened to P masks, those before the piece filled already.
+
+    ``the [MASK] .`` and bark, ##ed -> ``the [MASK] [MASK] .`` and ``the bark [MASK] .``
+    """
+    position = prepared.mask_positions[mask]
+    before, after = prepared.token_ids[:position], prepared.token_ids[position + 1 :]
+    blank = (masked_lm.mask_token_id,)
+    return [(*before, *ids[:known], *blank * (len(ids) - known), *after) for known in range(len(ids))]
+
+
+def order_note(pieces: int) -> str:
+    """What sets a word of several pieces apart."""
+    return f"{pieces} pieces, scored one after the other: a different question from one piece."
 
 
 def score_target(
@@ -69,8 +120,7 @@ def score_target(
         rank = int((log_probabilities > log_probabilities[ids[0]]).sum()) + 1
         return TargetScore(word, pieces, math.exp(score), rank, score)
     score = _score_pieces(masked_lm, prepared, ids, mask=mask, precision=precision)
-    note = f"{len(ids)} pieces, scored one after the other: a different question from one piece."
-    return TargetScore(word, pieces, math.exp(score), None, score, note)
+    return TargetScore(word, pieces, math.exp(score), None, score, order_note(len(ids)))
 
 
 def _refusal(masked_lm: MaskedLM, prepared: PreparedText, ids: tuple[int, ...]) -> str:
@@ -90,9 +140,7 @@ def _score_pieces(
 ) -> float:
     """Sum of log p(piece i | pieces before it, masks behind it), all pieces in one batch; other masks stay masks."""
     position = prepared.mask_positions[mask]
-    before, after = prepared.token_ids[:position], prepared.token_ids[position + 1 :]
-    blank = (masked_lm.mask_token_id,)
-    rows = [(*before, *ids[:known], *blank * (len(ids) - known), *after) for known in range(len(ids))]
+    rows = piece_rows(masked_lm, prepared, ids, mask=mask)
     positions = [[position + known] for known in range(len(ids))]
     scores = log_probabilities_at(masked_lm, rows, positions, precision=precision)  # (pieces, V)
     return math.fsum(float(scores[known, piece]) for known, piece in enumerate(ids))

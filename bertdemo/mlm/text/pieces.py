@@ -21,6 +21,12 @@ def space_marker(masked_lm: MaskedLM) -> str:
     return next((mark for mark in (BYTE_SPACE, PIECE_SPACE) if any(piece.startswith(mark) for piece in pieces)), "")
 
 
+def begins_with_space(masked_lm: MaskedLM) -> bool:
+    """Whether the tokenizer reads a space before every text, as SentencePiece does: "love" is "▁love"."""
+    mark = space_marker(masked_lm)
+    return bool(mark) and masked_lm.tokenizer.tokenize("a")[0].startswith(mark)
+
+
 def is_uncased(masked_lm: MaskedLM) -> bool:
     """Whether the tokenizer lower-cases every text."""
     normalizer = getattr(getattr(masked_lm.tokenizer, "backend_tokenizer", None), "normalizer", None)
@@ -58,7 +64,8 @@ def word_ids(masked_lm: MaskedLM, token_ids: Sequence[int]) -> tuple[int | None,
             words.append(None)
             previous = ""
             continue
-        apart = mark and token_id in masked_lm.special_ids
+        after_mark = previous == mark and token_id != masked_lm.mask_token_id  # "▁" and the unknown word behind it
+        apart = mark and token_id in masked_lm.special_ids and not after_mark
         if apart or not (previous and continues_word(previous, piece, mark=mark)):
             word += 1
         words.append(word)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import TextError
 from ..models import MaskedLM
-from .pieces import continues_word, raw_pieces, readable_pieces, space_marker, word_ids
+from .pieces import begins_with_space, continues_word, raw_pieces, readable_pieces, space_marker, word_ids
 from .text_notes import NO_STOP, literal_notes, marked_text, missing_stop, unknown_notes
 
 
@@ -50,6 +50,8 @@ def prepare_text(masked_lm: MaskedLM, text: str, *, needs_mask: bool = True) -> 
     mask = masked_lm.tokenizer.mask_token
     text, notes = marked_text(text, mask=mask, needs_mask=needs_mask)
     source, after_space = _swallow_spaces(text, mask)
+    if text.startswith(mask):
+        after_space[0] = begins_with_space(masked_lm)
     encoded = masked_lm.tokenizer(source, add_special_tokens=False, verbose=False)
     body: list[int] = encoded["input_ids"]
     if not body:
@@ -85,11 +87,12 @@ def prepare_ids(masked_lm: MaskedLM, token_ids: Sequence[int], *, needs_mask: bo
         raise TextError("No token is masked; choose one for the model to guess.")
     window, cut = _window(masked_lm, body)
     text = masked_lm.tokenizer.decode(body)
+    first = begins_with_space(masked_lm)
     return _framed(
         masked_lm,
         body[window],
         text=text,
-        after_space=[index > 0 for index, token_id in enumerate(body) if token_id == mask],
+        after_space=[index > 0 or first for index, token_id in enumerate(body) if token_id == mask],
         notes=[*cut, *unknown_notes(masked_lm, body[window], read_as=[])],
         suggestions=_stopped_ids(masked_lm, body, text=text),
     )
@@ -108,15 +111,8 @@ def _swallow_spaces(text: str, mask: str) -> tuple[str, list[bool]]:
     return mask.join([*kept, last]), [len(short) < len(part) for short, part in zip(kept, before, strict=True)]
 
 
-def _frame(masked_lm: MaskedLM) -> tuple[list[int], list[int]]:
-    """The special tokens that the tokenizer puts before and after one text."""
-    mask = masked_lm.mask_token_id
-    framed = masked_lm.tokenizer(masked_lm.tokenizer.mask_token)["input_ids"]
-    return framed[: framed.index(mask)], framed[framed.index(mask) + 1 :]
-
-
 def _without_frame(masked_lm: MaskedLM, token_ids: list[int]) -> list[int]:
-    prefix, suffix = _frame(masked_lm)
+    prefix, suffix = masked_lm.frame
     start = len(prefix) if token_ids[: len(prefix)] == prefix else 0
     ends_framed = bool(suffix) and token_ids[-len(suffix) :] == suffix
     return token_ids[start : len(token_ids) - len(suffix) if ends_framed else None]
@@ -128,7 +124,7 @@ def _window(masked_lm: MaskedLM, body: list[int]) -> tuple[slice, list[str]]:
     Raises:
         TextError: the masks lie too far apart.
     """
-    room = masked_lm.max_length - sum(map(len, _frame(masked_lm)))
+    room = masked_lm.max_length - sum(map(len, masked_lm.frame))
     if len(body) <= room:
         return slice(0, len(body)), []
     masks = [index for index, token_id in enumerate(body) if token_id == masked_lm.mask_token_id] or [0]
@@ -167,7 +163,7 @@ def _framed(
     notes: list[str],
     suggestions: list[Suggestion],
 ) -> PreparedText:
-    prefix, suffix = _frame(masked_lm)
+    prefix, suffix = masked_lm.frame
     token_ids = (*prefix, *body, *suffix)
     return PreparedText(
         text=text,
@@ -182,10 +178,10 @@ def _framed(
 
 
 def _stopped_ids(masked_lm: MaskedLM, body: list[int], *, text: str) -> list[Suggestion]:
-    """The offer of a full stop for ids; none where the tokenizer has no single token for it."""
+    """The offer of a full stop for ids; none where the tokenizer cannot write it."""
     stop = missing_stop(masked_lm, body, text=text)
     stop_ids = masked_lm.tokenizer(stop, add_special_tokens=False)["input_ids"] if stop else []
-    if stop is None or len(stop_ids) != 1:
+    if stop is None or not stop_ids or masked_lm.tokenizer.unk_token_id in stop_ids:
         return []
-    prefix, suffix = _frame(masked_lm)
+    prefix, suffix = masked_lm.frame
     return [Suggestion(NO_STOP, text + stop, (*prefix, *body, *stop_ids, *suffix))]

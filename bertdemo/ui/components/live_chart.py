@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import gradio as gr
-import plotly
 
 from bertdemo.mlm.errors import RunError
 from bertdemo.ui.live_feed import live_payload, refused, requested
 
+from .figure import plotly_source, scripts
+
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
 
-PLOTLY_JS = Path(plotly.__file__).with_name("package_data") / "plotly.min.js"
-
 _HERE = Path(__file__).parent
-_SCRIPTS = ("live_series.js", "live_figure.js", "live_probes.js", "live_chart.js")  # each uses only those before it
+_SCRIPTS = ("load_plotly.js", "live_series.js", "live_figure.js", "live_probes.js", "live_chart.js")
 
 
 def live_chart(manager: RunManager, *, run_id: str = "") -> gr.HTML:
@@ -40,14 +38,13 @@ def live_chart(manager: RunManager, *, run_id: str = "") -> gr.HTML:
             return refused(str(error))
         return live_payload(manager, asked_run, cursor)
 
-    gr.set_static_paths([PLOTLY_JS])
     return gr.HTML(
         run_id,
         html_template=(_HERE / "live_chart.html").read_text(encoding="utf-8"),
-        js_on_load="\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+        js_on_load=scripts(*_SCRIPTS),
         server_functions=[poll],
         apply_default_css=False,
         elem_classes=["live-chart"],
         label="Training run",
-        plotly_src=f"gradio_api/file={quote(PLOTLY_JS.as_posix())}",
+        plotly_src=plotly_source(),
     )

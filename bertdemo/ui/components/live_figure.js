@@ -1,25 +1,5 @@
 // The Plotly figure: what is drawn and in which colours. Knows nothing of the server.
 
-// Our own Plotly.js, loaded once a page and kept apart from any that Gradio brings for its own plots.
-function loadPlotly(source) {
-  window.bertdemoPlotly ??= new Promise((resolve, reject) => {
-    const others = window.Plotly;
-    const script = document.createElement('script');
-    script.src = source;
-    script.onload = () => {
-      const ours = window.Plotly;
-      if (others) window.Plotly = others;
-      resolve(ours);
-    };
-    script.onerror = () => {
-      window.bertdemoPlotly = undefined;
-      reject(new Error('the chart library did not load'));
-    };
-    document.head.appendChild(script);
-  });
-  return window.bertdemoPlotly;
-}
-
 // Plotly reads a little HTML in names; a word of the reader's is text.
 const plain = (text) => {
   const short = text.length > 28 ? `${text.slice(0, 27)}…` : text;

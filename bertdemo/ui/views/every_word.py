@@ -115,7 +115,7 @@ def _numbers(label: str, score: SentenceScore) -> str:
 
 VIEW = View(
     name="Every word in turn",
-    line="Each word is hidden once, the last one too, and guessed from all others: the darker, the more surprising.",
+    line="Each word is hidden once, the last one too, and guessed from the others: more colour is more surprise.",
     build=build,
     show=show,
     needs_blank=False,

@@ -8,9 +8,10 @@ from html import escape
 import gradio as gr
 
 from bertdemo.charts.insight import Series, rank_figure
-from bertdemo.mlm.insight import LayerLens, LensLayer, layer_lens
+from bertdemo.mlm.insight import LayerLens, LensLayer, layer_lens, lens_by_piece
 
 from ..components.candidate_bars import percent, visible
+from ..components.figure import figure, figure_value
 from .view import Parts, Question, View, said
 from .word_strip import model_heading
 
@@ -20,25 +21,49 @@ WORDS = 5
 def build() -> Parts:
     word = gr.Textbox("", label="Follow the word", placeholder="the final answer", max_lines=1, elem_id="lens-word")
     tables = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    figure = gr.Plot(show_label=False, elem_classes=["look-plot", "look-result"])
-    return Parts([word], [tables, figure])
+    picture = figure(elem_classes=["look-plot", "look-result"])
+    return Parts([word], [tables, picture])
 
 
 def show(question: Question, word: str) -> Sequence[object]:
-    chosen = (word or "").strip() or None
-    lenses = [
-        layer_lens(model, question.read_by(number), mask_index=question.blank, top_k=WORDS, word=chosen)
-        for number, model in enumerate(question.models)
+    columns = [
+        (label, kind, _lenses(question, number, (word or "").strip()))
+        for number, (label, kind) in enumerate(zip(question.labels, question.kinds, strict=True))
     ]
-    columns = list(zip(question.labels, question.kinds, lenses, strict=True))
     tables = "".join(
-        f"{model_heading(label, kind, count=len(columns))}{_sentence(lens)}{_table(lens, kind)}"
-        for label, kind, lens in columns
+        f"{model_heading(label, kind, count=len(columns))}{_word(lenses, kind)}" for label, kind, lenses in columns
     )
-    series = [Series(label, kind, [float(layer.answer_rank) for layer in lens.layers]) for label, kind, lens in columns]
-    longest = max((lens.layers for lens in lenses), key=len)
-    figure = rank_figure([layer.name for layer in longest], series, answers=[lens.answer for lens in lenses])
-    return [tables, gr.Plot(figure)]
+    lines = [(label, kind, lens) for label, kind, lenses in columns for lens in lenses]
+    series = [Series(label, kind, [float(layer.answer_rank) for layer in lens.layers]) for label, kind, lens in lines]
+    longest = max((lens.layers for _, _, lens in lines), key=len)
+    answers = [lens.answer for _, _, lens in lines]
+    drawn = rank_figure([layer.name for layer in longest], series, answers=answers)
+    label = f"Lines: the rank of {', '.join(dict.fromkeys(answers))} layer by layer; rank 1 is on top"
+    return [tables, figure_value(drawn, label=label, file="layer-by-layer")]
+
+
+def _lenses(question: Question, number: int, word: str) -> tuple[LayerLens, ...]:
+    """One lens, or one for each piece of the reader's word."""
+    model, prepared = question.models[number], question.read_by(number)
+    if word:
+        return lens_by_piece(model, prepared, word, mask_index=question.blank, top_k=WORDS)
+    return (layer_lens(model, prepared, mask_index=question.blank, top_k=WORDS),)
+
+
+def _word(lenses: Sequence[LayerLens], kind: str) -> str:
+    """The tables of a word, piece after piece."""
+    if len(lenses) == 1:
+        return f"{_sentence(lenses[0])}{_table(lenses[0], kind)}"
+    pieces = " ".join(lens.answer for lens in lenses)
+    explained = (
+        f"{pieces}: {len(lenses)} pieces, read one after the other; each is given those before it, and those behind it "
+        "are blank. That is a different question from one piece."
+    )
+    parts = "".join(
+        f"<h3 class='lens-piece'>Piece {place} of {len(lenses)}</h3>{_sentence(lens)}{_table(lens, kind)}"
+        for place, lens in enumerate(lenses, start=1)
+    )
+    return f"<p class='quiet'>{escape(explained)}</p>{parts}"
 
 
 def _sentence(lens: LayerLens) -> str:
@@ -57,8 +82,9 @@ def _table(lens: LayerLens, kind: str) -> str:
     most = max(layer.candidates[0].probability for layer in lens.layers)
     rows = "".join(_row(layer, lens, most=most) for layer in lens.layers)
     return (
+        '<p class="lens-what">First guesses by layer; the last row is the real answer.</p>'
         '<div class="bars-scroll" tabindex="0" role="region" aria-label="First guesses by layer">'
-        f'<table class="lens {kind}"><caption>First guesses by layer; the last row is the real answer</caption>'
+        f'<table class="lens {kind}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

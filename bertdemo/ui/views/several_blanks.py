@@ -56,7 +56,7 @@ def _alone(model: MaskedLM, filled: FilledText) -> str:
         words = ", ".join(f"<b>{visible(c.token)}</b> {percent(c.probability)}" for c in mask.candidates)
         rows.append(f"<li>blank {number}: {words}</li>")
     return (
-        f"<ol class='steps'>{''.join(rows)}</ol>{_sentence(model, ids)}"
+        f"<ol class='filled-steps'>{''.join(rows)}</ol>{_sentence(model, ids)}"
         "<p class='quiet'>Each guess knows only the blanks, not the other guesses; they need not go together.</p>"
     )
 
@@ -69,11 +69,11 @@ def _in_order(model: MaskedLM, ordered: FillingSteps) -> str:
         for step in ordered.best.steps
     )
     others = "".join(f"<li>{_scored(model, filling)}</li>" for filling in ordered.fillings)
-    kept = f"<p class='quiet'>The fillings kept, best first:</p><ol class='steps'>{others}</ol>"
+    kept = f"<p class='quiet'>The fillings kept, best first:</p><ol class='filled-steps'>{others}</ol>"
     beam = kept if len(ordered.fillings) > 1 else ""
     score = f"{ordered.best.log_score:.2f}".replace("-", "−")
     return (
-        f"<ol class='steps'>{steps}</ol>{_sentence(model, ordered.best.token_ids)}"
+        f"<ol class='filled-steps'>{steps}</ol>{_sentence(model, ordered.best.token_ids)}"
         f"<p class='quiet'>Summed log score {score} nats. {escape(ordered.note)} "
         f"At most {MAX_PASSES} blanks times fillings kept.</p>{beam}"
     )

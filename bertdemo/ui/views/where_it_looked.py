@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import gradio as gr
 import numpy as np
@@ -11,6 +12,7 @@ from bertdemo.charts.insight import attention_figure
 from bertdemo.mlm.insight import AttentionView, MaskAttention, attention_from_mask
 
 from ..components.candidate_bars import percent
+from ..components.figure import figure, figure_value
 from .view import Parts, Question, View
 from .word_strip import ShadedWord, model_heading, table, word_strip
 
@@ -24,10 +26,11 @@ def build() -> Parts:
         hidden = gr.Checkbox(False, label="Hide special tokens", min_width=150)
         renormalised = gr.Checkbox(False, label="Make the rest add up to 100%", min_width=150)
     strips = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    figure = gr.Plot(show_label=False, elem_classes=["look-plot", "look-result"])
+    about = gr.HTML(apply_default_css=False, elem_classes="look-result")
+    picture = figure(elem_classes=["look-plot", "look-result"])
     with gr.Accordion("As a table", open=False):
         rows = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    return Parts([layer, head, hidden, renormalised], [layer, head, strips, figure, rows])
+    return Parts([layer, head, hidden, renormalised], [layer, head, strips, about, picture, rows])
 
 
 def show(question: Question, layer: str, head: str, hidden: bool, renormalised: bool) -> Sequence[object]:
@@ -46,9 +49,24 @@ def show(question: Question, layer: str, head: str, hidden: bool, renormalised: 
     )
     kept = [place for place, special in enumerate(looks[0].special) if not (hidden and special)]
     by_layer = np.stack([looks[0].view(layer=number, **settings).weights[kept] for number in range(layers)])
-    figure = attention_figure([looks[0].prepared.tokens[place] for place in kept], by_layer)
+    drawn = attention_figure([looks[0].prepared.tokens[place] for place in kept], by_layer)
+    label = f"Heat map: the share of the attention of {question.labels[0]} on each word, a row a layer"
     tables = "".join(_table(label, look, view) for label, _, look, view in columns)
-    return [_choice(layers, chosen_layer), _choice(heads, chosen_head), strips, gr.Plot(figure), tables]
+    return [
+        _choice(layers, chosen_layer),
+        _choice(heads, chosen_head),
+        strips,
+        f"<p class='lens-what'>{escape(_about(question.labels, layers, head=chosen_head))}</p>",
+        figure_value(drawn, label=label, file="where-it-looked"),
+        tables,
+    ]
+
+
+def _about(labels: Sequence[str], layers: int, *, head: int | None) -> str:
+    """What the picture shows: it has all layers at once, and of two models the first."""
+    heads = "mean of all heads" if head is None else f"head {head + 1}"
+    whose = f" of {labels[0]}" if len(labels) > 1 else ""
+    return f"All {layers} layers{whose}, one a row; {heads}."
 
 
 def _chosen(value: str | None, count: int) -> int | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
+from typing import Any
 
 import gradio as gr
 
 from bertdemo.charts.insight import Series, erasure_figure
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.insight import ErasedWord, Erasure, erasure
+from bertdemo.mlm.probabilities.target_words import order_note
 
 from ..components.candidate_bars import percent
+from ..components.figure import figure, figure_value
 from .quantities import signed, times
 from .view import Parts, Question, View, said
 from .word_strip import table
@@ -21,16 +25,16 @@ MOST_BARS = 24  # words drawn, those that matter most; the table has them all
 def build() -> Parts:
     word = gr.Textbox("", label="The answer to explain", placeholder="the first guess", max_lines=1, elem_id="why-word")
     sentence = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    figure = gr.Plot(show_label=False, elem_classes=["look-plot", "look-result"])
+    picture = figure(elem_classes=["look-plot", "look-result"])
     with gr.Accordion("As a table", open=False):
         rows = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    return Parts([word], [sentence, figure, rows])
+    return Parts([word], [sentence, picture, rows])
 
 
 def show(question: Question, word: str) -> Sequence[object]:
     results: list[Erasure] = []
     for number, model in enumerate(question.models):
-        first = results[0].answer_id if results else None  # the same word in both models, to be comparable
+        first = results[0].answer_ids[0] if results else None  # the same word in both models, to be comparable
         first = first if first is not None and question.same_ids(number, first) else None
         chosen: str | int | None = (word or "").strip() or first
         results.append(erasure(model, question.read_by(number), mask_index=question.blank, word=chosen))
@@ -44,13 +48,22 @@ def show(question: Question, word: str) -> Sequence[object]:
 def _sentence(label: str, result: Erasure) -> str:
     strongest = max(result.words, key=lambda item: abs(item.log2_ratio))
     change = times(strongest.log2_ratio)
-    return said(
+    sentence = said(
         f"{label} gives “{result.answer}” {percent(result.probability)}; "
-        f"without “{strongest.word}” {percent(strongest.probability)} ({change})."
+        f"without {_named(strongest, result.words)} {percent(strongest.probability)} ({change})."
     )
+    several = f"{' '.join(result.pieces)}: {order_note(len(result.pieces))}" if len(result.pieces) > 1 else ""
+    return sentence + (f"<p class='quiet'>{escape(several)}</p>" if several else "")
 
 
-def _figure(columns: Sequence[tuple[str, str, Erasure]]) -> object:
+def _named(word: ErasedWord, words: Sequence[ErasedWord]) -> str:
+    """The word in quotes, and which one it is where the text has it several times."""
+    same = [other.positions for other in words if other.word == word.word]
+    which = f" (number {same.index(word.positions) + 1} of {len(same)})" if len(same) > 1 else ""
+    return f"“{word.word}”{which}"
+
+
+def _figure(columns: Sequence[tuple[str, str, Erasure]]) -> dict[str, Any]:
     """Both models in one picture where they read the same words, else the first alone."""
     words = columns[0][2].words
     drawn = [column for column in columns if [w.positions for w in column[2].words] == [w.positions for w in words]]
@@ -59,7 +72,9 @@ def _figure(columns: Sequence[tuple[str, str, Erasure]]) -> object:
         Series(label, kind, [round(result.words[place].log2_ratio, 4) for place in places])
         for label, kind, result in drawn
     ]
-    return gr.Plot(erasure_figure([words[place].word for place in places], series))
+    drawn = erasure_figure([words[place].word for place in places], series)
+    label = f"Bars: how much less or more probable “{columns[0][2].answer}” becomes without each word"
+    return figure_value(drawn, label=label, file="why-this-word")
 
 
 def _strongest(sides: Sequence[Sequence[ErasedWord]]) -> list[int]:
