@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 MOST_UPLOAD = 1000 * MEGABYTE  # one file
 MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
 SWEEP_SECONDS = 600.0
+WARM_UP_SECONDS = 5.0  # the most that the start waits for a model, which may have to be fetched
 SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
 USER = "bertdemo"
 
@@ -62,13 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Callable[[], bool]) -> int:
     """Show the page until ``stopped`` says so, then save what is being trained. Raises SettingsError for a port that
     was taken meanwhile."""
+    warming = threading.Thread(target=_warm_up, args=(services,), daemon=True)
+    warming.start()
     demo = build_app(services)
+    warming.join(WARM_UP_SECONDS)
     try:
         demo.launch(**launch_settings(options))
     except OSError as error:
         raise SettingsError(f"The server could not start ({error}); choose another --port.") from error
     print(f"bertdemo is ready at http://{options.address}:{options.port}", flush=True)
-    threading.Thread(target=_warm_up, args=(services,), daemon=True).start()
     swept = time.monotonic()
     while not stopped():
         threading.Event().wait(0.2)
@@ -147,7 +150,7 @@ async def _health(_request: Request) -> JSONResponse:
 
 
 def _warm_up(services: Services) -> None:
-    """Load the model that the page opens with, after the server is up: the first reader does not wait for it."""
+    """Load the model that the page opens with, so that the first page does not share the processor with it."""
     try:
         services.registry.shared(services.registry.resolve(services.default_model))
     except BertDemoError as error:
