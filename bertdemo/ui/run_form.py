@@ -67,7 +67,7 @@ def run_request(
         model=str(form.model),
         column=column or None,
         dialect=dialect,
-        limit=None if form.limit in (None, "") else whole("The row limit", form.limit, default=0),
+        limit=None if _is_blank(form.limit) else whole("The number of rows", form.limit, default=100),
         name=str(form.name or ""),
         data_name=Path(path).name,
     )
@@ -85,7 +85,7 @@ def whole(name: str, value: Any, *, default: int) -> int:
 
 def real(name: str, value: Any, *, default: float) -> float:
     """0.1, "0.1" or "1e-1" -> 0.1; None -> the default. Raises SettingsError for anything else."""
-    if value is None or value == "":
+    if _is_blank(value):
         return default
     try:
         number = math.nan if isinstance(value, bool) else float(value)
@@ -95,6 +95,10 @@ def real(name: str, value: Any, *, default: float) -> float:
         shown = repr(value)[:40] if not isinstance(value, int) else "far too large"
         raise SettingsError(f"{name} must be a number such as {default:g}, but is {shown}.")
     return number
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _items(value: Any, *, separator: str) -> tuple[str, ...]:

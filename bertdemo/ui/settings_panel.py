@@ -102,7 +102,8 @@ def _build_rarer_settings(usual: Preset, *, model: gr.Dropdown, epochs: gr.Numbe
             min_width=220,
         )
     with gr.Row():
-        limit = gr.Number(None, label="Rows at most", info="Empty: all of them.", min_width=150)
+        # not a Number: on the page an empty one turns into 0
+        limit = gr.Textbox("", label="Rows at most", info="Empty: all of them.", max_lines=1, min_width=150)
         seed = gr.Number(0, label="Seed", info="The same seed draws the same masks.", min_width=150)
         name = gr.Textbox(
             "", label="Name of the run", info="Empty: the name of the file.", max_length=80, min_width=220
