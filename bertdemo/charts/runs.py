@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 MOST_POINTS = 400  # of one curve: more cannot be told apart on a screen
 SMOOTHED_SHARE, FEWEST_SMOOTHED = 0.05, 8  # of a run's steps, averaged into each point
+FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"  # the page's own
 GRID, TEXT = "rgba(128, 136, 150, 0.35)", "#7a8494"  # 4:1 or so on white and on the dark page alike
 _LOOKS = (  # colour, dash and marker: never colour alone
     ("#c2620f", "solid", "circle"),
@@ -94,7 +95,7 @@ def _layout() -> dict[str, object]:
         "height": 380,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": TEXT, "size": 14},
+        "font": {"family": FONT, "color": TEXT, "size": 14},
         "margin": {"l": 56, "r": 16, "t": 8, "b": 48},
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},

@@ -82,7 +82,9 @@ def state_words(status: RunStatus) -> str:
         "stopped": f"Stopped at {at}; what it had learned is kept."
         if status.step
         else "Stopped before its first step.",
-        "interrupted": f"The program ended at {at}; resume the run to go on from its last checkpoint.",
+        "interrupted": f"The program ended at {at}; resume the run to go on from its last checkpoint."
+        if status.step
+        else "The program ended before the first step; resume the run to begin it.",
         "failed": status.error or "The run failed; the log of the server says why.",
         "damaged": status.error or "What is stored of this run cannot be read; delete it.",
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from bertdemo.mlm.events import TrainingHistory
 from bertdemo.runs.export import export_zip
 from bertdemo.runs.hub_upload import upload_model
 from bertdemo.runs.ownership import owns
-from bertdemo.runs.record import ENDED_STATES, LIVE_STATES, RESUMABLE_STATES
+from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
 
@@ -58,10 +59,15 @@ def newest_run(services: Services) -> str:
 
 def resume(services: Services, owner: str, run_id: str) -> str:
     try:
+        saved = services.store.get(run_id).checkpoint_folder.is_dir()
         services.manager.resume(run_id, owner=owner)
     except BertDemoError as error:
         return note_html(str(error), wrong=True)
-    return note_html("Going on from the last checkpoint.")
+    live = services.manager.live()
+    waiting = live.index(run_id) if run_id in live else 0
+    queue = f", once it is its turn: it is number {waiting} in the queue" if waiting else ""
+    words = "Going on from the last checkpoint" if saved else "Beginning anew, since no checkpoint was saved yet"
+    return note_html(f"{words}{queue}.")
 
 
 def rename(services: Services, owner: str, run_id: str, name: str) -> str:
@@ -72,14 +78,14 @@ def rename(services: Services, owner: str, run_id: str, name: str) -> str:
     return note_html(f"The run is now called “{services.store.get(run_id).record.name}”.")
 
 
-def delete(services: Services, owner: str, run_id: str) -> Outcome:
-    """Delete for good, and show another run."""
+def delete(services: Services, owner: str, shown: str, run_id: str) -> Outcome:
+    """Delete for good; where it was the run that is shown, show another one."""
     try:
         name = services.store.get(run_id).record.name
         services.manager.delete(run_id, owner=owner)
     except BertDemoError as error:
         return Outcome(gr.skip(), note_html(str(error), wrong=True))
-    return Outcome(newest_run(services), note_html(f"“{name}” is deleted."))
+    return Outcome(newest_run(services) if shown == run_id else gr.skip(), note_html(f"“{name}” is deleted."))
 
 
 def publish(
@@ -96,16 +102,17 @@ def publish(
     return note_html(f"Published at {address}."), ""
 
 
-def make_zip(services: Services, run_id: str) -> tuple[str | None, str]:
-    """(the zip's path, a note). Only the newest few are kept aside; Gradio serves its own copy."""
+def make_zip(services: Services, run_id: str) -> Iterator[tuple[object, str]]:
+    """(the zip's path, a note), at last. Only the newest few are kept aside; Gradio serves its own copy."""
+    yield gr.skip(), note_html("Packing the run…")
     try:
         run = services.store.get(run_id)
         folder = Path(_zip_folder().name)
         for old in sorted(folder.glob("*.zip"), key=lambda path: path.stat().st_mtime)[:-3]:
             old.unlink(missing_ok=True)
-        return str(export_zip(run, folder)), note_html("The download begins.")
+        yield str(export_zip(run, folder)), note_html("The download begins.")
     except BertDemoError as error:
-        return None, note_html(str(error), wrong=True)
+        yield None, note_html(str(error), wrong=True)
 
 
 def overlay(services: Services, run_ids: list[str] | None) -> go.Figure | None:
@@ -122,7 +129,8 @@ def overlay_choices(services: Services) -> list[tuple[str, str]]:
 
 
 def can_resume(run: Run) -> bool:
-    return run.record.state in RESUMABLE_STATES and run.checkpoint_folder.is_dir()
+    """With a checkpoint it goes on, without one it begins anew; a pretraining is continued by its command."""
+    return run.record.state in RESUMABLE_STATES and run.record.model.source != FROM_SCRATCH
 
 
 def is_over(run: Run) -> bool:

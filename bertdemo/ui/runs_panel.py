@@ -8,6 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 import gradio as gr
+from gradio.events import Dependency
 
 from . import run_actions
 from .components.run_table import run_table, runs_html, state_html
@@ -38,26 +39,40 @@ class Publishing(NamedTuple):
     private: gr.Checkbox
 
 
+class Question(NamedTuple):
+    """Asked before a run is deleted; ``about`` is its id, whatever run is shown when the answer comes."""
+
+    confirm: object
+    words: object
+    about: object
+
+
+class Overlay(NamedTuple):
+    chosen: object
+    plot: object
+
+
 class RunsPanel(NamedTuple):
     table: gr.HTML
     actions: Actions
     note: gr.HTML
     zip: gr.DownloadButton
     rename: gr.Button
-    question: gr.HTML
+    question: Question
     delete_now: gr.Button
     keep: gr.Button
     publishing: Publishing
-    overlaid: gr.Dropdown
-    overlay: gr.Plot
+    overlay: Overlay
 
 
 def list_runs(services: Services, shown: str) -> str:
-    return runs_html([run.record for run in services.store.list()[:MOST_RUNS]], shown=shown)
+    runs = services.store.list()
+    return runs_html([run.record for run in runs[:MOST_RUNS]], shown=shown, total=len(runs))
 
 
-def chosen_run(event: gr.EventData) -> str:
-    return str(event.run_id)
+def chosen_run(event: gr.EventData) -> tuple[str, str]:
+    """The run to show, and no note: what was said was about another one."""
+    return str(event.run_id), ""
 
 
 def show_actions(services: Services, owner: str, run_id: str) -> Actions:
@@ -80,15 +95,26 @@ def show_actions(services: Services, owner: str, run_id: str) -> Actions:
     )
 
 
-def ask_to_delete(services: Services, run_id: str) -> tuple[gr.Row, str]:
+def ask_to_delete(services: Services, run_id: str) -> Question:
     run = run_actions.find_run(services.store, run_id)
     name = escape(run.record.name) if run else "this run"
-    return gr.Row(visible=True), f"<p>Delete “{name}” with its model and its curve? This cannot be undone.</p>"
+    words = f"<p>Delete “{name}” with its model and its curve? This cannot be undone.</p>"
+    return Question(gr.Row(visible=True), words, run_id)
 
 
 def show_overlay(services: Services, run_ids: list[str] | None) -> gr.Plot:
     figure = run_actions.overlay(services, run_ids)
     return gr.Plot(figure, visible=figure is not None)
+
+
+def refresh_overlay(services: Services, run_ids: list[str] | None) -> Overlay:
+    """The runs to choose from, and the chart of those that were chosen and are still there, as they are now."""
+    choices = run_actions.overlay_choices(services)
+    known = {run_id for _, run_id in choices}
+    there = [run_id for run_id in run_ids or [] if run_id in known]
+    return Overlay(
+        gr.Dropdown(choices, value=there, multiselect=True), show_overlay(services, there) if run_ids else gr.skip()
+    )
 
 
 def build_runs_panel() -> RunsPanel:
@@ -106,16 +132,26 @@ def build_runs_panel() -> RunsPanel:
         publishing, best, publish = _build_publishing()
         delete = gr.Button("Delete this run…", size="sm", elem_id="delete-run", min_width=180)
         with gr.Row(visible=False, elem_classes="confirm") as confirm:
-            question = gr.HTML(apply_default_css=False)
+            words = gr.HTML(apply_default_css=False)
             delete_now = gr.Button("Delete for good", size="sm", elem_classes="danger", scale=0, min_width=150)
             keep = gr.Button("Keep it", size="sm", scale=0, min_width=110)
     with gr.Accordion("Several runs in one chart", open=False):
-        overlaid = gr.Dropdown(
-            [], label="Runs", multiselect=True, max_choices=run_actions.MOST_OVERLAID, elem_id="overlaid-runs"
-        )
-        plot = gr.Plot(visible=False, show_label=False, elem_id="overlay")
+        overlay = _build_overlay()
+    question = Question(confirm, words, gr.State(""))
     actions = Actions(title, download, resume, more, name, delete, publish, best, confirm)
-    return RunsPanel(table, actions, note, file, rename, question, delete_now, keep, publishing, overlaid, plot)
+    return RunsPanel(table, actions, note, file, rename, question, delete_now, keep, publishing, overlay)
+
+
+def _build_overlay() -> Overlay:
+    chosen = gr.Dropdown(
+        [],
+        label="Runs",
+        info=f"Up to {run_actions.MOST_OVERLAID}. Lines: training loss, smoothed; marks: held-out loss.",
+        multiselect=True,
+        max_choices=run_actions.MOST_OVERLAID,
+        elem_id="overlaid-runs",
+    )
+    return Overlay(chosen, gr.Plot(visible=False, show_label=False, elem_id="overlay"))
 
 
 def _build_rename() -> tuple[gr.Textbox, gr.Button]:
@@ -127,7 +163,11 @@ def _build_rename() -> tuple[gr.Textbox, gr.Button]:
 def _build_publishing() -> tuple[Publishing, gr.Checkbox, gr.Button]:
     with gr.Row(elem_classes="field-and-button"):
         repository = gr.Textbox(
-            label="Publish on the Hugging Face hub as", placeholder="your-name/your-model", max_length=96, min_width=240
+            label="Publish on the Hugging Face hub as",
+            info="A new repository; none is overwritten.",
+            placeholder="your-name/your-model",
+            max_length=96,
+            min_width=240,
         )
         token = gr.Textbox(
             label="Token with write access",
@@ -145,31 +185,36 @@ def _build_publishing() -> tuple[Publishing, gr.Checkbox, gr.Button]:
 
 def wire_runs_panel(
     demo: gr.Blocks, services: Services, panel: RunsPanel, *, owner: gr.BrowserState, chart: gr.HTML
-) -> None:
-    """The table and the actions follow the run that is shown and its state."""
+) -> tuple[Dependency, ...]:
+    """The table and the actions follow the run that is shown and its state.
+
+    Returns what happens when a run has got another name, or is gone.
+    """
     asked = [owner, chart]
     listed: Callable[[gr.Blocks], object] = partial(_refresh, services, panel, asked)
     table = {"fn": partial(list_runs, services), "inputs": chart, "outputs": panel.table, **READ_EVENT}
     demo.load(partial(run_actions.newest_run, services), None, chart, **READ_EVENT).then(**table)
     listed(chart.state_changed)
-    panel.table.chosen(chosen_run, None, chart, **READ_EVENT)
+    panel.table.chosen(chosen_run, None, [chart, panel.note], **READ_EVENT)
     actions = panel.actions
     listed(actions.resume.click(partial(run_actions.resume, services), asked, panel.note, **READ_EVENT).then)
-    new_name = [*asked, actions.name]
-    listed(panel.rename.click(partial(run_actions.rename, services), new_name, panel.note, **READ_EVENT).then)
-    question = [actions.confirm, panel.question]
-    actions.delete.click(partial(ask_to_delete, services), chart, question, **READ_EVENT)
+    new_name = {"fn": partial(run_actions.rename, services), "inputs": [*asked, actions.name], "outputs": panel.note}
+    renamed = gr.on([panel.rename.click, actions.name.submit], **new_name, **READ_EVENT)
+    listed(renamed.then)
+    actions.delete.click(partial(ask_to_delete, services), chart, list(panel.question), **READ_EVENT)
     panel.keep.click(lambda: gr.Row(visible=False), None, actions.confirm, **READ_EVENT)
-    gone = panel.delete_now.click(partial(run_actions.delete, services), asked, [chart, panel.note], **READ_EVENT)
+    doomed = [*asked, panel.question.about]
+    gone = panel.delete_now.click(partial(run_actions.delete, services), doomed, [chart, panel.note], **READ_EVENT)
     listed(gone.then)
     _wire_files(services, panel, owner=owner, chart=chart)
+    return renamed, gone
 
 
 def _refresh(services: Services, panel: RunsPanel, asked: list, event: Callable) -> None:
     """After ``event``: the table, what can be done, and the choice of curves."""
     event(partial(show_actions, services), asked, list(panel.actions), **READ_EVENT)
     event(partial(list_runs, services), asked[1], panel.table, **READ_EVENT)
-    event(lambda: gr.Dropdown(run_actions.overlay_choices(services)), None, panel.overlaid, **READ_EVENT)
+    event(partial(refresh_overlay, services), panel.overlay.chosen, list(panel.overlay), **READ_EVENT)
 
 
 def _wire_files(services: Services, panel: RunsPanel, *, owner: gr.BrowserState, chart: gr.HTML) -> None:
@@ -180,4 +225,5 @@ def _wire_files(services: Services, panel: RunsPanel, *, owner: gr.BrowserState,
     asked = [owner, chart, *panel.publishing, panel.actions.best]
     cleared = [panel.note, panel.publishing.token]
     panel.actions.publish.click(partial(run_actions.publish, services), asked, cleared, **slow)
-    panel.overlaid.change(partial(show_overlay, services), panel.overlaid, panel.overlay, **READ_EVENT)
+    chosen, plot = panel.overlay
+    chosen.input(partial(show_overlay, services), chosen, plot, **READ_EVENT)

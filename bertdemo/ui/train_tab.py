@@ -22,7 +22,7 @@ from .fill_mask_tab import FillMaskTab
 from .look_ahead import build_look_ahead, wire_look_ahead
 from .model_list import comparison_choices, model_choices
 from .notes import note_html
-from .report_view import build_report_view, wire_report_view
+from .report_view import build_report_view, show_kept, wire_report_view
 from .run_actions import find_run, is_live, may_change
 from .run_form import RunForm, run_request
 from .runs_panel import build_runs_panel, wire_runs_panel
@@ -119,9 +119,12 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     _wire_watch(services, watch, data=data, form=form)
     wire_look_ahead(services, ahead, data=data, form=form, chart=chart)
     wire_report_view(services, report, chart=chart, fill_mask=fill_mask, tabs=tabs)
-    wire_runs_panel(demo, services, runs, owner=owner, chart=chart)
+    changes = wire_runs_panel(demo, services, runs, owner=owner, chart=chart)
     lists = [form.model, fill_mask.models, fill_mask.compared]
-    chart.state_changed(partial(refresh_lists, services), None, lists, **READ_EVENT)
+    for changed in (chart.state_changed, *(change.then for change in changes)):
+        changed(partial(refresh_lists, services), None, lists, **READ_EVENT)
+    for change in changes:
+        change.then(partial(show_kept, services), chart, list(report), **READ_EVENT)
     demo.load(_own_token, owner, owner, **PAGE_EVENT)
 
 

@@ -187,6 +187,11 @@ def test_every_state_has_words_of_its_own(state: str) -> None:
     assert state == "finished" or "ready to use" not in words
 
 
+def test_a_run_cut_off_before_its_first_step_is_promised_no_checkpoint() -> None:
+    assert "last checkpoint" in state_words(status("interrupted"))
+    assert "checkpoint" not in state_words(status("interrupted", step=0))
+
+
 def test_a_failure_gives_its_reason_and_a_queue_its_position() -> None:
     assert state_words(status("failed", error="The disk is full; make room.")) == "The disk is full; make room."
     assert "number 2" in state_words(status("queued", activity=Activity(position=2)))

@@ -14,12 +14,12 @@ from bertdemo.mlm.models import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.ownership import token_hash
-from bertdemo.runs.record import DataSource
+from bertdemo.runs.record import FROM_SCRATCH, DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
 from bertdemo.ui import run_actions
 from bertdemo.ui.context import Services
-from bertdemo.ui.runs_panel import ask_to_delete, show_actions, show_overlay
+from bertdemo.ui.runs_panel import ask_to_delete, list_runs, refresh_overlay, show_actions, show_overlay
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -34,10 +34,10 @@ def services(tmp_path: Path) -> Services:
 def write_run(services: Services) -> Callable[..., Run]:
     """An ended run with a curve, a model and a checkpoint."""
 
-    def write(name: str = "reviews", *, state: str = "stopped", owner: str = "me") -> Run:
+    def write(name: str = "reviews", *, state: str = "stopped", owner: str = "me", source: str = "/nowhere") -> Run:
         made = services.store.create(
             name=name,
-            model=ModelRef("mini-bert", "/nowhere"),
+            model=ModelRef("mini-bert", source),
             data=DataSource("reviews.csv", "/nowhere"),
             settings=TrainingConfig(),
             owner=token_hash(owner),
@@ -76,6 +76,17 @@ def test_a_finished_run_is_not_resumed_and_a_live_one_not_deleted(services: Serv
     live.release()
 
 
+def test_a_run_without_a_checkpoint_begins_anew_and_a_pretraining_is_not_resumed_here(
+    services: Services, write_run
+) -> None:
+    cut_off = write_run(state="interrupted")
+    cut_off.checkpoint_folder.rmdir()
+    assert show_actions(services, "me", cut_off.id).resume.visible
+    assert "Beginning anew" in run_actions.resume(services, "me", cut_off.id)
+    assert services.manager.shutdown()
+    assert not show_actions(services, "me", write_run(source=FROM_SCRATCH).id).resume.visible
+
+
 def test_no_run_no_actions(services: Services) -> None:
     shown = show_actions(services, "me", "")
     assert not shown.more.visible
@@ -84,14 +95,21 @@ def test_no_run_no_actions(services: Services) -> None:
 
 def test_deleting_asks_first_and_shows_another_run(services: Services, write_run) -> None:
     kept, gone = write_run("kept"), write_run(HOSTILE)
-    row, question = ask_to_delete(services, gone.id)
-    assert row.visible
-    assert "<img" not in question
-    outcome = run_actions.delete(services, "me", gone.id)
+    question = ask_to_delete(services, gone.id)
+    assert question.confirm.visible
+    assert "<img" not in question.words
+    outcome = run_actions.delete(services, "me", gone.id, question.about)
     assert outcome.chart == kept.id
     assert "<img" not in outcome.note
     assert [run.id for run in services.store.list()] == [kept.id]
-    assert "alert" in run_actions.delete(services, "me", gone.id).note  # twice: one sentence
+    assert "alert" in run_actions.delete(services, "me", gone.id, gone.id).note  # twice: one sentence
+
+
+def test_the_run_that_was_asked_about_is_deleted_whatever_is_shown_by_then(services: Services, write_run) -> None:
+    gone, shown = write_run("gone"), write_run("shown")
+    question = ask_to_delete(services, gone.id)
+    assert run_actions.delete(services, "me", shown.id, question.about).chart != shown.id  # it stays as it is
+    assert [run.id for run in services.store.list()] == [shown.id]
 
 
 def test_renaming(services: Services, write_run) -> None:
@@ -112,7 +130,7 @@ def test_on_a_shared_server_others_only_look(services: Services, write_run) -> N
     assert not shown.resume.visible
     for note in (
         run_actions.rename(shared, "me", run.id, "mine"),
-        run_actions.delete(shared, "me", run.id).note,
+        run_actions.delete(shared, "me", run.id, run.id).note,
         run_actions.resume(shared, "me", run.id),
         run_actions.publish(shared, "me", run.id, "me/reviews", "hf_token", True, False)[0],
     ):
@@ -121,10 +139,12 @@ def test_on_a_shared_server_others_only_look(services: Services, write_run) -> N
 
 
 def test_the_zip_holds_the_run(services: Services, write_run) -> None:
-    path, note = run_actions.make_zip(services, write_run().id)
+    *_, (path, note) = run_actions.make_zip(services, write_run().id)
     assert {"settings.json", "metrics.csv", "events.jsonl"} <= set(zipfile.ZipFile(path).namelist())
     assert "download" in note
-    assert run_actions.make_zip(services, "20990101-0000-none-0000")[0] is None
+    *_, (path, note) = run_actions.make_zip(services, "20990101-0000-none-0000")
+    assert path is None
+    assert "alert" in note
 
 
 def test_publishing_needs_a_token_and_forgets_it(services: Services, write_run) -> None:
@@ -141,3 +161,37 @@ def test_runs_of_one_name_can_be_told_apart_in_the_chart(services: Services, wri
     assert names[2] == "other"
     assert not show_overlay(services, []).visible
     assert {run_id for _, run_id in run_actions.overlay_choices(services)} == {first.id, second.id, other.id}
+
+
+def test_the_chart_follows_what_becomes_of_its_runs(services: Services, write_run) -> None:
+    first, second = write_run("first"), write_run("second")
+    run_actions.rename(services, "me", first.id, "better")
+    run_actions.delete(services, "me", "", second.id)
+    chosen, plot = refresh_overlay(services, [first.id, second.id])
+    assert chosen.value == [first.id]
+    assert [label.split(" ")[0] for label, _ in chosen.choices] == ["better"]
+    assert "better" in str(plot.value)
+    assert "second" not in str(plot.value)
+    run_actions.delete(services, "me", "", first.id)
+    assert not refresh_overlay(services, [first.id]).plot.visible
+
+
+def test_a_long_list_is_cut_and_says_so(services: Services, write_run, monkeypatch) -> None:
+    for name in ("first", "second", "third"):
+        write_run(name)
+    assert "newest" not in list_runs(services, "")
+    monkeypatch.setattr("bertdemo.ui.runs_panel.MOST_RUNS", 2)
+    cut = list_runs(services, "")
+    assert "the newest 2 of 3" in cut
+    assert ">first<" not in cut
+
+
+def test_of_a_damaged_run_no_settings_are_claimed(services: Services, write_run) -> None:
+    run = write_run()
+    assert "learning rate 5e-5" in list_runs(services, "")
+    (run.folder / "run.json").write_text("{")
+    listed = list_runs(services, "")
+    assert "damaged" in listed
+    assert "learning rate" not in listed
+    assert run_actions.delete(services, "me", run.id, run.id).note.count("is deleted") == 1
+    assert services.store.list() == []

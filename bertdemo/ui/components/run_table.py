@@ -37,14 +37,18 @@ def run_table() -> gr.HTML:
     return gr.HTML(js_on_load=_CHOOSE_JS, apply_default_css=False, elem_id="runs")
 
 
-def runs_html(runs: Sequence[RunRecord], *, shown: str) -> str:
-    """The runs in the order given; ``shown`` is the id of the one that the chart follows."""
+def runs_html(runs: Sequence[RunRecord], *, shown: str, total: int = 0) -> str:
+    """The runs in the order given, which may be only the newest of ``total``.
+
+    ``shown`` is the id of the one that the chart follows.
+    """
     if not runs:
         return '<p class="quiet">No runs yet. What you train is listed here, with its curve and its model.</p>'
     head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
     rows = "".join(_row(run, current=run.id == shown) for run in runs)
+    newest = f" These are the newest {len(runs)} of {total:,}." if total > len(runs) else ""
     return (
-        '<table class="runs"><caption>Press a name to see its curve and its report.</caption>'
+        f'<table class="runs"><caption>Press a name to see its curve and its report.{newest}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
@@ -56,27 +60,46 @@ def state_html(state: str) -> str:
 
 
 def settings_text(run: RunRecord) -> str:
-    """The settings that are usually changed: "3 epochs, 5e-4, from mini-bert"."""
+    """The settings that are usually changed: "3 epochs, learning rate 0.0005, from mini-bert"."""
+    return ", ".join(_settings(run))
+
+
+def _settings(run: RunRecord) -> tuple[str, str, str]:
     settings = run.settings
     epochs = "1 epoch" if settings.epochs == 1 else f"{settings.epochs} epochs"
-    return f"{epochs}, {settings.learning_rate:.2g}, from {run.model.label}"
+    learning_rate = f"{settings.learning_rate:.2g}".replace("e-0", "e-")
+    return epochs, f"learning rate {learning_rate}", f"from {run.model.label}"
+
+
+def _settings_html(run: RunRecord) -> str:
+    """The same with no line break inside a number; of a damaged run nothing is known."""
+    if run.state == "damaged":
+        return "–"
+    epochs, learning_rate, model = _settings(run)
+    return f'<span>{epochs}, <span class="unbroken">{learning_rate},</span> {escape(model)}</span>'
 
 
 def _row(run: RunRecord, *, current: bool) -> str:
     cells = [
         state_html(run.state),
         escape(run.data.name),
-        escape(settings_text(run)),
+        _settings_html(run),
         _change(run.figures, "loss", "{:.3f}"),
         _change(run.figures, "top1", "{:.1%}"),
         duration(run.seconds) if run.seconds else "–",
-        escape(run.created[:16].replace("T", " ")),
+        _begun_html(run),
     ]
     named = zip(_HEADS[1:], cells, strict=True)
     data = "".join(f'<td data-head="{head}">{cell}</td>' for head, cell in named)
     mark = ' aria-current="true"' if current else ""
     name = f'<button type="button" data-run="{escape(run.id)}">{escape(run.name)}</button>'
     return f'<tr{mark}><th scope="row">{name}</th>{data}</tr>'
+
+
+def _begun_html(run: RunRecord) -> str:
+    """The day and the minute, with no line break inside either."""
+    day, _, minute = run.created[:16].partition("T")
+    return f'<span class="unbroken">{escape(day)}</span> <span class="unbroken">{escape(minute)}</span>' if day else "–"
 
 
 def _change(figures: Figures, key: str, form: str) -> str:
