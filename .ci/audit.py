@@ -1,0 +1,32 @@
+"""Known holes in what is installed, by pip-audit: fails on one, and says loudly what could not be looked up.
+
+pip-audit calls a package that its database does not answer for "skipped" and still reports no vulnerabilities; where
+the database is out of reach that is every package, and nothing has been audited.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def main() -> int:
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "pip-audit>=2.9,<3"], check=True)
+    options = ["--local", "--format", "json", "--progress-spinner", "off", "--timeout", "10"]
+    command = [sys.executable, "-m", "pip_audit", *options]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    packages = json.loads(found.stdout)["dependencies"] if found.stdout.strip() else []
+    holes = [(item["name"], hole["id"]) for item in packages for hole in item.get("vulns", [])]
+    skipped = [item["name"] for item in packages if "skip_reason" in item]
+    print(f"audit: {len(packages) - len(skipped)} packages looked up, {len(skipped)} not known to the database")
+    if len(packages) == len(skipped):
+        print("AUDIT: THE DATABASE IS OUT OF REACH, NOTHING WAS LOOKED UP", file=sys.stderr)
+        print(found.stderr[-2000:], file=sys.stderr)
+    for name, hole in holes:
+        print(f"{name}: {hole}", file=sys.stderr)
+    return 1 if holes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
