@@ -32,7 +32,7 @@ FAST = settings(
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-LONG = settings(FAST, max_examples=4000)  # for make stress
+LONG = settings(FAST, max_examples=2000)  # for make stress
 
 PIECES = (
     *(

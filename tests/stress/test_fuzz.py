@@ -13,6 +13,7 @@ from fuzzing import (
     LONG,
     NUMBERS,
     TEXTS,
+    TRAINING_ARGUMENTS,
     check_any_comparison,
     check_any_file,
     check_any_score,
@@ -31,6 +32,7 @@ from bertdemo.ui.context import Services
 
 Figure = Callable[[str, str], None]
 CASES = settings(LONG, max_examples=int(os.environ.get("BERTDEMO_CASES", str(LONG.max_examples))))
+FEWER = settings(LONG, max_examples=max(10, CASES.max_examples // 10))  # where one case is a pass for every token
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,8 @@ def _count(request: pytest.FixtureRequest, figure: Figure) -> Iterator[None]:
     failed = request.session.testsfailed
     yield
     if request.session.testsfailed == failed:
-        figure(f"fuzzing, {request.node.name}", f"{CASES.max_examples:,} cases at most")
+        cases = FEWER if request.node.originalname == "test_score" else CASES
+        figure(f"fuzzing, {request.node.name}", f"{cases.max_examples:,} cases at most")
 
 
 @CASES
@@ -56,7 +59,7 @@ def test_fill_mask(any_tiny: MaskedLM, text: str, top_k: int, targets: list[str]
     check_any_text(any_tiny, text, top_k=top_k, targets=targets)
 
 
-@CASES
+@FEWER
 @given(text=TEXTS)
 def test_score(any_tiny: MaskedLM, text: str) -> None:
     check_any_score(any_tiny, text)
@@ -68,17 +71,29 @@ def test_compare(tiny_bert: MaskedLM, tiny_roberta: MaskedLM, text: str, top_k: 
     check_any_comparison(tiny_bert, tiny_roberta, text, top_k=top_k)
 
 
-@pytest.mark.parametrize("endpoint", ARGUMENTS)
-def test_endpoints(endpoint: str, tmp_path: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def services(tmp_path: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     store = RunStore(tmp_path)
     registry = ModelRegistry(tmp_path, bundled=tiny_bert_folder, run_lookup=store.find_model)
     manager = RunManager(store, registry, require_owner=True, allow_folders=False)
-    services = Services(registry, manager, store, tmp_path, tmp_path / "none.csv", allow_folders=False)
+    yield Services(registry, manager, store, tmp_path, tmp_path / "none.csv", allow_folders=False)
+    assert manager.shutdown(60)
 
+
+@pytest.mark.parametrize("endpoint", ARGUMENTS)
+def test_endpoints(endpoint: str, services: Services) -> None:
     @CASES
     @given(ARGUMENTS[endpoint])
     def asked(arguments: tuple) -> None:
         check_endpoint(Endpoints(services), endpoint, arguments)
 
     asked()
+
+
+@CASES
+@given(TRAINING_ARGUMENTS)
+def test_starting_to_train(services: Services, tmp_path: Path, arguments: tuple) -> None:
+    data = tmp_path / "reviews.csv"
+    data.write_text("id,review\n" + "".join(f"{n},show {n} was a long story and I liked it\n" for n in range(20)))
+    check_endpoint(Endpoints(services), "start_training", (str(data), *arguments))

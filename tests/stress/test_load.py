@@ -16,6 +16,7 @@ from served import ROOT, AppProcess, CallError, app_process, call, raw_client, u
 
 SECONDS = float(os.environ.get("BERTDEMO_LOAD_SECONDS", "60"))
 FILLERS, WATCHERS, STARTERS = 50, 10, 5
+TABS = 50  # that do nothing but watch
 TEXTS = ("I really really [MASK] this show!", "The capital of France is [MASK].", "She put the [MASK] in the [MASK].")
 SAMPLE = ROOT / "assets" / "sample_reviews.csv"
 Figure = Callable[[str, str], None]
@@ -42,8 +43,8 @@ def chart_of(client: httpx.Client) -> int:
 class Crowd:
     """Threads that do one thing again and again until time is up; what each needed, and what went wrong."""
 
-    def __init__(self, url: str) -> None:
-        self.url, self.until = url, time.monotonic() + SECONDS
+    def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
+        self.url, self.lasts, self.until = url, seconds, time.monotonic() + seconds
         self.seconds: dict[str, list[float]] = {}
         self.counts: dict[str, list[int]] = {}
         self.troubles: list[str] = []
@@ -68,7 +69,7 @@ class Crowd:
         for kind, seconds in self.seconds.items():
             cuts = statistics.quantiles(seconds, n=100)
             counts = self.counts[kind]
-            words = f"{len(seconds)} requests of {len(counts)} clients in {SECONDS:.0f} s, median {cuts[49]:.2f} s,"
+            words = f"{len(seconds)} requests of {len(counts)} clients in {self.lasts:.0f} s, median {cuts[49]:.2f} s,"
             words += f" p95 {cuts[94]:.2f} s, worst {max(seconds):.2f} s; {min(counts)} to {max(counts)} a client"
             figure(kind, words)
 
@@ -109,6 +110,42 @@ def test_a_full_class(app: AppProcess, figure: Figure) -> None:
     fills = crowd.counts["fill_mask"]
     assert min(fills) >= max(1, max(fills) // 3)  # nobody is served much less than others
     assert "Traceback" not in app.log.read_text()
+
+
+def test_fifty_tabs_watch_one_run(app: AppProcess, figure: Figure) -> None:
+    """Each asks twice a second for what is new, as the page does; the run must hardly notice."""
+    with raw_client(app.url) as client:
+        run_id, chart = start_run(client, epochs=500), chart_of(client)
+        while call(client, "run_status", run_id, 0)["step"] < 5:
+            time.sleep(0.1)
+        alone = steps_per_second(client, run_id)
+        crowd = Crowd(app.url, seconds=SECONDS / 2)
+        cursors = threading.local()
+
+        def watch(asker: httpx.Client) -> None:
+            asked = {"data": [run_id, getattr(cursors, "at", 0)], "component_id": chart, "fn_name": "poll"}
+            answer = asker.post("/gradio_api/component_server", json={**asked, "session_hash": "tab"})
+            news = answer.raise_for_status().json()
+            assert news["state"] == "training", news["words"]
+            assert news["from"] == getattr(cursors, "at", 0)
+            cursors.at = news["to"]
+
+        with ThreadPoolExecutor(TABS) as pool:
+            for _ in range(TABS):
+                pool.submit(crowd.one, f"{TABS} tabs", watch, 0.5)
+            watched = steps_per_second(client, run_id)
+        assert call(client, "stop_training", run_id, "class")["state"] == "stopping"
+    crowd.figures(figure)
+    figure(f"the run, alone and with {TABS} tabs", f"{alone:.1f} and {watched:.1f} steps per second")
+    assert crowd.troubles == []
+    assert "Traceback" not in app.log.read_text()
+
+
+def steps_per_second(client: httpx.Client, run_id: str) -> float:
+    """Over a sixth of the time that a test's crowd has."""
+    first, began = call(client, "run_status", run_id, 0)["step"], time.monotonic()
+    time.sleep(SECONDS / 6)
+    return (call(client, "run_status", run_id, 0)["step"] - first) / (time.monotonic() - began)
 
 
 def test_a_hundred_at_once_are_all_answered(app: AppProcess, figure: Figure) -> None:
@@ -154,10 +191,11 @@ def resident_megabytes(pid: int) -> float:
 
 
 def test_memory_stays_where_it_was(app: AppProcess, figure: Figure) -> None:
-    """2000 more requests, uploads among them; whatever grows with each would show."""
+    """Hundreds of requests more, uploads among them; whatever grows with each would show."""
     with raw_client(app.url) as client:
         for _ in range(50):
             call(client, "fill_mask", TEXTS[0], "mini-bert", 5, "")
+        call(client, "inspect_csv", upload(client, SAMPLE), None, None, None)  # imports what reads files
         before = resident_megabytes(app.process.pid)
         rounds = int(SECONDS * 10)
         for number in range(rounds):

@@ -1,12 +1,14 @@
-"""Long runs: what the server keeps in memory does not grow with the run, and its log only ever grows."""
+"""Long runs: what server and page keep in memory does not grow with the run, and its log only ever grows."""
 
 from __future__ import annotations
 
 import gc
 import math
 import os
+import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -91,23 +93,72 @@ def test_a_run_of_many_steps_keeps_nothing_in_memory(
     assert len(whole["steps"]) <= 2000
 
 
+class WatchingPage:
+    """A Chromium that shows the run, and what it keeps when its garbage is collected; nothing without a browser."""
+
+    def __init__(self, url: str, closing: ExitStack) -> None:
+        self.megabytes: list[float] = []
+        self.nodes: list[int] = []
+        self._page = self._tools = None
+        path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        if path is None:
+            return
+        from playwright.sync_api import sync_playwright
+
+        driver = closing.enter_context(sync_playwright())
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        closing.callback(browser.close)
+        self._page = browser.new_page()
+        self._page.goto(url)
+        self._page.get_by_role("tab", name="Train").click()
+        self._page.locator(".live-plot .main-svg").first.wait_for(timeout=120_000)
+        self._tools = self._page.context.new_cdp_session(self._page)
+        self._tools.send("Performance.enable")
+
+    def measure(self) -> None:
+        if self._tools is None:
+            return
+        self._tools.send("HeapProfiler.collectGarbage")
+        found = {item["name"]: item["value"] for item in self._tools.send("Performance.getMetrics")["metrics"]}
+        self.megabytes.append(found["JSHeapUsedSize"] / 1e6)
+        self.nodes.append(int(found["Nodes"]))
+
+
+def early_and_late(values: Sequence[float]) -> tuple[float, float]:
+    """The most in the first half, once it has settled, and the most in the second."""
+    settled = values[len(values) // 10 :]
+    return max(settled[: len(settled) // 2]), max(settled[len(settled) // 2 :])
+
+
 @pytest.mark.skipif(MINUTES <= 0, reason="BERTDEMO_SOAK_MINUTES is 0")
-def test_a_real_run_of_many_minutes_keeps_the_servers_memory_flat(tmp_path: Path, figure: Figure) -> None:
-    with app_process(tmp_path / "home") as app, raw_client(app.url) as client:
+def test_a_real_run_of_many_minutes_keeps_memory_flat(tmp_path: Path, figure: Figure) -> None:
+    with app_process(tmp_path / "home") as app, raw_client(app.url) as client, ExitStack() as closing:
         settings = [None, "mini-bert", 10_000, None, None, 64, None, None, None, None, ["I [MASK] it."], [], "", ""]
         run_id = call(client, "start_training", upload(client, ROOT / "assets" / "sample_reviews.csv"), *settings)
         while call(client, "run_status", run_id, 0)["step"] < 20:
             time.sleep(0.5)
-        memory, cursor, steps = [], 0, 0
+        page = WatchingPage(app.url, closing)
+        log = RunStore(tmp_path / "home").get(run_id).log
+        server, sizes, cursor, steps = [], [0], 0, 0
         until = time.monotonic() + MINUTES * 60
         while time.monotonic() < until:
             status = call(client, "run_status", run_id, cursor)
             assert status["state"] == "training"
             assert status["step"] >= steps
             cursor, steps = status["cursor"], status["step"]
-            memory.append(resident_megabytes(app.process.pid))
+            server.append(resident_megabytes(app.process.pid))
+            sizes.append(log.size())
+            if len(server) % 5 == 0:
+                page.measure()
             time.sleep(1)
-        half = len(memory) // 2
-        early, late = max(memory[:half]), max(memory[half:])
-        figure(f"{MINUTES:g} minutes, real", f"{steps:,} steps, memory {early:.0f} MB early and {late:.0f} MB late")
-        assert late - early < 60
+    assert sizes == sorted(sizes)
+    early, late = early_and_late(server)
+    figure(f"{MINUTES:g} minutes, real", f"{steps:,} steps, server {early:.0f} MB early and {late:.0f} MB late")
+    assert late - early < 60
+    if page.megabytes:
+        early, late = early_and_late(page.megabytes)
+        nodes = early_and_late(page.nodes)
+        words = f"heap {early:.0f} MB early and {late:.0f} MB late, {nodes[0]:,} and {nodes[1]:,} nodes"
+        figure(f"the page that watched for {MINUTES:g} minutes", words)
+        assert late - early < 10
+        assert nodes[1] - nodes[0] < 500
