@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .batching import TokenizedTexts, collate, plan_batches, tokenize_texts
 from .engine.precision import autocast
 from .events import Evaluated, Progress
-from .masking import IGNORED, MaskingConfig, mask_generator, mask_tokens
+from .masking import IGNORED, MaskingConfig, Stream, mask_generator, mask_tokens
 from .models import MaskedLM
 
 TOKENS_AT_ONCE = 4096  # padded tokens in one forward pass: bounds the memory
@@ -76,7 +76,7 @@ def fix_masks(masked_lm: MaskedLM, texts: TokenizedTexts, *, seed: int) -> Fixed
             config=STANDARD_MASKS,
             mask_token_id=masked_lm.mask_token_id,
             vocabulary_size=len(masked_lm.tokenizer),
-            generator=mask_generator(seed, row),
+            generator=mask_generator(seed, Stream.HELD_OUT, row),
         )
         token_ids[start:end], labels[start:end] = masked.token_ids[0].numpy(), masked.labels[0].numpy()
     return FixedMasks(TokenizedTexts(token_ids, texts.offsets), labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -49,6 +50,16 @@ class MaskedTokens:
 
     token_ids: Tensor
     labels: Tensor
+
+
+class Stream(IntEnum):
+    """What a random key is for: the number behind the seed, so that no two uses of a seed meet."""
+
+    MASKS = 1
+    ORDER = 2
+    HELD_OUT = 3
+    DROPOUT = 4
+    MASKS_ONCE = 5
 
 
 def mask_generator(*key: int) -> torch.Generator:

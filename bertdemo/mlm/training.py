@@ -27,11 +27,11 @@ from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, toke
 from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
 from .loading.checkpoints import default_learning_rate
 from .look_ahead.preflight import unusual_settings
-from .masking import mask_generator
+from .masking import Stream, mask_generator
 from .models import MaskedLM
 from .settings import TrainingConfig
 
-GENERAL_SEED, _NOISE = 3, 4  # what a random key is for, so that no two streams meet
+GENERAL_SEED = 3  # the same masks on general English for every run
 _NOTHING_TO_GUESS = (
     "Some batches hold nothing but characters that this model does not know, so there is nothing to guess in them;"
     " they are passed over, without a loss."
@@ -200,7 +200,7 @@ class TrainingSession:
         self.masked_lm.model.train()
         self._optimizers.clear()  # a stop in mid-step may have left half of a batch's gradients
         if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
-            torch.manual_seed(mask_generator(self.config.seed, _NOISE, self._step).initial_seed())
+            torch.manual_seed(mask_generator(self.config.seed, Stream.DROPOUT, self._step).initial_seed())
         loss = yield from loss_of.backward(drawn)
         norm = float(self._optimizers.clip())
         if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batching import plan_batches
+from ..masking import Stream
 from ..settings import TrainingConfig
 from .optimizers import learning_rate_at
 
-_ORDER = 2  # the random stream that the order of the rows comes from
 READINGS = 40  # of the probes in a run: about as many points as a curve needs
 
 
@@ -53,7 +53,7 @@ class TrainingPlan:
         return self.epoch_ends[-1]
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        rng = np.random.default_rng((self.config.seed, _ORDER, epoch))
+        rng = np.random.default_rng((self.config.seed, Stream.ORDER, epoch))
         return plan_batches(self.lengths, batch_size=self.config.batch_size, rng=rng)
 
     def remaining(self, done: int) -> Iterator[PlannedStep]:

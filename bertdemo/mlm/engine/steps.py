@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..batching import Batch, TokenizedTexts, collate
 from ..errors import TrainingError
 from ..events import Progress, Warned
-from ..masking import IGNORED, MaskedTokens, mask_generator, mask_tokens
+from ..masking import IGNORED, MaskedTokens, Stream, mask_generator, mask_tokens
 from ..models import MaskedLM
 from ..settings import TrainingConfig
 from . import processes
@@ -26,7 +26,6 @@ from .precision import autocast
 logger = logging.getLogger(__name__)
 
 CPU_TOKENS_AT_ONCE = 4096  # splits long batches on a CPU: a stop is heard between the parts, and memory stays bounded
-_MASKS = 1  # the random stream that masks come from
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class BatchLoss:
         pad_to = config.max_length if config.pad_to_max_length else 0
         batch = collate(texts, rows, pad_token_id=masked_lm.pad_token_id, pad_to=pad_to)
         if config.redraw_masks:
-            masked = self._mask(batch.token_ids, config.seed, _MASKS, epoch, index)
+            masked = self._mask(batch.token_ids, config.seed, Stream.MASKS, epoch, index)
         else:
             masked = self._mask_once(batch, rows)
         if config.loss_on_all_tokens:
@@ -124,7 +123,7 @@ class BatchLoss:
         """The seed and the row alone decide a row's masks: its padding, another in every epoch, draws nothing."""
         token_ids, labels = batch.token_ids.clone(), torch.full_like(batch.token_ids, IGNORED)
         for place, (row, length) in enumerate(zip(rows.tolist(), batch.lengths, strict=True)):
-            masked = self._mask(batch.token_ids[place : place + 1, :length], self._config.seed, _MASKS, row)
+            masked = self._mask(batch.token_ids[place : place + 1, :length], self._config.seed, Stream.MASKS_ONCE, row)
             token_ids[place, :length], labels[place, :length] = masked.token_ids[0], masked.labels[0]
         return MaskedTokens(token_ids, labels)
 

@@ -15,7 +15,8 @@ const STATES = {
   missing: ['?', 'Not found'],
   offline: ['!', 'No connection'],
 };
-const FAST = 600; // ms between two questions while something happens
+const FAST = 500; // ms between two questions until the curve has begun
+const STEADY = 1000; // then: drawing takes a core that a laptop's training wants too
 const SLOW = 4000; // otherwise: a run may be resumed, or started elsewhere
 const SPOKEN_EVERY = 10000; // ms between two sentences for a screen reader
 
@@ -64,7 +65,7 @@ class LiveChart {
 
   async ask() {
     if (!this.root.isConnected) return this.close();
-    if (document.hidden || !this.root.offsetParent) return this.soon(FAST);
+    if (document.hidden || !this.root.offsetParent) return this.soon(STEADY);
     if (this.asking) return undefined;
     this.asking = true;
     const asked = this.runId;
@@ -79,7 +80,8 @@ class LiveChart {
       this.asking = false;
     }
     const busy = ['queued', 'preparing', 'training', 'stopping'].includes(this.state);
-    const wait = this.failures ? Math.min(10000, 1000 * 2 ** this.failures) : busy ? FAST : SLOW;
+    const begun = this.curve.steps.length > 1;
+    const wait = this.failures ? Math.min(10000, 1000 * 2 ** this.failures) : !busy ? SLOW : begun ? STEADY : FAST;
     return this.soon(asked === this.runId ? wait : 0);
   }
 
