@@ -11,7 +11,6 @@ import subprocess
 import sys
 from typing import Any
 
-
 SECONDS = 120  # for all of it: a database that does not answer must not hold up the tests' result
 
 
