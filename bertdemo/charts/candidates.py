@@ -63,7 +63,7 @@ def _dots(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kin
                 "size": 13,
                 "color": _COLORS[kind],
                 "symbol": ("circle-open", "circle")[number],
-                "line": {"width": 3},
+                "line": {"width": 3, "color": _COLORS[kind]},
             },
         )
         for number, (label, kind) in enumerate(zip(labels, kinds, strict=True))

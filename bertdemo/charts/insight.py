@@ -19,8 +19,11 @@ _TEXT, _GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
 _NOTHING = "rgba(128, 140, 160, 0.08)"
 _COLORS = {"base": BASE, "tuned": TUNED}
 _DASHES = {"base": "solid", "tuned": "dash"}
-_SYMBOLS = {"base": ("circle", "square", "triangle-up"), "tuned": ("diamond", "cross", "triangle-down")}
-_BAR, _ROW = 30, 34  # px
+_SYMBOLS = {
+    "base": ("circle", "square", "triangle-up", "x", "hexagon"),
+    "tuned": ("diamond", "cross", "triangle-down", "star", "bowtie"),
+}
+_BAR, _ROW, _LEGEND_LINE = 30, 34, 22  # px
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Seq
     A model may have several: the pieces of a word, in their order.
     """
     kinds = [one.kind for one in series]
-    symbols = [_SYMBOLS[kind][kinds[:place].count(kind) % 3] for place, kind in enumerate(kinds)]
+    symbols = [_SYMBOLS[kind][kinds[:place].count(kind) % 5] for place, kind in enumerate(kinds)]
     lines = [
         go.Scatter(
             x=list(layers)[: len(one.values)],
@@ -75,7 +78,7 @@ def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Seq
         for one, answer, symbol in zip(series, answers, symbols, strict=True)
     ]
     top = max([max(one.values, default=1.0) for one in series], default=1.0)
-    layout = _layout(height=280, legend=True)
+    layout = _layout(height=280 + _LEGEND_LINE * max(0, len(lines) - 2), legend=True)  # names in a column on a phone
     layout["xaxis"] = {**_axis(""), "showgrid": False}
     ends = [np.log10(top * 1.6), -0.12]
     layout["yaxis"] = {**_axis("rank"), "type": "log", "range": ends, "tickformat": ",d", "dtick": 1}

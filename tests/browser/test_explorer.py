@@ -139,6 +139,30 @@ def test_predictions_are_saved_as_files(explorer) -> None:
     assert saved.value.suggested_filename == "predictions.csv"
 
 
+def test_the_predictions_are_saved_as_a_picture(explorer) -> None:
+    page = explorer("you [MASK] the show and [MASK] .")
+    page.get_by_role("button", name="Share and save").click()
+    with page.expect_download() as saved:
+        page.locator("#save-png").click()
+    assert saved.value.suggested_filename == "predictions.png"
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_is_drawn_anew_in_its_place_and_saved(explorer) -> None:
+    page = explorer("you [MASK] the show .")
+    page.get_by_role("radio", name="Why this word?").check(force=True)
+    page.wait_for_selector(".figure-plot .bars path", timeout=30_000)
+    page.evaluate("window.kept = document.querySelector('.figure-plot svg')")
+    page.fill("#why-word :is(input, textarea)", "barked")
+    page.wait_for_function("document.querySelector('.look-panel').innerText.includes('bark ##ed: 2 pieces')")
+    page.wait_for_function("document.querySelector('.figure-plot').ariaLabel.includes('“barked”')")
+    page.wait_for_selector(".figure-plot .bars path")
+    assert page.evaluate("kept.isConnected && document.querySelector('.figure-plot svg') === kept")
+    with page.expect_download() as saved:
+        page.locator(".figure-save").locator("visible=true").click()
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(("width", "dark"), [(375, True), (1440, False)])
 def test_every_view_opens_with_a_hostile_text_and_fits(explorer, width: int, dark: bool) -> None:
     page = explorer(f"{HOSTILE} [MASK] the old [MASK] {HOSTILE}.", width=width, dark=dark)

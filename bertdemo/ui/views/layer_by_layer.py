@@ -53,27 +53,28 @@ def _lenses(question: Question, number: int, word: str) -> tuple[LayerLens, ...]
 def _word(lenses: Sequence[LayerLens], kind: str) -> str:
     """The tables of a word, piece after piece."""
     if len(lenses) == 1:
-        return f"{_sentence(lenses[0])}{_table(lenses[0], kind)}"
+        return f"{said(_led(lenses[0]))}{_table(lenses[0], kind)}"
     pieces = " ".join(lens.answer for lens in lenses)
     explained = (
         f"{pieces}: {len(lenses)} pieces, read one after the other; each is given those before it, and those behind it "
         "are blank. That is a different question from one piece."
     )
     parts = "".join(
-        f"<h3 class='lens-piece'>Piece {place} of {len(lenses)}</h3>{_sentence(lens)}{_table(lens, kind)}"
+        f"<details class='lens-piece'><summary>Piece {place} of {len(lenses)}: {escape(_led(lens))}</summary>"
+        f"{_table(lens, kind)}</details>"
         for place, lens in enumerate(lenses, start=1)
     )
     return f"<p class='quiet'>{escape(explained)}</p>{parts}"
 
 
-def _sentence(lens: LayerLens) -> str:
+def _led(lens: LayerLens) -> str:
     """From which layer on the answer leads."""
     led = len(lens.layers)
     while led and lens.layers[led - 1].answer_rank == 1:
         led -= 1
     if led == len(lens.layers):
-        return said(f"“{lens.answer}” ends at rank {lens.layers[-1].answer_rank:,}.")
-    return said(f"“{lens.answer}” is the first guess from {lens.layers[led].name} on.")
+        return f"“{lens.answer}” ends at rank {lens.layers[-1].answer_rank:,}."
+    return f"“{lens.answer}” is the first guess from {lens.layers[led].name} on."
 
 
 def _table(lens: LayerLens, kind: str) -> str:

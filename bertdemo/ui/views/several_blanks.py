@@ -31,7 +31,7 @@ def show(question: Question, strategy: str) -> Sequence[object]:
     several = len(question.models)
     parts = [
         f"{model_heading(question.labels[number], question.kinds[number], count=several)}"
-        f"{_compared(model, question.read_by(number), strategy)}"
+        f"{_compared(model, question.read_by(number), strategy, head='h3' if several > 1 else 'h2')}"
         for number, model in enumerate(question.models)
     ]
     one = len(question.prepared.mask_positions) == 1
@@ -39,12 +39,13 @@ def show(question: Question, strategy: str) -> Sequence[object]:
     return [hint + "".join(parts)]
 
 
-def _compared(model: MaskedLM, prepared: PreparedText, strategy: str) -> str:
+def _compared(model: MaskedLM, prepared: PreparedText, strategy: str, *, head: str) -> str:
+    """Both ways side by side; ``head`` is the element of their headings, under the model's own where it has one."""
     filled = fill_masks(model, prepared, top_k=3)
     ordered = fill_in_order(model, prepared, strategy=strategy, beam=BEAM, top_k=3)
     return (
-        f"<div class='two'><section><h3>Each by itself</h3>{_alone(model, filled)}</section>"
-        f"<section><h3>One after the other</h3>{_in_order(model, ordered)}</section></div>"
+        f"<div class='two'><section><{head}>Each by itself</{head}>{_alone(model, filled)}</section>"
+        f"<section><{head}>One after the other</{head}>{_in_order(model, ordered)}</section></div>"
     )
 
 

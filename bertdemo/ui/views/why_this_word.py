@@ -41,19 +41,23 @@ def show(question: Question, word: str) -> Sequence[object]:
     if not results[0].words:
         raise TextError("There is no other word to take away; write some around the blank.")
     columns = list(zip(question.labels, question.kinds, results, strict=True))
-    sentences = "".join(_sentence(label, result) for label, _, result in columns)
+    sentences = "".join(_sentence(label, result) for label, _, result in columns) + _several(results)
     return [sentences, _figure(columns), "".join(_table(label, result) for label, _, result in columns)]
 
 
 def _sentence(label: str, result: Erasure) -> str:
     strongest = max(result.words, key=lambda item: abs(item.log2_ratio))
     change = times(strongest.log2_ratio)
-    sentence = said(
+    return said(
         f"{label} gives “{result.answer}” {percent(result.probability)}; "
         f"without {_named(strongest, result.words)} {percent(strongest.probability)} ({change})."
     )
-    several = f"{' '.join(result.pieces)}: {order_note(len(result.pieces))}" if len(result.pieces) > 1 else ""
-    return sentence + (f"<p class='quiet'>{escape(several)}</p>" if several else "")
+
+
+def _several(results: Sequence[Erasure]) -> str:
+    """What is special about an answer of several pieces, once for models that cut it alike."""
+    cut = dict.fromkeys(result.pieces for result in results if len(result.pieces) > 1)
+    return "".join(f"<p class='quiet'>{escape(' '.join(pieces))}: {order_note(len(pieces))}</p>" for pieces in cut)
 
 
 def _named(word: ErasedWord, words: Sequence[ErasedWord]) -> str:
