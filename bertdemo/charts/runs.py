@@ -98,6 +98,7 @@ def _layout() -> dict[str, object]:
         "font": {"family": FONT, "color": TEXT, "size": 14},
         "margin": {"l": 56, "r": 16, "t": 8, "b": 48},
         "hovermode": "x unified",
+        "showlegend": True,  # a single run, too, is named
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "xaxis": {**axis, "title": {"text": "step"}},
         "yaxis": {**axis, "title": {"text": "loss (nats)"}},

@@ -31,6 +31,7 @@ class Actions(NamedTuple):
     publish: object
     best: object
     confirm: object
+    named: object  # the run whose name is in the field
 
 
 class Publishing(NamedTuple):
@@ -75,8 +76,11 @@ def chosen_run(event: gr.EventData) -> tuple[str, str]:
     return str(event.run_id), ""
 
 
-def show_actions(services: Services, owner: str, run_id: str) -> Actions:
-    """Only what makes sense for this run, and only what this browser may do."""
+def show_actions(services: Services, owner: str, run_id: str, named: str = "") -> Actions:
+    """Only what makes sense for this run, and only what this browser may do.
+
+    A name that is being typed stays when the run enters another state: the field is filled anew for another run only.
+    """
     run = run_actions.find_run(services.store, run_id)
     mine = run_actions.may_change(services, run, owner)
     over = run is not None and run_actions.is_over(run)
@@ -87,11 +91,12 @@ def show_actions(services: Services, owner: str, run_id: str) -> Actions:
         download=gr.Button(visible=over),
         resume=gr.Button(visible=mine and run_actions.can_resume(run)),
         more=gr.Accordion(visible=mine),
-        name=gr.Textbox(run.record.name if run else ""),
+        name=gr.skip() if run is not None and named == run_id else gr.Textbox(run.record.name if run else ""),
         delete=gr.Button(interactive=over),
         publish=gr.Button(interactive=bool(models)),
         best=gr.Checkbox(False, visible=run is not None and has_other_best(run)),
         confirm=gr.Row(visible=False),
+        named=run_id,
     )
 
 
@@ -138,7 +143,7 @@ def build_runs_panel() -> RunsPanel:
     with gr.Accordion("Several runs in one chart", open=False):
         overlay = _build_overlay()
     question = Question(confirm, words, gr.State(""))
-    actions = Actions(title, download, resume, more, name, delete, publish, best, confirm)
+    actions = Actions(title, download, resume, more, name, delete, publish, best, confirm, gr.State(""))
     return RunsPanel(table, actions, note, file, rename, question, delete_now, keep, publishing, overlay)
 
 
@@ -156,7 +161,7 @@ def _build_overlay() -> Overlay:
 
 def _build_rename() -> tuple[gr.Textbox, gr.Button]:
     with gr.Row(elem_classes="field-and-button"):
-        name = gr.Textbox(label="Name", max_length=80, min_width=220)
+        name = gr.Textbox(label="Name", max_length=80, min_width=220, elem_id="run-name")
         return name, gr.Button("Rename", size="sm", scale=0, min_width=120)
 
 
@@ -212,7 +217,7 @@ def wire_runs_panel(
 
 def _refresh(services: Services, panel: RunsPanel, asked: list, event: Callable) -> None:
     """After ``event``: the table, what can be done, and the choice of curves."""
-    event(partial(show_actions, services), asked, list(panel.actions), **READ_EVENT)
+    event(partial(show_actions, services), [*asked, panel.actions.named], list(panel.actions), **READ_EVENT)
     event(partial(list_runs, services), asked[1], panel.table, **READ_EVENT)
     event(partial(refresh_overlay, services), panel.overlay.chosen, list(panel.overlay), **READ_EVENT)
 

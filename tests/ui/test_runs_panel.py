@@ -119,6 +119,13 @@ def test_renaming(services: Services, write_run) -> None:
     assert "alert" in run_actions.rename(services, "me", run.id, "  ")
 
 
+def test_a_name_that_is_being_typed_is_left_alone_until_another_run_is_shown(services: Services, write_run) -> None:
+    first, second = write_run("first"), write_run("second")
+    shown = show_actions(services, "me", first.id)
+    assert "value" not in dict(show_actions(services, "me", first.id, shown.named).name)
+    assert show_actions(services, "me", second.id, shown.named).name.value == "second"
+
+
 def test_on_a_shared_server_others_only_look(services: Services, write_run) -> None:
     shared = dataclasses.replace(
         services, require_owner=True, manager=RunManager(services.store, services.registry, require_owner=True)

@@ -99,7 +99,8 @@ def _row(run: RunRecord, *, current: bool) -> str:
 def _begun_html(run: RunRecord) -> str:
     """The day and the minute, with no line break inside either."""
     day, _, minute = run.created[:16].partition("T")
-    return f'<span class="unbroken">{escape(day)}</span> <span class="unbroken">{escape(minute)}</span>' if day else "–"
+    parts = " ".join(f'<span class="unbroken">{escape(part)}</span>' for part in (day, minute))
+    return f"<span>{parts}</span>" if day else "–"
 
 
 def _change(figures: Figures, key: str, form: str) -> str:
