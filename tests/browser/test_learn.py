@@ -60,9 +60,12 @@ def test_a_class_goes_through_the_lessons(
 
     # A tour drives the real controls, can be left at any stop, and is remembered when it was finished.
     page.click("#open-tours")
-    page.wait_for_timeout(1000)  # the tours' script is attached a moment after their buttons are drawn
+    page.wait_for_selector(".tour-guide[data-ready]")  # the script is attached a moment after the buttons are drawn
     page.click(".tour-start[data-tour='targets']")
     page.wait_for_selector("#lesson-loss[class*='open'] .steps[data-tour-framed]")
+    page.evaluate("document.querySelector('#lesson-loss .steps').id = 'before'")
+    page.click("#walk-again")  # what is framed is built anew, and framed again
+    page.wait_for_selector("#lesson-loss .steps[data-tour-framed]:not(#before)")
     page.keyboard.press("Escape")
     assert page.locator(".tour-card, [data-tour-framed]").count() == 0
     page.click("#open-tours")

@@ -21,12 +21,14 @@ const markSeen = () => {
 
 const shown = (node) => node && node.getClientRects().length > 0;
 
+const pause = () => new Promise((done) => setTimeout(done, 100));
+
 const appeared = async (selector, giveUp) => {
   const end = Date.now() + PATIENCE;
   while (Date.now() < end && !giveUp()) {
     const node = [...document.querySelectorAll(selector)].find(shown);
     if (node) return node;
-    await new Promise((done) => setTimeout(done, 100));
+    await pause();
   }
   return null;
 };
@@ -68,6 +70,12 @@ const start = (tour) => {
   (document.querySelector('.gradio-container') || document.body).append(card);
 
   const unframe = () => { if (framed) framed.removeAttribute('data-tour-framed'); framed = null; };
+  const frame = (node) => { unframe(); framed = node; node.setAttribute('data-tour-framed', ''); }; // no class: the page rewrites those
+  const bring = (node) => {
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    const tall = node.offsetHeight > (innerHeight - card.offsetHeight) / 2; // in the middle the card would cover it
+    node.scrollIntoView({ block: tall ? 'start' : 'center', behavior: calm ? 'auto' : 'smooth' });
+  };
   const onKey = (event) => { if (event.key === 'Escape') leave(); };
   leave = () => {
     visit += 1;
@@ -83,12 +91,18 @@ const start = (tour) => {
     if (stop.lesson) (await appeared(`#open-${stop.lesson}`, gone))?.click();
     if (stop.press) (await appeared(stop.press, gone))?.click();
     if (stop.write) type(await appeared('#fill-text', gone), stop.write);
-    const node = stop.look ? await appeared(stop.look, gone) : null;
-    if (!node || gone()) return;
-    framed = node;
-    node.setAttribute('data-tour-framed', ''); // not a class: the page rewrites those
-    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    node.scrollIntoView({ block: node.offsetHeight > innerHeight / 2 ? 'start' : 'center', behavior: calm ? 'auto' : 'smooth' });
+    const settled = Date.now() + PATIENCE; // afterwards the page scrolls for nobody but the reader
+    let place = '';
+    while (stop.look && !gone()) { // a lesson that answers anew writes its parts anew, and the frame would be lost
+      const node = framed?.isConnected ? framed : await appeared(stop.look, gone);
+      if (node && !gone()) {
+        if (!node.hasAttribute('data-tour-framed')) frame(node);
+        const box = node.getBoundingClientRect(), now = `${Math.round(box.top + scrollY)} ${Math.round(box.height)}`;
+        if (now !== place && Date.now() < settled) bring(node);
+        place = now;
+      }
+      await pause();
+    }
   };
 
   const go = (to) => {
@@ -116,3 +130,4 @@ element.addEventListener('click', (event) => {
   if (chosen && props.tours[chosen.dataset.tour]) start(props.tours[chosen.dataset.tour]);
 });
 markSeen();
+element.setAttribute('data-ready', ''); // from here on a press is heard

@@ -104,7 +104,7 @@ TOURS = (
         "Which words are hidden in training",
         (
             TourStep(
-                "One row of reviews, three times: in every epoch chance chooses other words. Dark blue ones turned "
+                "One review, three times: in every epoch chance chooses other words. Those on a blue ground turned "
                 "into [MASK].",
                 look="#lesson-masks .draw-epochs",
                 tab=LEARN,
@@ -140,7 +140,8 @@ TOURS = (
                 press=_walk_step(8),
             ),
             TourStep(
-                "What if every word counted? Then copying would be rewarded. Here is that slip as a real training.",
+                "What if every word counted? Then copying would be rewarded. Here is that slip as a real training; "
+                "press the button if nobody has run it yet.",
                 look="#lesson-slips .lesson-result",
                 lesson="slips",
                 press="#slip input[value='loss']",
@@ -160,16 +161,16 @@ TOURS = (
                 press=_walk_step(7),
             ),
             TourStep(
-                "The loss is the mean of these. e to the power of the loss is the pseudo-perplexity: the model is as "
-                "unsure as if it had to choose among that many equally likely words.",
+                "The loss is the mean of these. e to the power of the loss is the pseudo-perplexity: on average the "
+                "model is as surprised as someone who must pick blindly among that many words.",
                 look="#lesson-loss .steps",
                 press=_walk_step(8),
             ),
             TourStep(
                 "“Pseudo”, because BERT sees the words on both sides of each blank and so gives no probability of a "
-                "whole sentence. Do not compare it with the perplexity of GPT. On this tab it is measured on rows that "
-                "were held out.",
-                look=".live-chart",
+                "whole sentence. Do not compare it with the perplexity of GPT. When a run has ended, this number "
+                "stands here for both models, measured on rows that were held out.",
+                look="#report",
                 tab=TRAIN,
             ),
         ),
