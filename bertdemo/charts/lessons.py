@@ -135,6 +135,6 @@ def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     return (
-        f'<div class="table-scroll"><table class="plain-table"><thead><tr>{top}</tr></thead>'
+        f'<div class="table-scroll" tabindex="0"><table class="plain-table"><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )

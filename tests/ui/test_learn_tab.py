@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from collections.abc import Generator
 from pathlib import Path
 
 import gradio as gr
 import pytest
+from transformers import AutoTokenizer
 
+from bertdemo.mlm.engine.steps import BatchLoss, MaskedBatch
 from bertdemo.mlm.loading.checkpoints import bundled_assets
 from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.teaching import masking_view
 from bertdemo.mlm.teaching.lessons import EXPERIMENTS, Outcome, Trained
 from bertdemo.mlm.teaching.score_head import HeadScores
+from bertdemo.mlm.text.pieces import readable_pieces
+from bertdemo.mlm.training import TrainingSession
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonResult, LessonRuns, LessonStatus, lesson_jobs
 from bertdemo.runs.manager import RunManager
+from bertdemo.runs.preparation import read_data
+from bertdemo.runs.record import DataSource
 from bertdemo.runs.store import RunStore
 from bertdemo.ui import learn_tab
 from bertdemo.ui.context import Services
 from bertdemo.ui.lessons import guess, loss, masks, notebook, run_panel, slips, tasks
+from bertdemo.ui.lessons.game import SENTENCES
 from bertdemo.ui.lessons.glossary import TERMS, glossary_html, term
 from bertdemo.ui.lessons.tours import FILL, LEARN, TOURS, TRAIN
 
@@ -68,12 +79,40 @@ def test_every_term_explains_itself_and_can_stand_on_a_page_twice() -> None:
 
 def test_the_masking_lesson_counts_what_it_draws(services: Services) -> None:
     view = masks.draw(services, *choice())
-    assert view.drawing.count("<h4>Epoch") == 3
+    assert view.drawing.count("<h3>Epoch") == 3
     assert "15.0%" in view.counts
     all_masked = masks.draw(services, *choice(masked=40, random=0, kept=0, rate=0.5))
     assert 'class="draw-token kept"' not in all_masked.drawing
     assert 'class="draw-token masked"' in all_masked.drawing
     assert masks.draw(services, *choice(seed=1)).drawing != view.drawing
+
+
+def test_the_masking_lesson_draws_what_a_run_on_the_same_file_reads_first(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the file on, by the way that a run of the Train tab takes: read, split, tokenised, batched, masked."""
+    first = []
+    backward = BatchLoss.backward
+
+    def recorded(self: BatchLoss, drawn: MaskedBatch) -> Generator[None, None, float]:
+        first.append(drawn.masked)
+        return (yield from backward(self, drawn))
+
+    monkeypatch.setattr(BatchLoss, "backward", recorded)
+    ref = services.registry.resolve(services.default_model)
+    masked_lm = services.registry.shared(ref)
+    config = TrainingConfig(max_steps=1, max_length=masked_lm.max_length, seed=7, learning_rate=0.0)
+    corpus = read_data(DataSource("sample", str(services.sample_csv)), seed=config.seed)
+    for _ in TrainingSession(services.registry.private_copy(ref), corpus, config).events():
+        pass
+    view = masking_view.view_file(masked_lm, services.sample_csv, config)
+    pieces = [readable_pieces(masked_lm, ids.tolist()) for ids in first[0].token_ids]
+    for row, read, labels in zip(view.rows, pieces, first[0].labels.tolist(), strict=True):
+        tokens = row.epochs[0]
+        assert [token.read for token in tokens] == list(read[: len(tokens)])
+        assert [token.label for token in tokens] == labels[: len(tokens)]
+    shown = masks.draw(services, *choice(seed=7, row=2)).drawing
+    assert shown == masks.row_html(view, 1)
 
 
 def test_the_masking_lesson_says_what_is_wrong_with_rules_and_files(services: Services, tmp_path: Path) -> None:
@@ -98,6 +137,15 @@ def test_from_text_to_loss_shows_numbers_or_a_sentence(services: Services) -> No
     assert "<img" not in loss.walk(services, HOSTILE, 0)
 
 
+def test_the_numbers_of_a_step_can_be_recomputed_from_the_page(services: Services) -> None:
+    shown = loss.walk(services, "i really love this show .", 0)
+    probability, surprise = re.search(r"−ln\(([0-9.]+)\) = ([0-9.]+)", shown).groups()
+    assert -math.log(float(probability)) == pytest.approx(float(surprise), abs=0.001)
+    for rare in (3.2e-7, 0.00001, 0.5, 0.99999949, 1.0):
+        assert float(loss.exact(rare)) == pytest.approx(rare, rel=1e-4)
+        assert "e" not in loss.exact(rare)
+
+
 def test_the_notebook_shows_both_ways(services: Services) -> None:
     view = notebook.show(services, "i really [MASK] this show .")
     assert view.stages.count('<section class="step') == 7
@@ -120,6 +168,21 @@ def test_a_guess_is_needed_before_the_answer_and_counts_once(services: Services)
     assert following.game.base.asked == 1
     assert not following.game.revealed
     assert following.bars == ""
+
+
+@pytest.mark.parametrize(
+    ("sentence", "word"),
+    list(
+        zip(
+            SENTENCES,
+            ["cup", "ice", "door", "cry", "love", "film", "sea", "board", "blue", "story", "bed", "better"],
+            strict=True,
+        )
+    ),
+)
+def test_what_a_learner_would_guess_first_is_one_entry_of_the_bundled_vocabulary(sentence: str, word: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(bundled_assets() / "mini-bert", local_files_only=True)
+    assert tokenizer.tokenize(word) == [word], sentence
 
 
 def test_a_word_of_several_pieces_is_not_held_against_the_reader(services: Services) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 SENTENCES = (
     "She poured the hot coffee into a [MASK].",
-    "It was so cold that the lake began to [MASK].",
+    "It was so cold that the water in the bucket turned to [MASK].",
     "He had lost his key and could not open the [MASK].",
     "The sad song made the whole family [MASK].",
     "I really [MASK] this show!",
@@ -14,7 +14,7 @@ SENTENCES = (
     "They walked along the beach and looked at the [MASK].",
     "The teacher wrote the answer on the [MASK].",
     "After the rain the sky was [MASK] again.",
-    "Nobody in the room laughed at his [MASK].",
+    "Nobody in the room believed his [MASK].",
     "The cat slept all day under the [MASK].",
     "The second season was even [MASK] than the first.",
 )

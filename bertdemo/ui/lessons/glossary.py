@@ -17,8 +17,8 @@ TERMS: dict[str, str] = {
     "number of its own. (Mask no. 1 of three.)",
     "attention mask": "A row of ones and zeros that tells the model which places are real and which are only padding. "
     "It hides nothing that is to be guessed. (Mask no. 2 of three.)",
-    "causal mask": "In models such as GPT: every place may look only at what stands before it. BERT has none; it reads "
-    "both sides of a blank. (Mask no. 3 of three.)",
+    "causal mask": "In models such as GPT: every place may look only at itself and at what stands before "
+    "it. BERT has none; it reads both sides of a blank. (Mask no. 3 of three.)",
     "target": "A token that was chosen to be guessed. Only targets count in the loss.",
     "label": "The right answer at a place. Places that are not scored carry the label -100, which the loss skips.",
     "logit": "The raw score that the model gives one word of its vocabulary at one place. Any number; only differences "
@@ -27,8 +27,10 @@ TERMS: dict[str, str] = {
     "are all above 0 and add up to 1.",
     "loss": "How surprised the model was: minus the natural logarithm of the probability that it gave to the right "
     "answer, averaged over the targets. 0 would be certain and right every time.",
-    "pseudo-perplexity": "e to the power of the mean loss. The model is as unsure as if it chose among that many "
-    "equally likely words. 'Pseudo', because a masked model gives no probability of a whole sentence.",
+    "pseudo-perplexity": "e to the power of the mean loss: on average the model is as surprised as someone who must "
+    "pick blindly among that many words. 'Pseudo', because a masked model gives no probability of a whole sentence. "
+    "There are two: of held-out rows with 15% hidden at once, as on the Train tab, and of a sentence in which every "
+    "token is hidden in turn, as on Fill mask. The two numbers differ and cannot be compared.",
     "epoch": "One pass over all rows that are trained on.",
     "step": "One batch of rows read, one small change of all weights.",
     "batch": "The rows that are read together for one step.",
@@ -40,6 +42,9 @@ TERMS: dict[str, str] = {
     "padding": "Empty tokens that fill short rows up to the length of the longest, so that rows fit into one table.",
     "weights": "The numbers inside the model that training changes.",
     "gradient": "For every weight: how the loss would change if that weight grew a little.",
+    "vocabulary": "The fixed list of all tokens that the model knows. It can read and name nothing else.",
+    "optimiser": "The rule that turns the gradient into a change of the weights; here AdamW, which gives every "
+    "weight a step of its own size.",
     "seed": "The number that random draws start from. The same seed gives the same draws.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from html import escape
 
@@ -67,8 +68,8 @@ def chips(above: list[str], below: list[str], *, marked: list[bool]) -> str:
 def _pieces(walked: Walkthrough) -> str:
     count = len(walked.pieces)
     return (
-        f"<p>The text is cut into {term('word piece', 'pieces')} that the model's vocabulary holds. Words that it does "
-        "not hold fall into several. [CLS] and [SEP] are put around every text.</p>"
+        f"<p>The text is cut into {term('word piece', 'pieces')} that the model's {term('vocabulary')} holds. Words "
+        "that it does not hold fall into several. [CLS] and [SEP] are put around every text.</p>"
         f"{chips(list(walked.pieces), [''] * count, marked=[False] * count)}"
         f"<p>{count} {term('token', 'tokens')}, out of a vocabulary of {walked.vocabulary_size:,}.</p>"
     )
@@ -109,6 +110,17 @@ def _number(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
+def exact(probability: float) -> str:
+    """Five significant digits, never with an exponent: who takes the logarithm of it gets the surprise that is shown.
+
+    >>> exact(0.1234567), exact(0.0000123456)
+    ('0.12346', '0.000012346')
+    """
+    if not 0 < probability < 1:
+        return f"{probability:g}"
+    return f"{probability:.{4 - math.floor(math.log10(probability))}f}"
+
+
 def _logits(walked: Walkthrough, reading: TargetReading) -> str:
     rows = [(token, _number(logit)) for token, logit, _ in _ranked(reading)]
     return (
@@ -121,12 +133,14 @@ def _logits(walked: Walkthrough, reading: TargetReading) -> str:
 
 def _softmax(reading: TargetReading) -> str:
     rows = [(token, _number(logit), percent(probability)) for token, logit, probability in _ranked(reading)]
+    total = _number(reading.log_total)
+    taken = f"({total})" if reading.log_total < 0 else total
     return (
         f"<p>{term('softmax', 'Softmax')} turns the logits into probabilities: e to the power of each, divided by the "
-        f"sum over the whole vocabulary. That sum is e to the power of {_number(reading.log_total)} here.</p>"
+        f"sum over the whole vocabulary. That sum is e to the power of {total} here.</p>"
         f"{table_html(['word', 'logit', 'probability'], rows)}"
-        f"<p>For the right word: e<sup>{_number(reading.answer.logit)} − {_number(reading.log_total)}</sup> = "
-        f"{reading.answer.probability:.5f}.</p>"
+        f"<p>For the right word: e<sup>{_number(reading.answer.logit)} − {taken}</sup> = "
+        f"{exact(reading.answer.probability)}.</p>"
     )
 
 
@@ -138,7 +152,7 @@ def _surprise(walked: Walkthrough, reading: TargetReading) -> str:
     return (
         f"<p>How surprised was the model by the right word “{visible(reading.answer.token)}”? Minus the natural "
         "logarithm of the probability it gave:</p>"
-        f'<p class="big">−ln({reading.answer.probability:.5f}) = {reading.loss:.3f}</p>'
+        f'<p class="big">−ln({exact(reading.answer.probability)}) = {reading.loss:.3f}</p>'
         f"<p>Probability 1 would give 0. The rarer the model thought the word, the larger the number.{more}</p>"
     )
 
@@ -164,7 +178,7 @@ def _one_step(walked: Walkthrough) -> str:
     ]
     return (
         f"<p>The {term('gradient')} says for each of the {step.weights:,} {term('weights')} which way the loss falls. "
-        f"One {term('step')} of the optimiser (AdamW, {term('learning rate')} {step.learning_rate:g}) moved "
+        f"One {term('step')} of the {term('optimiser')} (AdamW, {term('learning rate')} {step.learning_rate:g}) moved "
         f"{step.moved:,} of them, none by more than {step.largest:.2g}. Asked again:</p>"
         f"{table_html(['right word', 'before the step', 'after'], rows)}"
         f'<p class="big">loss {walked.loss:.3f} → {walked.loss_after:.3f}</p>'

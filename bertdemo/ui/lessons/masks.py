@@ -89,7 +89,7 @@ def row_html(view: MaskingView, place: int) -> str:
     """One row of the batch in every epoch, side by side where there is room."""
     row = view.rows[place]
     epochs = "".join(
-        f'<section class="draw-epoch"><h4>Epoch {number}</h4>{_tokens_html(tokens)}{_padding(padding)}</section>'
+        f'<section class="draw-epoch"><h3>Epoch {number}</h3>{_tokens_html(tokens)}{_padding(padding)}</section>'
         for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
     )
     key = "".join(
@@ -99,7 +99,8 @@ def row_html(view: MaskingView, place: int) -> str:
     return f'<div class="draw"><ul class="draw-key">{key}</ul><div class="draw-epochs">{epochs}</div></div>'
 
 
-_SIGNS = {Fate.MASKED: "M", Fate.RANDOM: "R", Fate.KEPT: "K", Fate.UNTOUCHED: "", Fate.NEVER: ""}
+_SIGNS = {Fate.MASKED: "[MASK]", Fate.RANDOM: "other", Fate.KEPT: "word", Fate.UNTOUCHED: "word", Fate.NEVER: "[CLS]"}
+_IN_SHORT = {Fate.MASKED: "[MASK]", Fate.RANDOM: "random", Fate.KEPT: "kept"}
 
 
 def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
@@ -133,11 +134,11 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     expected = sum(count.expected for count in chosen[0])
     eligible = round(expected + _of(view.counts[0], Fate.UNTOUCHED).expected)
     return (
-        f'<div class="table-scroll"><table class="plain-table"><caption>All {len(view.rows)} rows of the batch: '
-        f"{eligible:,} tokens that may be chosen</caption>"
-        f'<thead><tr><th scope="col">what became of them</th><th scope="col">share</th>'
+        '<div class="table-scroll" tabindex="0"><table class="plain-table">'
+        f"<caption>All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen</caption>"
+        f'<thead><tr><th scope="col">became</th><th scope="col">share</th>'
         f'<th scope="col">expected</th>{head}</tr></thead><tbody>{rows}'
-        f'<tr class="total"><th scope="row">targets together</th><td>{masking.selection_rate:.1%}</td>'
+        f'<tr class="total"><th scope="row">targets</th><td>{masking.selection_rate:.1%}</td>'
         f"<td>{expected:.1f}</td>{totals}</tr></tbody></table></div>"
         '<p class="quiet">The draw is random, so the counts differ from the expectation and from epoch to epoch. '
         "A row in which no token was chosen gets one all the same; the expectation counts that.</p>"
@@ -153,7 +154,7 @@ def _count_row(fate: Fate, counts: list[FateCount], masking: MaskingConfig) -> s
     share = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}[fate]
     cells = "".join(f"<td>{count.actual:,}</td>" for count in counts)
     return (
-        f'<tr><th scope="row">{escape(FATES[fate])}</th><td>{share * masking.selection_rate:.1%}</td>'
+        f'<tr><th scope="row">{_IN_SHORT[fate]}</th><td>{share * masking.selection_rate:.1%}</td>'
         f"<td>{counts[0].expected:.1f}</td>{cells}</tr>"
     )
 
@@ -168,8 +169,8 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
     )
     drawing = gr.HTML(apply_default_css=False)
     with gr.Row():
-        row = gr.Slider(1, 16, value=1, step=1, label="Row of the batch", elem_id="masks-row")
-        redraw = gr.Button("Draw again", variant="primary", elem_id="masks-redraw")
+        row = gr.Slider(1, 16, value=1, step=1, label="Row of the batch", scale=3, elem_id="masks-row")
+        redraw = gr.Button("Draw again", variant="primary", scale=1, min_width=160, elem_id="masks-redraw")
     counts = gr.HTML(apply_default_css=False)
     with gr.Accordion("Change the rules", open=False):
         with gr.Row():

@@ -15,6 +15,7 @@ from ..context import READ_EVENT, user_errors
 from .lesson import Opening
 
 POLL_SECONDS = 2.0
+FIRST_RUN = "Run it here (10 to 30 seconds)"
 Render = Callable[[Any], str]
 
 
@@ -30,7 +31,7 @@ def build_run_panel(runs: LessonRuns, key: Any, *, before: str, render: Render) 
 
     ``before`` is shown while there is no result. The returned opening shows the last result.
     """
-    button = gr.Button("Run it here (about half a minute)", variant="primary", elem_classes="lesson-run")
+    button = gr.Button(FIRST_RUN, variant="primary", elem_classes="lesson-run")
     status = gr.HTML(apply_default_css=False)
     result = gr.HTML(apply_default_css=False, elem_classes="lesson-result")
     timer = gr.Timer(POLL_SECONDS, active=False)
@@ -52,7 +53,7 @@ def show(runs: LessonRuns, before: str, render: Render, key: str) -> PanelView:
     with user_errors():
         status = runs.status(key)
         busy = status.state != "idle"
-        again = "Run it again" if status.result else "Run it here (about half a minute)"
+        again = "Run it again" if status.result else FIRST_RUN
         return PanelView(
             status=status_html(status, training=runs.training_at_work()),
             result=render(status.result.value) + made_html(status.result) if status.result else before,
