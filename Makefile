@@ -11,10 +11,11 @@ app: $(READY)
 
 test: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not stress"
+	$(BIN)/python -m pytest -m "not stress and not browser" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "browser and not stress"
 
 fast: $(READY)
-	$(BIN)/python -m pytest -m "not stress and not browser"
+	$(BIN)/python -m pytest -m "not stress and not browser and not slow" -n 2 --dist loadfile
 
 stress: $(READY)
 	$(BIN)/python -m pytest -m stress
