@@ -136,6 +136,7 @@ print(*[name for name in {heavy} if name in sys.modules])
     assert python(code) == ""
 
 
+@pytest.mark.slow
 def test_the_engine_needs_neither_gradio_nor_plotly() -> None:
     """Every module of the engine, the runs and the command line is imported where the two cannot be."""
     names = [module_name(path) for path in SOURCES if layer_of(module_name(path)) in ("mlm", "runs", "cli")]

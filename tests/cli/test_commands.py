@@ -145,6 +145,7 @@ def test_a_stopped_run_goes_on_with_the_same_losses(
     assert resumed.records[-1]["event"] == "finished"
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_a_training_run_as_stopped(
     cli: Cli, home: Path, reviews: Path, tiny_bert_folder: Path, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def leave(port: int, request: str, *, read: int = 0) -> None:
             connection.recv(read)
 
 
+@pytest.mark.slow
 def test_readers_who_leave_change_nothing(client: httpx.Client, app: ServedApp, at_work: str) -> None:
     """Closed tabs, sleeping laptops: streams cut in the middle, answers that nobody waits for."""
     get = "GET /gradio_api/{} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n"
@@ -150,6 +151,7 @@ def send_all(client: httpx.Client, run_id: str, *, token: str) -> int:
     raise AssertionError("the answers ended early")
 
 
+@pytest.mark.slow
 def test_no_event_of_the_page_changes_a_run_without_its_token(client: httpx.Client, app: ServedApp, rows: Path) -> None:
     run_id = call(client, "start_training", upload(client, rows), *LONG_RUN)
     while not wait_for(client, run_id, "training")["step"]:
@@ -172,6 +174,7 @@ def test_no_event_of_the_page_changes_a_run_without_its_token(client: httpx.Clie
         wait_for(client, run_id, "stopped", "finished")
 
 
+@pytest.mark.slow
 def test_no_argument_leaves_the_home(client: httpx.Client, app: ServedApp, at_work: str, tmp_path: Path) -> None:
     """Paths in the place of run ids, models and names."""
     outside = tmp_path / "outside"

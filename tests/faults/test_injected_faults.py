@@ -79,6 +79,7 @@ def records_until(services: Services, run: Run, *, stop_after: int) -> list[dict
     return seen
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_moment_keeps_what_was_learned_and_can_be_taken_up(services: Services, reviews: Path) -> None:
     whole = new_run(services, reviews)
     moments = len(records_until(services, whole, stop_after=10**9))
@@ -122,6 +123,7 @@ PARTS: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_bug_in_any_part_is_told_plainly_and_logged_and_the_next_run_is_well(
     services: Services, reviews: Path, caplog: pytest.LogCaptureFixture, part: str
@@ -143,6 +145,7 @@ def test_a_bug_in_any_part_is_told_plainly_and_logged_and_the_next_run_is_well(
     assert_all_survived(services.home)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -171,6 +174,7 @@ def test_memory_that_never_suffices_ends_the_run_in_words_and_the_next_is_well(
 # --- values that only the model, or only the rows, can refuse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_length", [513, 1_000_000])
 def test_a_length_that_the_model_cannot_read_is_said(services: Services, reviews: Path, max_length: int) -> None:
     status = trained(services, reviews, replace(SHORT, max_length=max_length))
@@ -178,6 +182,7 @@ def test_a_length_that_the_model_cannot_read_is_said(services: Services, reviews
     assert "choose a length up to that" in (status.error or "")
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_rows_is_one_step_an_epoch(services: Services, reviews: Path) -> None:
     status = trained(services, reviews, replace(SHORT, batch_size=4096))
     assert (status.state, status.steps) == ("finished", SHORT.epochs)
@@ -190,6 +195,7 @@ def unknown_rows(count: int) -> list[str]:
     return [" ".join(words.split()[start % 10 :] + words.split()[: start // 10 + 1]) for start in range(count)]
 
 
+@pytest.mark.slow
 def test_batches_without_anything_to_guess_are_passed_over(services: Services, tmp_path: Path) -> None:
     known = [f"the old dog number {number} can bark and love the new house" for number in range(12)]
     data = tmp_path / "mixed.csv"
@@ -202,6 +208,7 @@ def test_batches_without_anything_to_guess_are_passed_over(services: Services, t
     assert sum("nothing to guess" in message for message in warned) == 1
 
 
+@pytest.mark.slow
 def test_rows_without_a_single_known_word_are_no_training_data(services: Services, tmp_path: Path) -> None:
     data = tmp_path / "unknown.csv"
     data.write_text("id,review\n" + "".join(f"{n},{row}\n" for n, row in enumerate(unknown_rows(40))), encoding="utf-8")
@@ -224,6 +231,7 @@ def at_once(acts: list[Callable[[], Any]]) -> list[Any]:
         return list(pool.map(act, acts))
 
 
+@pytest.mark.slow
 def test_starts_at_the_same_moment_are_queued_and_none_is_lost(services: Services, reviews: Path) -> None:
     request = RunRequest(reviews, replace(SHORT, epochs=1, probes=()))
     submitted = at_once([lambda: services.manager.submit(request, owner="me")] * 8)
@@ -237,6 +245,7 @@ def test_starts_at_the_same_moment_are_queued_and_none_is_lost(services: Service
     assert {services.manager.status(run_id).state for run_id in ids} == {"finished"}
 
 
+@pytest.mark.slow
 def test_stops_at_the_same_moment_are_one_stop(services: Services, reviews: Path) -> None:
     run_id = services.manager.submit(RunRequest(reviews, replace(SHORT, epochs=500)), owner="me").run_id
     while services.manager.status(run_id).step < 2:
@@ -268,6 +277,7 @@ def test_a_model_that_cannot_be_loaded_harms_nobody_else(services: Services, tin
 # --- the disk and the network
 
 
+@pytest.mark.slow
 def test_a_folder_that_turns_read_only_is_said(
     parent: Zygote, tiny_bert_folder: Path, reviews: Path, tmp_path: Path
 ) -> None:

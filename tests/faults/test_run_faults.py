@@ -54,6 +54,7 @@ def order(tmp_path: Path, tiny_bert_folder: Path, reviews: Path) -> dict[str, ob
 # --- processes that die
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_leave_everything_finished_whole(parent: Zygote, order: dict, tmp_path: Path) -> None:
     parent.order(**order)
     assert parent.wait() == 0
@@ -85,6 +86,7 @@ def test_a_polite_signal_saves_the_run(parent: Zygote, order: dict, tmp_path: Pa
     assert "model" in run.models()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["for no model", "for no log"])
 def test_a_full_disk_is_said_and_nothing_half_written_stays(
     parent: Zygote, order: dict, tmp_path: Path, room: str
@@ -102,6 +104,7 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(
         assert assert_all_survived(tmp_path / "home")[0].record.state == "finished"
 
 
+@pytest.mark.slow
 def test_the_app_behind_a_dead_proxy_starts_and_saves_on_sigterm(tmp_path: Path) -> None:
     dead = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     environment = {**dead, "NO_PROXY": "", "no_proxy": "", "TMPDIR": str(tmp_path), "BERTDEMO_LOG_FORMAT": "json"}
@@ -182,6 +185,7 @@ def finish(manager: RunManager, run_id: str) -> RunStatus:
     raise AssertionError(f"still {status.state}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", MODEL_FAULTS)
 def test_a_broken_model_fails_its_run_in_words_and_the_next_is_well(
     services: Services, tiny_bert_folder: Path, reviews: Path, fault: str
@@ -214,6 +218,7 @@ def assert_matches(words: str, sentence: str | None) -> None:
     assert "Traceback" not in sentence
 
 
+@pytest.mark.slow
 def test_an_upload_that_vanishes_after_start_is_not_missed(services: Services, reviews: Path) -> None:
     run_id = services.manager.submit(RunRequest(reviews, QUICK), owner="me").run_id
     reviews.unlink()
@@ -222,6 +227,7 @@ def test_an_upload_that_vanishes_after_start_is_not_missed(services: Services, r
         services.manager.submit(RunRequest(reviews, QUICK), owner="me")
 
 
+@pytest.mark.slow
 def test_many_runs_leave_no_thread_file_or_weights_behind(services: Services, reviews: Path) -> None:
     finish(services.manager, services.manager.submit(RunRequest(reviews, QUICK), owner="me").run_id)
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
@@ -231,6 +237,7 @@ def test_many_runs_leave_no_thread_file_or_weights_behind(services: Services, re
     assert len(os.listdir("/proc/self/fd")) <= files
 
 
+@pytest.mark.slow
 def test_a_run_that_reads_is_never_shown_a_model_that_is_being_written(
     services: Services, reviews: Path, tiny_bert: MaskedLM
 ) -> None:
@@ -246,6 +253,7 @@ def test_a_run_that_reads_is_never_shown_a_model_that_is_being_written(
 # --- the machine misbehaves; these two are imitated, since neither a GPU nor another clock is at hand
 
 
+@pytest.mark.slow
 def test_too_little_memory_once_is_survived(services: Services, reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, failures = MaskedLM.logits_at, iter([True])
 
@@ -261,6 +269,7 @@ def test_too_little_memory_once_is_survived(services: Services, reviews: Path, m
     assert any("memory" in event["message"] for event in status.events if event["event"] == "warning")
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_back_changes_no_duration(
     services: Services, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def rows(tmp_path: Path) -> Path:
 # --- reading files
 
 
+@pytest.mark.slow
 def test_no_file_of_the_machine_is_served(client: httpx.Client, app: ServedApp, secret: Path) -> None:
     inside = app.services.home / "runs" / "private.txt"
     inside.parent.mkdir(parents=True, exist_ok=True)
@@ -264,6 +265,7 @@ def test_without_the_password_there_is_nothing_to_see_or_do(shared: ServedApp, r
                 assert ours not in answer.text
 
 
+@pytest.mark.slow
 def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows: Path) -> None:
     settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
     run_id = call(guest, "start_training", upload(guest, rows), *settings)
@@ -334,6 +336,7 @@ FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib", "subproces
 UNPACKING = {"extractall", "extract", "unpack_archive"}
 
 
+@pytest.mark.slow
 def test_nothing_is_ever_unpickled_unpacked_evaluated_or_run() -> None:
     for path in sorted((ROOT / "bertdemo").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -101,12 +101,14 @@ def test_any_target_word_is_scored_or_said_to_be_out_of_reach(any_tiny: MaskedLM
     return None
 
 
+@pytest.mark.slow
 @FAST
 @given(text=TEXTS, top_k=st.integers(1, 20), targets=st.lists(TEXTS, max_size=3))
 def test_any_text_is_filled_or_refused(any_tiny: MaskedLM, text: str, top_k: int, targets: list[str]) -> None:
     check_any_text(any_tiny, text, top_k=top_k, targets=targets)
 
 
+@pytest.mark.slow
 @FAST
 @given(text=TEXTS)
 def test_any_text_is_scored_or_refused(tiny_bert: MaskedLM, tiny_roberta: MaskedLM, text: str) -> None:

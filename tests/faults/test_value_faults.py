@@ -89,6 +89,7 @@ def test_no_name_leads_out_of_the_home(services: Services, reviews: Path, name: 
     assert services.store.get(run.id).id == run.id
 
 
+@pytest.mark.slow
 def test_a_rate_of_nothing_is_taken_and_said_to_teach_nothing(services: Services, reviews: Path) -> None:
     request = submitted(services, reviews, learning_rate=0, epochs=1, max_length=16)
     run_id = services.manager.submit(request, owner="me").run_id

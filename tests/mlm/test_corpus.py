@@ -299,6 +299,7 @@ CELLS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     rows=st.lists(st.lists(CELLS, max_size=4), max_size=12),

@@ -58,6 +58,7 @@ def pretrain(corpus: Path, output: Path, *options: object) -> Outcome:
     return command("pretrain", corpus, "--output", output, "--home", home, "--precision", "fp32", *options)
 
 
+@pytest.mark.slow
 def test_a_kill_in_mid_run_costs_only_what_came_after_the_last_checkpoint(corpus: Path, tmp_path: Path) -> None:
     output, options = tmp_path / "bert", (*SIZES, "--precision", "fp32", "--json")
     with process("pretrain", corpus, "--output", output, "--home", tmp_path / "home", *options) as begun:

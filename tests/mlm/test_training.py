@@ -191,6 +191,7 @@ def test_a_learning_rate_of_0_leaves_every_bit_and_says_so(started: Callable[...
     assert any("learning rate is 0" in event.message for event in of_kind(events, Warned))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropped", [0.0, 0.2])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_can_be_taken_up_behind_any_step(

@@ -86,6 +86,7 @@ def test_no_checkpoint_is_said_so(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_kills_in_mid_save_leave_the_last_complete_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     chance = random.Random(0)
@@ -115,6 +116,7 @@ def test_a_kill_between_the_two_renames_is_undone(tmp_path: Path) -> None:
     assert load_checkpoint(folder) == {"generation": 1}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_older_checkpoint_survives(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, {"generation": 1})

@@ -114,6 +114,7 @@ def test_stop_keeps_what_was_trained_and_a_resumption_gives_the_same_losses(
             assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_losses_of_an_uninterrupted_one(
     finished: tuple[Run, list[dict[str, Any]]], store: RunStore, base_folder: Path
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_disk_that_refuses_the_model_makes_the_run_fail_not_finish(store: RunS
     assert not run.model_folder.exists()
 
 
+@pytest.mark.slow
 def test_two_cannot_work_on_one_run(store: RunStore, base_folder: Path) -> None:
     run = new_run(store, base_folder)
     with pytest.raises(RunError, match="being worked on"):

@@ -78,6 +78,7 @@ def wait_end(manager: RunManager, run_id: str) -> RunStatus:
     return wait_for(manager, run_id, lambda status: status.state in ENDED)
 
 
+@pytest.mark.slow
 def test_a_real_run_from_a_file_to_a_model(store: RunStore, workshop: Workshop) -> None:
     manager = workshop.manager(make_session=None, general=GENERAL)
     run_id = manager.submit(workshop.request(name="real")).run_id
@@ -92,6 +93,7 @@ def test_a_real_run_from_a_file_to_a_model(store: RunStore, workshop: Workshop) 
     wait_for(manager, run_id, lambda _: not manager.live())
 
 
+@pytest.mark.slow
 def test_runs_take_their_turn_in_order(workshop: Workshop) -> None:
     manager = workshop.manager()
     ids = [manager.submit(workshop.request()).run_id for _ in range(4)]
@@ -105,6 +107,7 @@ def test_runs_take_their_turn_in_order(workshop: Workshop) -> None:
     assert workshop.order == [ids[0], *ids[2:]]
 
 
+@pytest.mark.slow
 def test_stop_is_heard_while_preparing(workshop: Workshop) -> None:
     workshop.prepared.clear()
     manager = workshop.manager()
@@ -117,6 +120,7 @@ def test_stop_is_heard_while_preparing(workshop: Workshop) -> None:
     assert (status.state, status.events) == ("stopped", [{"event": "stopped"}])
 
 
+@pytest.mark.slow
 def test_stop_is_heard_while_training_and_keeps_the_model(workshop: Workshop) -> None:
     manager = workshop.manager()
     run_id = manager.submit(workshop.request()).run_id
@@ -163,6 +167,7 @@ def test_two_readers_each_see_the_whole_history(workshop: Workshop) -> None:
     assert early == manager.status(run_id).events == list(workshop.store.get(run_id).log.records())
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_and_the_next_run_is_well(workshop: Workshop) -> None:
     manager = workshop.manager()
     workshop.gate.set()
@@ -205,6 +210,7 @@ def test_a_full_queue_says_so_and_leaves_nothing_behind(workshop: Workshop) -> N
     assert {run.id for run in workshop.store.list()} == {first, *ids}
 
 
+@pytest.mark.slow
 def test_only_the_owner_may_change_a_run_where_that_is_asked_for(workshop: Workshop) -> None:
     manager = workshop.manager(require_owner=True)
     submitted = manager.submit(workshop.request())
@@ -226,6 +232,7 @@ def test_only_the_owner_may_change_a_run_where_that_is_asked_for(workshop: Works
         manager.delete(unowned.id, owner="")
 
 
+@pytest.mark.slow
 def test_deleting_waits_for_the_end_and_forgets_the_model(workshop: Workshop) -> None:
     manager = workshop.manager()
     run_id = manager.submit(workshop.request()).run_id
@@ -250,6 +257,7 @@ def test_a_run_of_another_program_is_shown_but_not_stopped(workshop: Workshop) -
     assert manager.status(run.id).state == "interrupted"
 
 
+@pytest.mark.slow
 def test_shutdown_saves_the_run_at_work_and_lets_the_waiting_ones_go(workshop: Workshop) -> None:
     manager = workshop.manager()
     first, second = (manager.submit(workshop.request()).run_id for _ in range(2))
@@ -267,6 +275,7 @@ def test_shutdown_saves_the_run_at_work_and_lets_the_waiting_ones_go(workshop: W
         assert wait_end(after, after.resume(second)).state == "finished"
 
 
+@pytest.mark.slow
 def test_nothing_of_a_run_stays_in_memory(workshop: Workshop) -> None:
     models = []
 
@@ -288,6 +297,7 @@ def test_nothing_of_a_run_stays_in_memory(workshop: Workshop) -> None:
     raise AssertionError("the weights are still referred to")
 
 
+@pytest.mark.slow
 def test_data_that_changed_since_is_not_resumed_on(store: RunStore, workshop: Workshop) -> None:
     manager = workshop.manager(make_session=None)
     run_id = manager.submit(workshop.request()).run_id

@@ -93,6 +93,7 @@ def test_a_damaged_record_is_listed_and_can_be_deleted(store: RunStore, base_fol
     assert [run.id for run in store.list()] == [good.id]
 
 
+@pytest.mark.slow
 def test_a_run_of_another_living_process_is_not_taken_for_dead(store: RunStore, base_folder: Path) -> None:
     run = new_run(store, base_folder)
     run.update(state="training")

@@ -132,6 +132,7 @@ def test_a_run_is_started_followed_and_listed(client: Client, trained: str) -> N
     assert answer["masks"][0]["candidates"]
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_and_keeps_what_it_learnt(client: Client) -> None:
     options = {**SETTINGS, "epochs": 500, "name": "endless"}
     run_id = client.predict(file=handle_file(SAMPLE), **options, api_name="/start_training")

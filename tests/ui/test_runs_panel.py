@@ -76,6 +76,7 @@ def test_a_finished_run_is_not_resumed_and_a_live_one_not_deleted(services: Serv
     live.release()
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_begins_anew_and_a_pretraining_is_not_resumed_here(
     services: Services, write_run
 ) -> None:

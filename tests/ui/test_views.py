@@ -71,6 +71,7 @@ def other(tiny_bert: MaskedLM, trainable: Callable[[MaskedLM], MaskedLM]) -> Mas
     return copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", OURS, ids=lambda view: view.name)
 def test_every_view_answers_for_every_kind_of_model(view: View, any_tiny: MaskedLM) -> None:
     parts, values = controls_of(view)
@@ -101,6 +102,7 @@ def answered(view: View, question: Question, *, typed: str | None = None) -> tup
     return wrong, shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", OURS, ids=lambda view: view.name)
 def test_hostile_texts_and_words_stay_text(view: View, tiny_cased_bert: MaskedLM) -> None:
     question = asked(tiny_cased_bert, text=f"{HOSTILE} [MASK] {HOSTILE} .")
@@ -109,6 +111,7 @@ def test_hostile_texts_and_words_stay_text(view: View, tiny_cased_bert: MaskedLM
         assert "<img" not in wrong + html_of(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["[MASK]", "[MASK] [MASK]", "的 [MASK] 人 。", "שלום [MASK] עולם", "🙂 [MASK] é", "no blank"]
 )

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROWS = [
     f"The {adjective} {noun} was {verb} by everyone who saw it on day {n}."
     for n, (adjective, noun, verb) in enumerate(
@@ -41,6 +43,7 @@ def losses_of(folder: Path, model: Path, *, processes: int) -> list[float]:
     return [record["loss"] for record in records if record["event"] in ("step", "evaluated")]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(tmp_path, tiny_bert_folder):
     alone = losses_of(tmp_path, tiny_bert_folder, processes=1)
     together = losses_of(tmp_path, tiny_bert_folder, processes=2)
