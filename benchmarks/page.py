@@ -1,6 +1,6 @@
 """What watching costs: an update of the live chart for short and long runs, and ten watchers beside a training run.
 
-An update must not grow with the run. The watchers are HTTP clients that ask twice a second, as the page does; training
+An update must not grow with the run. The watchers are HTTP clients that ask once a second, as the page does; training
 speed is measured without and with them, in turn.
 
     python benchmarks/page.py
@@ -33,7 +33,7 @@ from bertdemo.ui.components.live_chart import live_chart
 from bertdemo.ui.live_feed import live_payload
 
 LENGTHS = (1_000, 10_000, 100_000)
-WATCHERS, ASKS_PER_SECOND = 10, 2
+WATCHERS, ASKS_PER_SECOND = 10, 1
 STEPS, ROUNDS = 40, 3
 
 
@@ -96,7 +96,7 @@ def training_speed() -> float:
 
 @contextmanager
 def watchers(url: str, component: int, run_id: str) -> Iterator[None]:
-    """Ten clients that ask for the newest step, each twice a second."""
+    """Ten clients that ask for the newest step, each once a second."""
     done = threading.Event()
     body = {"component_id": component, "fn_name": "poll", "session_hash": "benchmark", "data": [run_id, 2**20]}
     request = urllib.request.Request(
