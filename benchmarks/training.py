@@ -23,6 +23,7 @@ from bertdemo.mlm.batching import tokenize_texts
 from bertdemo.mlm.corpus import read_corpus
 from bertdemo.mlm.evaluation import FixedMasks, score_targets, tokenize_and_fix
 from bertdemo.mlm.events import StepDone
+from bertdemo.mlm.loading.checkpoints import default_learning_rate
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training import TrainingSession
@@ -195,7 +196,7 @@ def main() -> None:
     corpus = read_corpus(options.csv, limit=options.rows, seed=SEED)
     probe = load(options.model)
     held_out = tokenize_and_fix(probe, corpus.held_out, max_length=MAX_LENGTH, seed=SEED)
-    rate = 5e-4 if options.model == "mini-bert" else 5e-5
+    rate = default_learning_rate(probe.ref)
     task = Task(options.model, list(corpus.train), held_out, rate, options.passes, options.max_steps)
     print(f"{machine()}\n{options.model}, {len(task.train)} rows, {options.passes} passes, learning rate {rate:g}\n")
     references: list[Callable[[], Outcome]] = [lambda: trainer(task, tuned=False), lambda: trainer(task, tuned=True)]

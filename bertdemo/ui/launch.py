@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 MOST_UPLOAD = 1000 * MEGABYTE  # one file
 MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
+MOST_SESSIONS = 500  # whose copy of the page Gradio keeps, 0.6 MB each; every caller of the API is one
 SWEEP_SECONDS = 600.0
 WARM_UP_SECONDS = 5.0  # the most that the start waits for a model, which may have to be fetched
 SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
@@ -132,6 +133,7 @@ def launch_settings(options: AppOptions) -> dict[str, Any]:
         "css_paths": STYLE_SHEETS,
         "footer_links": [],
         "max_file_size": MOST_UPLOAD,
+        "state_session_capacity": MOST_SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,

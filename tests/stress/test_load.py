@@ -14,6 +14,8 @@ import httpx
 import pytest
 from served import ROOT, AppProcess, CallError, app_process, call, raw_client, upload
 
+from bertdemo.ui.launch import MOST_SESSIONS
+
 SECONDS = float(os.environ.get("BERTDEMO_LOAD_SECONDS", "60"))
 FILLERS, WATCHERS, STARTERS = 50, 10, 5
 TABS = 50  # that do nothing but watch
@@ -193,7 +195,7 @@ def resident_megabytes(pid: int) -> float:
 def test_memory_stays_where_it_was(app: AppProcess, figure: Figure) -> None:
     """Hundreds of requests more, uploads among them; whatever grows with each would show."""
     with raw_client(app.url) as client:
-        for _ in range(50):
+        for _ in range(MOST_SESSIONS + 50):  # what is kept of the latest sessions is full then
             call(client, "fill_mask", TEXTS[0], "mini-bert", 5, "")
         call(client, "inspect_csv", upload(client, SAMPLE), None, None, None)  # imports what reads files
         before = resident_megabytes(app.process.pid)

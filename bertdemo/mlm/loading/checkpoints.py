@@ -32,7 +32,7 @@ from ..models import MaskedLM, ModelRef
 from .hub import fetch_checkpoint, has_pickles, has_weights, refuse_pickles
 
 BUNDLED_MODEL = "mini-bert"
-DEFAULT_LEARNING_RATES = {BUNDLED_MODEL: 5e-4}  # measured for the bundled model; for all others, the usual 5e-5
+DEFAULT_LEARNING_RATES = {BUNDLED_MODEL: 3e-4}  # measured for the bundled model; for all others, the usual 5e-5
 USUAL_LEARNING_RATE = 5e-5
 _SAME_ARCHITECTURE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers")
 REPLACED_WHILE_READ, SETTLE_SECONDS = 3, 0.05  # tries to read a model that is being replaced, and the wait between

@@ -60,7 +60,7 @@ def state_html(state: str) -> str:
 
 
 def settings_text(run: RunRecord) -> str:
-    """The settings that are usually changed: "3 epochs, learning rate 0.0005, from mini-bert"."""
+    """The settings that are usually changed: "3 epochs, learning rate 0.0003, from mini-bert"."""
     return ", ".join(_settings(run))
 
 
