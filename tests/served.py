@@ -113,9 +113,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def call(client: httpx.Client, endpoint: str, *data: object) -> Any:
-    """Ask an endpoint as any program can, over HTTP; raises CallError with the sentence that it gave."""
-    asked = client.post(f"/gradio_api/call/{endpoint}", json={"data": list(data)})
+def call(client: httpx.Client, endpoint: str, *data: object, session: str | None = None) -> Any:
+    """Ask an endpoint as any program can, over HTTP; raises CallError with the sentence that it gave.
+
+    Every call is a session of its own, unless one is named.
+    """
+    body = {"data": list(data), **({"session_hash": session} if session else {})}
+    asked = client.post(f"/gradio_api/call/{endpoint}", json=body)
     if asked.status_code != 200:
         raise CallError(asked.text)
     with client.stream("GET", f"/gradio_api/call/{endpoint}/{asked.json()['event_id']}") as answer:

@@ -135,14 +135,14 @@ def test_a_real_run_of_many_minutes_keeps_memory_flat(tmp_path: Path, figure: Fi
     with app_process(tmp_path / "home") as app, raw_client(app.url) as client, ExitStack() as closing:
         settings = [None, "mini-bert", 10_000, None, None, 64, None, None, None, None, ["I [MASK] it."], [], "", ""]
         run_id = call(client, "start_training", upload(client, ROOT / "assets" / "sample_reviews.csv"), *settings)
-        while call(client, "run_status", run_id, 0)["step"] < 20:
+        while call(client, "run_status", run_id, 0, session="watcher")["step"] < 20:
             time.sleep(0.5)
         page = WatchingPage(app.url, closing)
         log = RunStore(tmp_path / "home").get(run_id).log
         server, sizes, cursor, steps = [], [0], 0, 0
         until = time.monotonic() + MINUTES * 60
         while time.monotonic() < until:
-            status = call(client, "run_status", run_id, cursor)
+            status = call(client, "run_status", run_id, cursor, session="watcher")
             assert status["state"] == "training"
             assert status["step"] >= steps
             cursor, steps = status["cursor"], status["step"]
