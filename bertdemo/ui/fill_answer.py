@@ -55,11 +55,11 @@ def answer(
             new_strip = strip_of(question, text=text, strip=strip, said=standings(question))
             if not question.prepared.mask_positions:
                 return _refusal(NO_BLANK, strip=new_strip)
-            filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
             if len(question.models) == 1:
+                filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
                 return _one_model(question, filled, strip=new_strip)
             comparison = compare(*question.models, question.prepared, top_k=int(top_k))
-            return _two_models(question, filled, comparison, strip=new_strip, order=order)
+            return _two_models(question, comparison, strip=new_strip, order=order)
         except BertDemoError as error:
             return _refusal(str(error))
 
@@ -74,19 +74,17 @@ def _one_model(question: Question, filled: FilledText, *, strip: dict[str, Any])
         for number, mask in enumerate(filled.masks)
     ]
     bars, table = bars_html(rows, tuned=question.tuned), f"{table_html(rows)}{_entropies(filled)}"
-    return _view(question, filled, strip=strip, bars=bars, summary=_coverage(filled), table=table)
+    return _view(question, strip=strip, bars=bars, summary=_coverage(filled), table=table)
 
 
-def _two_models(
-    question: Question, filled: FilledText, comparison: Comparison, *, strip: dict[str, Any], order: str
-) -> FillView:
+def _two_models(question: Question, comparison: Comparison, *, strip: dict[str, Any], order: str) -> FillView:
     rows = compared_rows(comparison, order)
     bars, table = (draw(rows, labels=question.labels) for draw in (bars_html, table_html))
-    shown = _view(
-        question, filled, strip=strip, bars=gist_html(comparison) + bars, summary=both_covered(comparison), table=table
-    )
-    only_here = [note for note in comparison.notes if note not in filled.notes]
-    return shown._replace(notes=_notes([*only_here, *filled.notes])) if only_here else shown
+    summary = both_covered(comparison)
+    shown = _view(question, strip=strip, bars=gist_html(comparison) + bars, summary=summary, table=table)
+    notes = question.prepared.notes
+    only_here = [note for note in comparison.notes if note not in notes]
+    return shown._replace(notes=_notes([*only_here, *notes])) if only_here else shown
 
 
 def _coverage(filled: FilledText) -> str:
@@ -108,13 +106,11 @@ def _entropies(filled: FilledText) -> str:
     return f'<ul class="entropies">{lines}</ul>'
 
 
-def _view(
-    question: Question, filled: FilledText, *, strip: dict[str, Any], bars: str, summary: str, table: str
-) -> FillView:
-    suggestions = filled.suggestions
-    notes = [*filled.notes, *(suggestion.message for suggestion in suggestions)]
+def _view(question: Question, *, strip: dict[str, Any], bars: str, summary: str, table: str) -> FillView:
+    prepared, suggestions = question.prepared, question.prepared.suggestions
+    notes = [*prepared.notes, *(suggestion.message for suggestion in suggestions)]
     return FillView(
-        notes=_notes(notes) if notes else f'<p class="quiet">{escape(about(question.models[0], filled.prepared))}</p>',
+        notes=_notes(notes) if notes else f'<p class="quiet">{escape(about(question.models[0], prepared))}</p>',
         full_stop=gr.Button(visible=bool(suggestions)),
         strip=strip,
         order=gr.Radio(visible=len(question.models) > 1),
