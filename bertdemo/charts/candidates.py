@@ -11,9 +11,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from .comparison import BASE, TUNED, plain
+from .comparison import plain
+from .palette import MODEL_COLORS
 
-_COLORS = {"base": BASE, "tuned": TUNED}
 _ROW, _MARGIN = 34, 120  # px
 _GRID, _LINK = "rgba(128, 140, 160, 0.3)", "rgba(128, 140, 160, 0.8)"
 _LONGEST_TEXT = 90  # characters of the sentence above the picture
@@ -44,7 +44,9 @@ def candidates_figure(
 def _bars(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kinds: Sequence[str]) -> list[go.Bar]:
     x, y = [chances[0] for _, chances in drawn], [place for place, _ in drawn]
     written = {"text": [f"{chance:.1%}" for chance in x], "textposition": "outside", "cliponaxis": False}
-    return [go.Bar(x=x, y=y, orientation="h", name=plain(labels[0]), marker={"color": _COLORS[kinds[0]]}, **written)]
+    return [
+        go.Bar(x=x, y=y, orientation="h", name=plain(labels[0]), marker={"color": MODEL_COLORS[kinds[0]]}, **written)
+    ]
 
 
 def _dots(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kinds: Sequence[str]) -> list[go.Scatter]:
@@ -61,9 +63,9 @@ def _dots(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kin
             name=plain(label, most=28),
             marker={
                 "size": 13,
-                "color": _COLORS[kind],
+                "color": MODEL_COLORS[kind],
                 "symbol": ("circle-open", "circle")[number],
-                "line": {"width": 3, "color": _COLORS[kind]},
+                "line": {"width": 3, "color": MODEL_COLORS[kind]},
             },
         )
         for number, (label, kind) in enumerate(zip(labels, kinds, strict=True))

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from bertdemo.mlm.mask_comparison import ComparedCandidate, MaskComparison
 
+from .palette import BASE, FONT, GRID, OTHERS, TEXT, TUNED
+
 MOST_POINTS = 2_000  # sent to the page, the movers aside
 HEAD = 500  # of each model's most probable words, always among them
 MOST_NAMED = 8  # movers with a name in the picture, on each side of the diagonal
 
-BASE, TUNED, OTHERS = "#5a82c8", "#d0661a", "#8590a2"
-_TEXT, _GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
 _HEIGHT, _PLOT_HEIGHT, _LINE = 480, 370, 28  # px: the figure, its inside, and one name under another
 _NAMES_SHARE = 0.22  # of the width, beyond 100%: room for the names of the words that fell
-_FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 _LEAST = -30.0  # log10: where a probability of nothing is drawn
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -188,7 +187,7 @@ def _layout(ends: tuple[float, float], labels: tuple[str, str], *, named: bool) 
     axis = {
         "tickvals": exponents,
         "ticktext": [_tick(exponent) for exponent in exponents],
-        "gridcolor": _GRID,
+        "gridcolor": GRID,
         "zeroline": False,
         "fixedrange": True,
     }
@@ -199,7 +198,7 @@ def _layout(ends: tuple[float, float], labels: tuple[str, str], *, named: bool) 
         margin={"l": 78, "r": 12, "t": 40, "b": 56},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": _FONT, "size": 14, "color": _TEXT},
+        font={"family": FONT, "size": 14, "color": TEXT},
         xaxis={**axis, "range": [ends[0], _right_end(ends, named=named)], "title": {"text": titles[0]}},
         yaxis={**axis, "range": list(ends), "title": {"text": titles[1]}},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},

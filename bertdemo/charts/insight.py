@@ -13,11 +13,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from .comparison import BASE, TUNED, plain
+from .comparison import plain
+from .palette import BASE, GRID, MODEL_COLORS, TEXT
 
-_TEXT, _GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
 _NOTHING = "rgba(128, 140, 160, 0.08)"
-_COLORS = {"base": BASE, "tuned": TUNED}
 _DASHES = {"base": "solid", "tuned": "dash"}
 _SYMBOLS = {
     "base": ("circle", "square", "triangle-up", "x", "hexagon"),
@@ -44,7 +43,7 @@ def erasure_figure(words: Sequence[str], series: Sequence[Series]) -> go.Figure:
             y=names,
             orientation="h",
             name=plain(one.label, most=28),
-            marker={"color": _COLORS[one.kind]},
+            marker={"color": MODEL_COLORS[one.kind]},
             customdata=[plain(word) for word in words],
             hovertemplate="without “%{customdata}”: %{x:+.2f} bits<extra>%{fullData.name}</extra>",
         )
@@ -53,7 +52,7 @@ def erasure_figure(words: Sequence[str], series: Sequence[Series]) -> go.Figure:
     rows = {"tickvals": names, "ticktext": [plain(word) for word in words], "autorange": "reversed"}
     layout = _layout(height=70 + _BAR * len(words) * max(1, len(series)), legend=len(series) > 1)
     layout["xaxis"] = {**_axis("change in bits"), "zeroline": True}
-    layout["xaxis"] |= {"zerolinecolor": _TEXT, "zerolinewidth": 2}
+    layout["xaxis"] |= {"zerolinecolor": TEXT, "zerolinewidth": 2}
     layout["yaxis"] = {**_axis(""), **rows, "showgrid": False}
     return go.Figure(bars, layout)
 
@@ -71,7 +70,7 @@ def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Seq
             y=list(one.values),
             mode="lines+markers",
             name=f"{plain(answer)} ({plain(one.label, most=20)})",
-            line={"color": _COLORS[one.kind], "width": 3, "dash": _DASHES[one.kind]},
+            line={"color": MODEL_COLORS[one.kind], "width": 3, "dash": _DASHES[one.kind]},
             marker={"size": 10, "symbol": symbol},
             hovertemplate="%{x}: rank %{y:,d}<extra>%{fullData.name}</extra>",
         )
@@ -110,7 +109,7 @@ def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32]) -> go.
 
 
 def _axis(title: str) -> dict[str, Any]:
-    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "automargin": True, "ticks": ""}
+    axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "automargin": True, "ticks": ""}
     return {**axis, "title": {"text": title, "standoff": 8}} if title else axis
 
 
@@ -121,7 +120,7 @@ def _layout(*, height: int, legend: bool) -> dict[str, Any]:
         "margin": {"l": 60, "r": 12, "t": 36 if legend else 12, "b": 56},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 14, "color": _TEXT},
+        "font": {"size": 14, "color": TEXT},
         "showlegend": legend,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
         "dragmode": False,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from .palette import FONT
+
 MOST_POINTS = 400  # of one curve: more cannot be told apart on a screen
 SMOOTHED_SHARE, FEWEST_SMOOTHED = 0.05, 8  # of a run's steps, averaged into each point
-FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"  # the page's own
 GRID, TEXT = "rgba(128, 136, 150, 0.35)", "#7a8494"  # 4:1 or so on white and on the dark page alike
 _LOOKS = (  # colour, dash and marker: never colour alone
     ("#c2620f", "solid", "circle"),

@@ -6,6 +6,7 @@ Events are plain values: they are written to a run's log, sent to a page and pri
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -159,6 +160,14 @@ class TrainingHistory:
     evaluated: list[dict[str, Any]] = field(default_factory=list)
     general: list[dict[str, Any]] = field(default_factory=list)
     probed: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, records: Iterable[dict[str, Any]]) -> TrainingHistory:
+        """The history that a run's log tells."""
+        history = cls()
+        for record in records:
+            history.add(record)
+        return history
 
     def add(self, record: dict[str, Any]) -> None:
         """Take one event in; unknown kinds are ignored, so that an old log and a newer one both read."""

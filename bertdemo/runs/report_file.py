@@ -124,9 +124,7 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
     if general:
         english = tokenize_and_fix(base, general, max_length=record.settings.max_length, seed=GENERAL_SEED)
         elsewhere = before_and_after(_scores(base, english), _scores(tuned, english))
-    history = TrainingHistory()
-    for event in run.log.records():
-        history.add(event)
+    history = TrainingHistory.of(run.log.records())
     best_step, best = _best(run, registry, fixed)
     baseline = _baseline(run, base, after.answers)
     best_rows, worst_rows = best_and_worst_rows(tuned, fixed, before=before, after=after)

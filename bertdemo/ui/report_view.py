@@ -20,6 +20,7 @@ from .context import PAGE_EVENT, READ_EVENT, Services, user_errors
 from .fill_mask_tab import FillMaskTab
 from .model_list import has_other_best, run_reference
 from .notes import note_html
+from .run_actions import find_run
 
 LAST, BEST = "last epoch", "best epoch"
 _NOTHING = "When a run has ended, its guesses on rows that it never saw are compared here with those of its base model."
@@ -66,10 +67,7 @@ def compare_in_fill(services: Services, run_id: str, weights: str) -> tuple[str,
 
 
 def _ended_run(services: Services, run_id: str) -> Run | None:
-    try:
-        run = services.store.get(run_id) if run_id else None
-    except BertDemoError:
-        return None
+    run = find_run(services.store, run_id)
     return run if run is not None and run.record.state in ENDED_STATES else None
 
 

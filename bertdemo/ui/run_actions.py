@@ -142,9 +142,7 @@ def is_live(run: Run) -> bool:
 
 
 def _series(run: Run, name: str) -> RunSeries:
-    history = TrainingHistory()
-    for record in run.log.records():
-        history.add(record)
+    history = TrainingHistory.of(run.log.records())
     held_out = [(record["step"], record["loss"]) for record in history.evaluated if record["loss"] is not None]
     return RunSeries(name, history.steps, history.losses, held_out)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from served import ServedApp, raw_client
 
 from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
@@ -37,3 +39,10 @@ def services(tmp_path: Path, tiny_bert_folder: Path) -> Iterator[Services]:
     manager = RunManager(store, registry, require_owner=True, allow_folders=False)
     yield Services(registry, manager, store, home, tmp_path / "sample.csv", allow_folders=False, require_owner=True)
     manager.shutdown(20)
+
+
+@pytest.fixture
+def client(app: ServedApp) -> Iterator[httpx.Client]:
+    """Any program that asks the module's ``app``."""
+    with raw_client(app.url) as opened:
+        yield opened

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served import CallError, ServedApp, call, raw_client, served_app, upload
+from served import CallError, ServedApp, call, served_app, upload
 
 from bertdemo.ui import uploads
 
@@ -27,12 +27,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
     home = tmp_path_factory.mktemp("app") / "home"
     with served_app(home, "--host", "0.0.0.0", "--allow-public") as served:
         yield served
-
-
-@pytest.fixture
-def client(app: ServedApp) -> Iterator[httpx.Client]:
-    with raw_client(app.url) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -33,12 +33,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
 
 
 @pytest.fixture
-def client(app: ServedApp) -> Iterator[httpx.Client]:
-    with raw_client(app.url) as opened:
-        yield opened
-
-
-@pytest.fixture
 def guest(shared: ServedApp) -> Iterator[httpx.Client]:
     """Somebody who has logged in."""
     with raw_client(shared.url) as opened:
