@@ -28,7 +28,7 @@ from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training import TrainingSession
 
-MAX_LENGTH, BATCH, SEED = 256, 16, 0
+MAX_LENGTH, BATCH, SEED = 512, 16, 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""BERT's encoder as one plain function: for predictions, where most of the time would go into calls between modules.
+"""BERT's encoder as one plain function, for predictions and for training.
 
-Reads the model's own live weights, keeps nothing, and gives the numbers that the library's modules give. An
-architecture that is not listed is run by the library.
+Against the library's modules, with the same numbers: no work for padding; in the last layer none for tokens whose
+result nobody wants, beyond being looked at; and few calls between modules, where most of the time of a short text would
+go. Reads the model's own live weights and keeps nothing. An architecture that is not listed is run by the library.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import layer_norm
 
-Encoder: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+from .attention import attend
+from .packing import PackedRows, packed_rows
+from .products import dense
+
+Encoder: TypeAlias = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 
 
 def plain_encoder(model: nn.Module) -> Encoder | None:
-    """Token ids (B, T) and attention mask (B, T) or None -> last hidden states (B, T, H); without dropout.
+    """Token ids (B, T), attention mask (B, T) or None, positions (N,) in the flattened (B * T) -> hidden states (N, H).
 
     None where the architecture is another, or a variant of BERT that does more than reading one text both ways.
     """
@@ -24,36 +30,53 @@ def plain_encoder(model: nn.Module) -> Encoder | None:
     bert = getattr(model, "bert", None)
     if config.model_type != "bert" or bert is None or config.is_decoder or config.add_cross_attention:
         return None
-    return lambda token_ids, attention_mask: _encode(bert, token_ids, attention_mask)
+    return lambda token_ids, attention_mask, positions: _encode(bert, token_ids, attention_mask, positions)
 
 
-def _encode(bert: nn.Module, token_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    tables, length = bert.embeddings, token_ids.shape[1]
-    hidden = embedding(token_ids, tables.word_embeddings.weight) + tables.token_type_embeddings.weight[0]
-    hidden = _normalised(hidden + tables.position_embeddings.weight[:length], tables.LayerNorm)  # (B, T, H)
-    mask = None if attention_mask is None else attention_mask[:, None, None, :] != 0  # (B, 1, 1, T)
-    for layer in bert.encoder.layer:
-        attended = layer.attention.output
-        hidden = _normalised(
-            _dense(_attend(layer.attention.self, hidden, mask), attended.dense) + hidden, attended.LayerNorm
-        )
-        wide = layer.intermediate.intermediate_act_fn(_dense(hidden, layer.intermediate.dense))
-        hidden = _normalised(_dense(wide, layer.output.dense) + hidden, layer.output.LayerNorm)
-    return hidden
+def _encode(bert: nn.Module, token_ids: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
+    rows = packed_rows(attention_mask, positions, shape=tuple(token_ids.shape))
+    hidden = _embedded(bert.embeddings, token_ids, rows)  # (R, H)
+    *earlier, last = bert.encoder.layer
+    for layer in earlier:
+        attended = _attended(layer.attention.self, hidden, rows)
+        hidden = _feed_forward(layer, attended, hidden)
+    wanted = rows.within(positions)  # (N,): from here on nothing else is asked for
+    attended = _attended(last.attention.self, hidden, rows)
+    return _feed_forward(last, attended.index_select(0, wanted), hidden.index_select(0, wanted))
 
 
-def _attend(attention: nn.Module, hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """(B, T, H) -> (B, T, H): every token looks at all tokens, or at those that the mask leaves."""
-    shape = (*hidden.shape[:2], attention.num_attention_heads, attention.attention_head_size)
-    query, key, value = (
-        _dense(hidden, part).view(shape).transpose(1, 2) for part in (attention.query, attention.key, attention.value)
-    )
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+def _embedded(tables: nn.Module, token_ids: Tensor, rows: PackedRows) -> Tensor:
+    words = tables.word_embeddings(rows.pack(token_ids.flatten()))  # the module: training adds to what it does
+    places = tables.position_embeddings.weight.index_select(0, rows.columns().to(token_ids.device))
+    hidden = words + (places + tables.token_type_embeddings.weight[0])
+    return _dropped(_normalised(hidden, tables.LayerNorm), tables.dropout)
 
 
-def _dense(hidden: Tensor, layer: nn.Linear) -> Tensor:
-    return linear(hidden, layer.weight, layer.bias)
+def _attended(attention: nn.Module, hidden: Tensor, rows: PackedRows) -> Tensor:
+    """(R, H) -> (R, H): every token looks at all tokens of its row."""
+    read = _for_products(hidden)
+    query, key, value = (dense(read, part) for part in (attention.query, attention.key, attention.value))
+    dropout = attention.dropout.p if attention.training else 0.0
+    return attend(query, key, value, rows=rows, heads=attention.num_attention_heads, dropout=dropout)
+
+
+def _feed_forward(layer: nn.Module, attended: Tensor, hidden: Tensor) -> Tensor:
+    """What a layer does with each token alone: (R, H), (R, H) -> (R, H)."""
+    mixed, narrow = layer.attention.output, layer.output
+    hidden = _normalised(_dropped(dense(attended, mixed.dense), mixed.dropout) + hidden, mixed.LayerNorm)
+    wide = layer.intermediate.intermediate_act_fn(dense(_for_products(hidden), layer.intermediate.dense))
+    return _normalised(_dropped(dense(wide, narrow.dense), narrow.dropout) + hidden, narrow.LayerNorm)
+
+
+def _for_products(hidden: Tensor) -> Tensor:
+    """In the format that autocast gives to products: converted once, not by each product that reads it."""
+    device = hidden.device.type
+    return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
 
 
 def _normalised(hidden: Tensor, norm: nn.LayerNorm) -> Tensor:
     return layer_norm(hidden, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
+def _dropped(hidden: Tensor, dropout: nn.Dropout) -> Tensor:
+    return dropout(hidden) if dropout.p and dropout.training else hidden

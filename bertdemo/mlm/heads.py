@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from .products import dense
+
 Head: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -23,6 +25,17 @@ def mlm_head(model: nn.Module) -> Head | None:
 def final_norm(model: nn.Module) -> Head | None:
     """What the encoder still applies after its last layer, if anything: ModernBERT normalises only there."""
     return getattr(model.base_model, "final_norm", None)
+
+
+def _bert_head(model: nn.Module) -> Head:
+    predictions = model.cls.predictions
+
+    def head(hidden: Tensor) -> Tensor:
+        transform = predictions.transform
+        hidden = transform.LayerNorm(transform.transform_act_fn(dense(hidden, transform.dense)))
+        return dense(hidden, predictions.decoder)
+
+    return head
 
 
 def _distilbert_head(model: nn.Module) -> Head:
@@ -38,7 +51,7 @@ def _modernbert_head(model: nn.Module) -> Head:
 
 
 _HEADS: dict[str, Callable[[nn.Module], Head]] = {
-    "bert": lambda model: model.cls,
+    "bert": _bert_head,
     "distilbert": _distilbert_head,
     "roberta": lambda model: model.lm_head,
     "xlm-roberta": lambda model: model.lm_head,

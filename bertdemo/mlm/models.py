@@ -88,14 +88,19 @@ class MaskedLM:
 
     def hidden_states(self, token_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """token_ids (B, T), attention_mask (B, T) or None where nothing is padded -> last hidden states (B, T, H)."""
-        if self.encoder is None or self.model.training or torch.is_grad_enabled():
-            return self.model.base_model(token_ids, attention_mask=attention_mask)[0]
-        return self.encoder(token_ids, attention_mask)
+        everywhere = torch.arange(token_ids.numel(), device=token_ids.device)
+        return self.hidden_at(token_ids, attention_mask, positions=everywhere).view(*token_ids.shape, -1)
+
+    def hidden_at(self, token_ids: Tensor, attention_mask: Tensor | None, *, positions: Tensor) -> Tensor:
+        """Last hidden states where they are wanted: positions (N,) index the flattened (B * T) -> (N, H)."""
+        if self.encoder is not None:
+            return self.encoder(token_ids, attention_mask, positions)
+        hidden = self.model.base_model(token_ids, attention_mask=attention_mask)[0]
+        return hidden.flatten(0, 1).index_select(0, positions)
 
     def logits_at(self, token_ids: Tensor, attention_mask: Tensor | None, *, positions: Tensor) -> Tensor:
         """Logits only where they are wanted: positions (N,) index the flattened (B * T) -> (N, V)."""
         if self.head is None:
             logits = self.model(token_ids, attention_mask=attention_mask).logits
             return logits.flatten(0, 1).index_select(0, positions)
-        hidden = self.hidden_states(token_ids, attention_mask)
-        return self.head(hidden.flatten(0, 1).index_select(0, positions))
+        return self.head(self.hidden_at(token_ids, attention_mask, positions=positions))

@@ -1,6 +1,8 @@
-"""The plain encoder gives what the library's modules give, and only predictions use it."""
+"""The plain encoder gives what the library's modules give, to predictions and to training."""
 
 from __future__ import annotations
+
+import copy
 
 import pytest
 import torch
@@ -10,6 +12,15 @@ from bertdemo.mlm.encoders import plain_encoder
 from bertdemo.mlm.models import MaskedLM
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
+EVERYWHERE = torch.arange(3 * 17)
+
+
+def rows_with_padding() -> tuple[torch.Tensor, torch.Tensor]:
+    """token_ids (3, 17), attention (3, 17): the second row has nine tokens."""
+    token_ids = torch.randint(5, 50, (3, 17), generator=torch.Generator().manual_seed(1))
+    attention = torch.ones_like(token_ids)
+    attention[1, 9:] = 0
+    return token_ids, attention
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "gelu_new"])
@@ -17,27 +28,71 @@ SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_atten
 def test_hidden_states_are_those_of_the_library(activation: str, padded: bool) -> None:
     torch.manual_seed(0)
     model = BertForMaskedLM(BertConfig(**SIZES, hidden_act=activation)).eval()
-    token_ids = torch.randint(5, 50, (3, 17))
-    attention = torch.ones_like(token_ids)
-    attention[1, 9:] = 0
+    token_ids, attention = rows_with_padding()
+    attention = attention if padded else None
+    wanted = torch.tensor([0, 3, 20, 24, 50])
     with torch.inference_mode():
-        expected = model.bert(token_ids, attention_mask=attention if padded else None)[0]
-        hidden = plain_encoder(model)(token_ids, attention if padded else None)
-    real = attention.bool() if padded else torch.ones_like(attention).bool()
-    torch.testing.assert_close(hidden[real], expected[real], atol=1e-6, rtol=1e-5)
+        expected = model.bert(token_ids, attention_mask=attention)[0].flatten(0, 1)
+        everywhere = plain_encoder(model)(token_ids, attention, EVERYWHERE)
+        hidden = plain_encoder(model)(token_ids, attention, wanted)
+    torch.testing.assert_close(hidden, expected[wanted], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(everywhere, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("where", ["real tokens", "padding too"])
+def test_gradients_are_those_of_the_library(where: str) -> None:
+    torch.manual_seed(0)
+    plain = BertForMaskedLM(BertConfig(**SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)).train()
+    fast = copy.deepcopy(plain)
+    token_ids, attention = rows_with_padding()
+    wanted = torch.tensor([2, 18, 40]) if where == "real tokens" else EVERYWHERE
+    ours = plain_encoder(fast)(token_ids, attention, wanted)
+    theirs = plain.bert(token_ids, attention_mask=attention)[0].flatten(0, 1)[wanted]
+    (ours.sin().sum() + theirs.sin().sum()).backward()
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    for (name, expected), found in zip(plain.bert.named_parameters(), fast.bert.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_dropout_draws_noise_in_training_and_none_in_predictions() -> None:
+    torch.manual_seed(0)
+    model = BertForMaskedLM(BertConfig(**SIZES, hidden_dropout_prob=0.5))
+    token_ids, attention = rows_with_padding()
+
+    def twice() -> list[torch.Tensor]:
+        return [plain_encoder(model)(token_ids, attention, EVERYWHERE) for _ in range(2)]
+
+    model.eval()
+    assert torch.equal(*twice())
+    model.train()
+    assert not torch.equal(*twice())
+
+
+def test_padding_is_not_read_and_never_looked_at() -> None:
+    torch.manual_seed(0)
+    model = BertForMaskedLM(BertConfig(**SIZES)).eval()
+    token_ids, attention = rows_with_padding()
+    read: list[int] = []
+    model.get_input_embeddings().register_forward_pre_hook(lambda _module, given: read.append(given[0].numel()))
+    other = token_ids.masked_fill(attention == 0, 7)
+    wanted = torch.tensor([18, 25, 40])
+    with torch.inference_mode():
+        assert torch.equal(*(plain_encoder(model)(ids, attention, wanted) for ids in (token_ids, other)))
+    assert read == [int(attention.sum())] * 2
 
 
 def test_changed_weights_are_seen_at_once(tiny_bert: MaskedLM) -> None:
     token_ids, encode = torch.tensor([[2, 7, 8, 3]]), plain_encoder(tiny_bert.model)
     with torch.inference_mode():
-        before = encode(token_ids, None)
+        before = encode(token_ids, None, torch.tensor([1]))
     weight = tiny_bert.model.bert.encoder.layer[0].attention.self.query.weight
     kept = weight.detach().clone()
     with torch.no_grad():
         weight.mul_(2)
-        assert not torch.equal(encode(token_ids, None), before)
+        assert not torch.equal(encode(token_ids, None, torch.tensor([1])), before)
         weight.copy_(kept)
-    assert torch.equal(encode(token_ids, None), before)
+    with torch.inference_mode():
+        assert torch.equal(encode(token_ids, None, torch.tensor([1])), before)
 
 
 def test_other_architectures_are_left_to_the_library(tiny_roberta: MaskedLM) -> None:

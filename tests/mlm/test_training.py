@@ -70,14 +70,17 @@ def plain_loss(masked_lm: MaskedLM, drawn: MaskedBatch) -> float:
 
 
 @contextmanager
-def reading(model: nn.Module, watch: Callable[[torch.Tensor], None]) -> Iterator[None]:
-    """Show every batch of token ids to ``watch`` before the model in training reads it."""
+def reading(masked_lm: MaskedLM, watch: Callable[[list[list[int]]], None]) -> Iterator[None]:
+    """Show the rows of token ids to ``watch`` before the model in training reads them; padding only if it is read."""
+    opening = masked_lm.tokenizer.cls_token_id
 
-    def before(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def before(module: nn.Module, arguments: tuple[torch.Tensor]) -> None:
         if module.training:
-            watch(arguments[0] if arguments else options["input_ids"])
+            end_to_end = arguments[0].flatten()
+            starts = (end_to_end == opening).nonzero()[1:, 0].tolist()
+            watch([row.tolist() for row in torch.tensor_split(end_to_end, starts)])
 
-    handle = model.base_model.register_forward_pre_hook(before, with_kwargs=True)
+    handle = masked_lm.model.get_input_embeddings().register_forward_pre_hook(before)
     try:
         yield
     finally:
@@ -262,7 +265,7 @@ def poisoned_at(step: int, what: str, model: nn.Module) -> Callable[[int], None]
     def spoil(_module: nn.Module, _arguments: Any, output: torch.Tensor) -> torch.Tensor:
         return output * math.nan if model.training and done[0] == step - 1 and what == "loss" else output
 
-    model.cls.register_forward_hook(spoil)
+    model.cls.predictions.transform.LayerNorm.register_forward_hook(spoil)
     bias = model.cls.predictions.transform.dense.bias
     bias.register_hook(lambda grad: grad * math.inf if done[0] == step - 1 and what == "gradient" else grad)
     return lambda reached: done.__setitem__(0, reached)
@@ -304,10 +307,11 @@ def test_the_loss_is_that_of_transformers_on_the_same_batch(any_tiny: MaskedLM, 
 def test_the_first_batch_is_the_one_that_is_trained_on(started: Callable[..., TrainingSession]) -> None:
     session = started()
     drawn = session.first_batch()
-    read: list[torch.Tensor] = []
-    with reading(session.masked_lm.model, read.append), closing(session.events()) as events:
+    read: list[list[list[int]]] = []
+    with reading(session.masked_lm, read.append), closing(session.events()) as events:
         first = next(event for event in events if isinstance(event, StepDone))
-    assert torch.equal(read[0], drawn.masked.token_ids)
+    rows = zip(drawn.masked.token_ids.tolist(), drawn.batch.lengths, strict=True)
+    assert read[0] == [row[:length] for row, length in rows]
     assert (first.targets, first.tokens) == (drawn.targets, drawn.batch.tokens)
     again = started().first_batch()
     assert torch.equal(again.masked.labels, drawn.masked.labels)
@@ -340,13 +344,13 @@ def test_gradients_do_not_depend_on_how_a_batch_is_split(
 def test_a_batch_that_does_not_fit_is_split_and_learns_the_same(
     started: Callable[..., TrainingSession], error: RuntimeError
 ) -> None:
-    def refuse(token_ids: torch.Tensor) -> None:
-        if len(token_ids) > 2:
+    def refuse(rows: list[list[int]]) -> None:
+        if len(rows) > 2:
             raise error
 
     expected = losses(list(started().events()))
     session = started()
-    with reading(session.masked_lm.model, refuse):
+    with reading(session.masked_lm, refuse):
         events = list(session.events())
     assert losses(events) == pytest.approx(expected, rel=1e-4)
     warned = [event.message for event in of_kind(events, Warned)]
@@ -354,22 +358,22 @@ def test_a_batch_that_does_not_fit_is_split_and_learns_the_same(
 
 
 def test_a_row_that_does_not_fit_even_alone_ends_the_run_in_words(started: Callable[..., TrainingSession]) -> None:
-    def refuse(_token_ids: torch.Tensor) -> None:
+    def refuse(_rows: list[list[int]]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     session = started()
     before = weights(session.masked_lm.model)
-    with reading(session.masked_lm.model, refuse), pytest.raises(TrainingError, match="shorter maximum length"):
+    with reading(session.masked_lm, refuse), pytest.raises(TrainingError, match="shorter maximum length"):
         list(session.events())
     assert same(weights(session.masked_lm.model), before)
 
 
 def test_any_other_error_is_not_taken_for_a_lack_of_memory(started: Callable[..., TrainingSession]) -> None:
-    def fail(_token_ids: torch.Tensor) -> None:
+    def fail(_rows: list[list[int]]) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     session = started()
-    with reading(session.masked_lm.model, fail), pytest.raises(RuntimeError, match="mat1"):
+    with reading(session.masked_lm, fail), pytest.raises(RuntimeError, match="mat1"):
         list(session.events())
 
 
@@ -393,7 +397,7 @@ def test_masks_are_drawn_anew_every_epoch_unless_the_recipe_says_once(
 ) -> None:
     session = started(redraw_masks=redraw, epochs=2)
     read: list[tuple[int, ...]] = []
-    with reading(session.masked_lm.model, lambda ids: read.extend(map(tuple, ids.tolist()))):
+    with reading(session.masked_lm, lambda rows: read.extend(map(tuple, rows))):
         list(session.events())
     half, pad = len(read) // 2, session.masked_lm.pad_token_id
     assert half == len(CORPUS.train)
@@ -406,7 +410,7 @@ def test_rows_padded_to_the_maximum_length_cost_as_much_and_learn_the_same(
 ) -> None:
     session = started(pad_to_max_length=True)
     widths: set[int] = set()
-    with reading(session.masked_lm.model, lambda ids: widths.add(ids.shape[1])):
+    with reading(session.masked_lm, lambda rows: widths.update(map(len, rows))):
         padded = losses(list(session.events()))
     assert widths == {CONFIG.max_length}
     assert session.first_batch().batch.token_ids.shape[1] == CONFIG.max_length

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
+from ..attention import batched_products
 from . import processes
 
 BATCHED_PRODUCTS = "batched_products"
@@ -61,23 +62,12 @@ def batched_attention(
     dropout: float = 0.0,
     **_options: object,
 ) -> tuple[Tensor, None]:
-    """softmax(query key^T * scaling + mask) value, as two batched products (Vaswani et al. 2017, section 3.2.1).
+    """``batched_products`` as the library calls attention: (B, heads, T, D) -> (B, T, heads, D).
 
-    query, key, value (B, H, T, D); attention_mask (B, 1, T, T) with 0 where a token may look and the smallest number
-    elsewhere, or None -> (B, T, H, D). At the lengths of sentences, PyTorch's fused attention takes several times
-    as long on a CPU, nearly all of it in its backward pass.
+    attention_mask (B, 1, T, T) with 0 where a token may look and the smallest number elsewhere, or None.
     """
-    batch, heads, length, width = query.shape
-    scaling = width**-0.5 if scaling is None else scaling
-    if attention_mask is None:
-        bias = query.new_zeros(1, 1, 1)
-    else:
-        bias = attention_mask.expand(batch, heads, length, length).reshape(-1, length, length)
-    queries, keys, values = (part.reshape(-1, length, width) for part in (query, key, value))
-    beta = 0 if attention_mask is None else 1
-    scores = torch.baddbmm(bias, queries, keys.transpose(1, 2), beta=beta, alpha=scaling)  # (B * H, T, T)
-    shares = nn.functional.dropout(scores.softmax(dim=-1), dropout, training=module.training)
-    attended = torch.bmm(shares, values).view(batch, heads, length, width)
+    dropout = dropout if module.training else 0.0
+    attended = batched_products(query, key, value, bias=attention_mask, scaling=scaling, dropout=dropout)
     return attended.transpose(1, 2).contiguous(), None
 
 

@@ -40,16 +40,23 @@ class MaskedBatch:
 class _SummedLoss(nn.Module):
     """The loss of a batch summed over its targets, as a module: so that several processes can share its gradients."""
 
-    def __init__(self, masked_lm: MaskedLM, precision: str) -> None:
+    def __init__(self, masked_lm: MaskedLM, precision: str, *, padded: bool) -> None:
         super().__init__()
         self.model = masked_lm.model  # registers the parameters
-        self._masked_lm, self._precision = masked_lm, precision
+        self._masked_lm, self._precision, self._padded = masked_lm, precision, padded
 
     def forward(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
         """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
         with autocast(token_ids.device, self._precision):
-            logits = self._masked_lm.logits_at(token_ids, attention, positions=positions)
+            logits = self._logits(token_ids, attention, positions)
         return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
+
+    def _logits(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
+        masked_lm = self._masked_lm
+        if not self._padded or masked_lm.head is None:
+            return masked_lm.logits_at(token_ids, attention, positions=positions)
+        hidden = masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
+        return masked_lm.head(hidden.flatten(0, 1).index_select(0, positions))
 
 
 class BatchLoss:
@@ -57,7 +64,7 @@ class BatchLoss:
 
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
-        self._summed_loss = processes.parallel(_SummedLoss(masked_lm, precision))
+        self._summed_loss = processes.parallel(_SummedLoss(masked_lm, precision, padded=config.pad_to_max_length))
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
 

@@ -88,14 +88,14 @@ def test_a_loss_on_all_tokens_looks_better_than_it_is(tiny_bert: MaskedLM) -> No
 
 @pytest.mark.parametrize("padded", [True, False])
 def test_padding_to_the_maximum_is_really_read_by_the_model(tiny_bert: MaskedLM, padded: bool) -> None:
-    widths: set[int] = set()
+    widths: set[float] = set()
     masked_lm = fresh(tiny_bert)()
 
-    def watch(module: torch.nn.Module, args: tuple[torch.Tensor, ...], _kwargs: dict) -> None:
+    def watch(module: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
         if module.training:
-            widths.add(args[0].shape[1])
+            widths.add(args[0].numel() / int((args[0] == masked_lm.tokenizer.cls_token_id).sum()))
 
-    masked_lm.model.base_model.register_forward_pre_hook(watch, with_kwargs=True)
+    masked_lm.model.get_input_embeddings().register_forward_pre_hook(watch)
     config = replace(SHORT, pad_to_max_length=padded, max_steps=2)
     for _ in run_experiment(Experiment("test", config, config, len(TEXTS)), TEXTS, new_model=lambda: masked_lm):
         pass

@@ -1,0 +1,65 @@
+"""Linear layers in float32 on a CPU, computed by oneDNN.
+
+PyTorch gives these products to MKL, and only those in bf16 to oneDNN. MKL takes two to three times as long on some
+processors (AMD's among them), in both directions; the numbers are the same but for the order of the sums. Knows no
+model. Anything that is not float32 on a CPU, and any PyTorch without oneDNN, goes PyTorch's usual way.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def dense(hidden: Tensor, layer: nn.Linear) -> Tensor:
+    """(..., I) -> (..., O), as the layer itself gives it."""
+    if not _is_plain_float32(hidden, layer.weight) or not one_dnn_agrees():
+        return nn.functional.linear(hidden, layer.weight, layer.bias)
+    if torch.is_grad_enabled():
+        return _Dense.apply(hidden, layer.weight, layer.bias)
+    return _product(hidden, layer.weight, layer.bias)
+
+
+class _Dense(torch.autograd.Function):
+    """The three products of a linear layer: its result, and the gradients of what it read and of its weights."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(hidden, weight)
+        ctx.biased = bias is not None
+        return _product(hidden, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        hidden, weight = ctx.saved_tensors
+        wanted, rows = ctx.needs_input_grad, gradient.flatten(0, -2)  # (R, O)
+        return (
+            _product(gradient, weight.t()) if wanted[0] else None,
+            _product(rows.t(), hidden.flatten(0, -2).t()) if wanted[1] else None,
+            rows.sum(dim=0) if ctx.biased and wanted[2] else None,
+        )
+
+
+def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(..., I), (O, I), (O,) or None -> (..., O)."""
+    return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
+
+
+def _is_plain_float32(hidden: Tensor, weight: Tensor) -> bool:
+    on_cpu = hidden.device.type == weight.device.type == "cpu"
+    return on_cpu and hidden.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+@lru_cache
+def one_dnn_agrees() -> bool:
+    """Whether PyTorch has the product that its own compiler emits for a linear layer, and it gives what is due."""
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return False
+    left, right = torch.arange(12.0).view(3, 4), torch.arange(8.0).view(2, 4)
+    try:
+        return torch.equal(_product(left, right, torch.ones(2)), left @ right.t() + 1)
+    except (RuntimeError, TypeError):
+        return False
