@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import gradio as gr
 from .compared_rows import order_control
 from .components.candidate_bars import candidate_bars
 from .components.token_strip import token_strip
-from .context import MODEL_EVENT, PAGE_EVENT, Services
+from .context import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services
 from .fill_answer import FillView, add_full_stop, answer
 from .look_inside import VIEWS, LookInside, build_look_inside
 from .model_list import NO_MODEL, comparison_choices, model_choices
@@ -57,26 +57,16 @@ def refresh_models(services: Services, model: str, compared: str) -> tuple[gr.Dr
 
 
 def open_page(
-    services: Services, query: Mapping[str, str], text: str, model: str, compared: str, top_k: int
+    services: Services, query: Mapping[str, str], model: str, compared: str, top_k: int
 ) -> tuple[object, ...]:
-    """(text, strip, model, compared, words shown, view): what the page's link asks for, with the lists of models."""
+    """(text, strip, model, compared, words shown, view): what the page's link asks for, with the lists of models.
+
+    Without a text in the link the box is left alone: whoever is quick has written in it meanwhile.
+    """
     link = shared(query)
     models, comparisons = refresh_models(services, link.model or model, link.compared or compared)
     view = link.view if link.view in [view.name for view in VIEWS] else None
-    return link.text or text, link.strip, models, comparisons, link.top_k or top_k, view
-
-
-def open_and_answer(
-    services: Services, query: Mapping[str, str], text: str, model: str, compared: str, top_k: int
-) -> Iterator[tuple[object, ...]]:
-    """What the page's link asks for, then the answer to it, in one event: (text, models, words shown, view, answer)."""
-    form = open_page(services, query, text, model, compared, top_k)
-    text, strip, _, _, top_k, _ = form
-    nothing = FillView(*[gr.skip()] * len(FillView._fields))
-    yield text, *form[2:], *nothing._replace(strip=strip)
-    link = shared(query)
-    chosen = link.model or model or services.default_model, link.compared or compared or NO_MODEL
-    yield *[gr.skip()] * 5, *answer(services, text, strip, *chosen, top_k, 0)
+    return link.text or gr.skip(), link.strip, models, comparisons, link.top_k or top_k, view
 
 
 def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
@@ -174,12 +164,12 @@ def _wire(
     )
 
     # No partial has a request, so this handler stands here.
-    def opening(text: str, model: str, compared: str, top_k: int, request: gr.Request) -> Iterator[tuple[object, ...]]:
-        yield from open_and_answer(services, dict(request.query_params), text, model, compared, top_k)
+    def opening(model: str, compared: str, top_k: int, request: gr.Request) -> tuple[object, ...]:
+        return open_page(services, dict(request.query_params), model, compared, top_k)
 
-    asked = [form.text, form.models, form.compared, form.top_k]
-    opened = demo.load(opening, asked, [*asked, look.choice, *view], **{**MODEL_EVENT, **PAGE_EVENT})
-    opened.then(**look.refresh)
+    asked = [form.models, form.compared, form.top_k]
+    opened = demo.load(opening, asked, [form.text, form.strip, *asked, look.choice], **READ_EVENT)
+    opened.then(**fill).then(**look.refresh)  # with what stands in the box by then
 
 
 def _example(text: str) -> tuple[str, None]:

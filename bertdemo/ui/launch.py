@@ -25,7 +25,7 @@ from bertdemo.runs.workspace import Workspace
 from .app import build_app
 from .body_limit import MEGABYTE, BodyLimit
 from .context import Services
-from .guard import HostGuard
+from .guard import FrameRule, HostGuard
 from .logs import configure_logging
 from .options import AppOptions, check_home, check_port, parse_options
 from .theme import STYLE_SHEETS, theme
@@ -33,6 +33,7 @@ from .uploads import has_room, sweep, uploads_folder
 
 logger = logging.getLogger(__name__)
 
+PAGE_HEAD = Path(__file__).with_name("head.html")
 MOST_UPLOAD = 1000 * MEGABYTE  # one file
 MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
 MOST_SESSIONS = 500  # whose copy of the page Gradio keeps, 0.6 MB each; every caller of the API is one
@@ -124,13 +125,17 @@ def launch_settings(options: AppOptions) -> dict[str, Any]:
             BodyLimit, most_bytes=MOST_BODY, most_upload_bytes=MOST_UPLOAD + MEGABYTE, has_room=_has_room_for_upload
         ),
     ]
+    if options.frame_ancestors:
+        middleware.insert(0, Middleware(FrameRule, ancestors=options.frame_ancestors))
     return {
         "server_name": options.address,
         "server_port": options.port,
+        "root_path": options.root_path,
         "share": options.share,
         "auth": (USER, options.password) if options.password else None,
         "theme": theme(),
         "css_paths": STYLE_SHEETS,
+        "head_paths": PAGE_HEAD,
         "footer_links": [],
         "max_file_size": MOST_UPLOAD,
         "state_session_capacity": MOST_SESSIONS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from bertdemo.runs.workspace import default_home
 
 from .guard import LOOPBACK_HOSTS
 
+_ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*/?")
+
 
 @dataclass(frozen=True)
 class AppOptions:
@@ -26,7 +29,8 @@ class AppOptions:
     passes the name of an ``--allowed-host`` on.
 
     ``allowed_hosts``: the names that it answers to, None for any; with ``any_address`` also to whatever IP address the
-    machine, or the host of its container, is reached by.
+    machine, or the host of its container, is reached by. ``frame_ancestors``: whose pages may show this one in a
+    frame, as a Content-Security-Policy lists them; None for anybody's. ``root_path``: where a proxy shows the page.
     """
 
     host: str
@@ -39,6 +43,8 @@ class AppOptions:
     share: bool
     public: bool
     any_address: bool = False
+    frame_ancestors: str | None = "'self'"
+    root_path: str = ""
 
     @property
     def address(self) -> str:
@@ -75,7 +81,26 @@ def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
         share=options.share,
         public=public,
         any_address=public and not options.allowed_host,
+        frame_ancestors=_frame_ancestors(public=public, password=bool(password), space=bool(space)),
+        root_path=_root_path(options.root_path),
     )
+
+
+def _frame_ancestors(*, public: bool, password: bool, space: bool) -> str | None:
+    """A page of another site may press our buttons in a frame, so it must gain nothing that it has not: a server that
+    is open to everybody may be framed by anybody, but neither a login nor this machine's own page may be borrowed."""
+    if public and not password:
+        return None
+    return "'self' https://huggingface.co" if space else "'self'"
+
+
+def _root_path(chosen: str | None) -> str:
+    path = os.environ.get("GRADIO_ROOT_PATH", "") if chosen is None else chosen
+    if not _ROOT_PATH.fullmatch(path):
+        raise SettingsError(
+            f"The root path must be plain letters that begin with a slash, such as /bert, but is {path[:80]!r}."
+        )
+    return path.rstrip("/")
 
 
 def _home(chosen: Path | None) -> Path:
@@ -123,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--allow-public", action="store_true", help="let anyone who reaches the app use it")
     parser.add_argument("--allowed-host", action="append", default=[], metavar="NAME", help="a host name to answer to")
+    parser.add_argument(
+        "--root-path", metavar="PATH", help="the path under which a proxy shows the page, such as /bert"
+    )
     parser.add_argument("--allow-folders", action="store_true", help="let pages name folders of this machine as models")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
     return parser

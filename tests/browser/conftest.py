@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
@@ -42,7 +43,9 @@ def new_page(browser) -> Iterator[Callable]:
     contexts, troubles = [], []
 
     def watch_request(request) -> None:
-        if not request.url.startswith(("http://127.0.0.1", "data:", "blob:", "ws://127.0.0.1")):
+        url = urlsplit(request.url)
+        here = url.hostname == "127.0.0.1" or (url.hostname or "").endswith(".localhost")
+        if not here and url.scheme not in ("data", "blob"):
             troubles.append(f"asked for {request.url}")
 
     def open_page(url: str, *, width: int = 1280, height: int = 900, dark: bool = False):

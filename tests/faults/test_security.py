@@ -207,6 +207,12 @@ def test_other_hosts_and_other_sites_are_refused_by_the_whole_server(client: htt
     assert client.get("/", headers={"Host": "localhost:1"}).status_code == 200
 
 
+def test_the_page_is_framed_by_its_own_site_only(client: httpx.Client, shared: ServedApp) -> None:
+    with raw_client(shared.url) as stranger:
+        for answer in (client.get("/"), client.get("/config"), stranger.get("/"), stranger.post("/login")):
+            assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
+
+
 def test_a_request_without_a_host_gets_nothing(app: ServedApp) -> None:
     for lines in ("GET /config HTTP/1.0", "GET /config HTTP/1.1\r\nHost: localhost\r\nHost: evil.example"):
         with socket.create_connection(("127.0.0.1", app.port), timeout=30) as connection:

@@ -63,6 +63,14 @@ def test_a_page_on_another_port_is_another_site() -> None:
         assert status(LAN, host, origin, method="POST") == 200  # a proxy that leaves the port out, or adds its own
 
 
+def test_a_proxy_on_this_machine_may_say_its_upstream_name() -> None:
+    assert status(LAN, "127.0.0.1:7860", "https://classroom", method="POST") == 200
+    for host, origin in (("127.0.0.1:7860", "https://classroom:3000"), ("192.168.1.5:7860", "https://classroom")):
+        assert status(LAN, host, origin, method="POST") == 403
+    assert status(LOOPBACK, "127.0.0.1:7860", "https://classroom", method="POST") == 403
+    assert status(ANY, "127.0.0.1:7860", "https://classroom", method="POST") == 403
+
+
 def test_without_a_list_of_hosts_the_origin_must_be_the_host() -> None:
     assert status(ANY, "abc.gradio.live", "https://abc.gradio.live", method="POST") == 200
     assert status(ANY, "abc.gradio.live", "https://other.gradio.live", method="POST") == 403

@@ -20,7 +20,14 @@ HOSTS = ("127.0.0.1", "localhost", "::1")
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("SPACE_ID", "SPACE_HOST", "BERTDEMO_PASSWORD", "BERTDEMO_LOG", "BERTDEMO_LOG_FORMAT"):
+    for name in (
+        "SPACE_ID",
+        "SPACE_HOST",
+        "GRADIO_ROOT_PATH",
+        "BERTDEMO_PASSWORD",
+        "BERTDEMO_LOG",
+        "BERTDEMO_LOG_FORMAT",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BERTDEMO_HOME", str(tmp_path / "home"))
 
@@ -73,6 +80,29 @@ def test_behind_a_proxy_with_a_name_of_its_own_strangers_are_expected() -> None:
     assert (options.host, options.public, options.allow_folders) == ("127.0.0.1", True, False)
     assert not options.any_address
     assert not parse_options(["--allowed-host", "localhost"]).public
+
+
+def test_who_gains_nothing_by_it_may_frame_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = ["--password", "secret"]
+    for own in ([], ["--allow-public"], secret, ["--host", "0.0.0.0", *secret], ["--allowed-host", "school", *secret]):
+        assert parse_options(own).frame_ancestors == "'self'"
+    for everybody in (["--host", "0.0.0.0", "--allow-public"], ["--allowed-host", "school"]):
+        assert parse_options(everybody).frame_ancestors is None
+    monkeypatch.setenv("SPACE_ID", "someone/bertdemo")
+    assert parse_options([]).frame_ancestors is None
+    assert parse_options(secret).frame_ancestors == "'self' https://huggingface.co"
+
+
+def test_a_proxys_path_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [parse_options(["--root-path", path]).root_path for path in ("/bert/", "/a/b-c", "/", "")] == [
+        *("/bert", "/a/b-c", "", "")
+    ]
+    for wrong in ("bert", "//evil.example", "https://evil.example/bert", "/a b", "/<b>", "/a?b"):
+        with pytest.raises(SettingsError, match="begin with a slash, such as /bert"):
+            parse_options(["--root-path", wrong])
+    monkeypatch.setenv("GRADIO_ROOT_PATH", "/from-the-environment/")
+    assert parse_options([]).root_path == "/from-the-environment"
+    assert launch_settings(parse_options(["--root-path", "/bert"]))["root_path"] == "/bert"
 
 
 def test_a_space_listens_to_all_and_answers_to_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import torch
 from explorer_services import explorer_services
@@ -147,11 +148,15 @@ def test_a_link_brings_back_text_models_settings_and_hidden_words(services: Serv
         "text": TEXT, "model": services.default_model, "words": "7", "view": "Why this word?",
         "ids": ".".join(map(str, edit["ids"])), "hidden": f"3:{edit['originals']['3']['id']}",
     }  # fmt: skip
-    text, strip, model, compared, top_k, view = open_page(services, query, "other", services.default_model, "none", 5)
+    text, strip, model, compared, top_k, view = open_page(services, query, services.default_model, "none", 5)
     question = ask(services, text, strip, model.value, compared.value)
     assert question.prepared.token_ids == tuple(edit["ids"])
     assert question.originals == {3: edit["originals"]["3"]["id"]}
     assert (top_k, view) == (7, "Why this word?")
+
+
+def test_without_a_text_in_the_link_the_box_is_left_alone(services: Services) -> None:
+    assert open_page(services, {"words": "7"}, services.default_model, "none", 5)[0] == gr.skip()
 
 
 @given(st.dictionaries(st.sampled_from(["text", "model", "compare", "words", "ids", "hidden", "view"]), st.text()))
