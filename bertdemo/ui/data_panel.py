@@ -5,15 +5,16 @@ Every upload is read again on the server at each change; the page keeps only whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
 
 from bertdemo.mlm.corpus import DataReport, Dialect, Preview, preview
-from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.errors import BertDemoError, DataError
 
 from .components.data_preview import preview_html
 from .context import READ_EVENT, Services
@@ -47,9 +48,13 @@ class FileReading(NamedTuple):
 
 
 class DataView(NamedTuple):
-    """What is shown of a file: components when built, their values when returned."""
+    """What is shown of a file: components when built, their values when returned.
+
+    The server remembers the ``path``, the page the ``name``; see :func:`held`.
+    """
 
     path: object
+    name: object
     found: object
     column: object
     rows: object
@@ -77,7 +82,18 @@ class Described:
 
     def view(self) -> DataView:
         column = gr.Dropdown(choices=list(self.columns), value=self.column, visible=bool(self.columns))
-        return DataView(self.path, self.found, column, self.rows)
+        return DataView(self.path, Path(self.path or "").name, self.found, column, self.rows)
+
+
+def held(path: str | None, name: str) -> str | None:
+    """The path of the file that a page shows. Raises DataError where the server has forgotten it.
+
+    Of many pages it forgets the one that was idle longest, as all of them when it starts again, and would take the
+    sample for that page's file.
+    """
+    if name and Path(path or "").name != name:
+        raise DataError(f"The page was idle so long that the server has forgotten its file {name!r}; choose it again.")
+    return path
 
 
 def describe(path: str | None, reading: FileReading, column: str | None) -> Described:
@@ -87,14 +103,21 @@ def describe(path: str | None, reading: FileReading, column: str | None) -> Desc
     try:
         found = preview(path, dialect=reading.dialect(path), column=column or None)
     except BertDemoError as error:
-        return Described(path, _status([f"<strong>{escape(str(error))}</strong>"]))
+        said = _status([f"<strong>{escape(str(error))}</strong>"])
+        # Where it is the column that is wrong, the others are there to choose from.
+        return replace(describe(path, reading, None), found=said) if column else Described(path, said)
     columns = found.text_columns or found.columns
     return Described(path, found_html(found), tuple(columns), found.text_column, preview_html(found))
 
 
-def show_again(path: str | None, encoding: str, delimiter: str, header: str, column: str | None = None) -> DataView:
+def show_again(
+    path: str | None, name: str, encoding: str, delimiter: str, header: str, column: str | None = None
+) -> DataView:
     """The same file, read differently or with another column."""
-    return describe(path, FileReading(encoding, delimiter, header), column).view()
+    try:
+        return describe(held(path, name), FileReading(encoding, delimiter, header), column).view()
+    except DataError as error:
+        return Described(None, _status([f"<strong>{escape(str(error))}</strong>"])).view()
 
 
 def show_new(services: Services, path: str | None) -> list[object]:
@@ -155,11 +178,13 @@ def build_data_panel(services: Services) -> DataPanel:
                 label="Text column",
                 info="The model learns from these texts; the other columns are not used.",
                 visible=bool(first.columns),
+                allow_custom_value=True,  # for a page that the server has forgotten, whose columns it no longer knows
                 elem_id="text-column",
             )
             reading = _build_reading()
     rows = gr.HTML(first.rows, elem_id="preview", apply_default_css=False)
-    panel = DataPanel(upload, sample, reading, DataView(gr.State(first.path), found, column, rows), too_long)
+    view = DataView(gr.State(first.path), gr.Textbox(visible=False), found, column, rows)
+    panel = DataPanel(upload, sample, reading, view, too_long)
     _wire(services, panel)
     return panel
 
@@ -179,6 +204,6 @@ def _wire(services: Services, panel: DataPanel) -> None:
     last = {**READ_EVENT, "trigger_mode": "always_last"}  # whoever is quick must not be left with the file before
     gr.on([panel.upload.upload, panel.upload.clear], partial(show_new, services), panel.upload, fresh, **last)
     panel.sample.click(partial(show_sample, services), None, [panel.upload, *fresh], **READ_EVENT)
-    choices = [panel.view.path, *panel.reading]
+    choices = [panel.view.path, panel.view.name, *panel.reading]
     gr.on([choice.input for choice in panel.reading], show_again, choices, view, **last)
     panel.view.column.input(show_again, [*choices, panel.view.column], view, **last)

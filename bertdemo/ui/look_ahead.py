@@ -21,7 +21,7 @@ from bertdemo.mlm.look_ahead.estimate import Estimate, estimate_run
 from bertdemo.runs.request import RunRequest
 
 from .context import PAGE_EVENT, Services
-from .data_panel import DataPanel, FileReading
+from .data_panel import DataPanel, FileReading, held
 from .live_feed import duration
 from .notes import note_html
 from .run_form import RunForm, run_request
@@ -59,17 +59,23 @@ def new_measure(services: Services) -> Measure:
 
 
 def look_ahead(
-    services: Services, measure: Measure, path: str | None, column: str | None, *chosen: object, asked: bool = False
+    services: Services,
+    measure: Measure,
+    path: str | None,
+    file: str,
+    column: str | None,
+    *chosen: object,
+    asked: bool = False,
 ) -> Iterator[AheadView]:
     """First what can be said at once, then what was measured; ``asked``: measure even where it takes a while.
 
-    ``chosen``: the fields of a ``FileReading``, then those of a ``RunForm``.
+    ``file``: its name on the page. ``chosen``: the fields of a ``FileReading``, then those of a ``RunForm``.
     """
     if not path or not column:
         yield AheadView("", "")
         return
     try:
-        request = _request(services, path, column, *chosen)
+        request = _request(services, held(path, file), column, *chosen)
         cheap = not services.manager.live() and _is_here(services, request)
         yield _planned(request, measuring=asked or cheap)
         if asked or cheap:
@@ -148,7 +154,7 @@ def build_look_ahead(too_long: gr.HTML) -> AheadPanel:
 def wire_look_ahead(services: Services, panel: AheadPanel, *, data: DataPanel, form: RunForm, chart: gr.HTML) -> None:
     """Look ahead when the data or a setting changes, when the page first shows the chart, and when a run has ended."""
     settings = [component for component in form if component is not None]
-    inputs = [data.view.path, data.view.column, *data.reading, *settings]
+    inputs = [data.view.path, data.view.name, data.view.column, *data.reading, *settings]
     ahead = partial(look_ahead, services, new_measure(services))
     changes = [component.change for component in inputs]
     event = {"inputs": inputs, "outputs": list(panel.view), **AHEAD_EVENT}

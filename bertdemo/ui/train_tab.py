@@ -17,7 +17,7 @@ from bertdemo.runs.ownership import new_token
 from .components.live_chart import live_chart
 from .components.run_table import settings_text
 from .context import PAGE_EVENT, READ_EVENT, Services
-from .data_panel import DataPanel, FileReading, build_data_panel
+from .data_panel import DataPanel, FileReading, build_data_panel, held
 from .fill_mask_tab import FillMaskTab
 from .look_ahead import build_look_ahead, wire_look_ahead
 from .model_list import comparison_choices, model_choices
@@ -45,13 +45,16 @@ class Watch(NamedTuple):
     view: StartView
 
 
-def start(services: Services, owner: str, path: str | None, column: str | None, *chosen: object) -> StartView:
+def start(
+    services: Services, owner: str, path: str | None, file: str, column: str | None, *chosen: object
+) -> StartView:
     """Submit a run and follow it; what is wrong with the settings is said beside the button.
 
-    ``chosen``: the three fields of a ``FileReading``, then those of a ``RunForm``.
+    ``file``: its name on the page. ``chosen``: the three fields of a ``FileReading``, then those of a ``RunForm``.
     """
     reading, form = FileReading(*chosen[:3]), RunForm(*chosen[3:])
     try:
+        path = held(path, file)
         if path and not column:
             raise DataError("There is nothing to train on yet; choose a file with a column of texts.")
         dialect = reading.dialect(path) if path else None
@@ -144,7 +147,7 @@ def _build_watch(services: Services, owner: gr.BrowserState) -> Watch:
 def _wire_watch(services: Services, watch: Watch, *, data: DataPanel, form: RunForm) -> None:
     owner = watch.view.owner
     given = [component for component in form if component is not None]
-    inputs = [owner, data.view.path, data.view.column, *data.reading, *given]
+    inputs = [owner, data.view.path, data.view.name, data.view.column, *data.reading, *given]
     watch.start.click(partial(start, services), inputs, list(watch.view), **PAGE_EVENT)
     chart, shown = watch.view.chart, [watch.stop, watch.view.note]
     watch.stop.click(partial(stop, services), [owner, chart], watch.view.note, **READ_EVENT)

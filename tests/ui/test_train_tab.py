@@ -77,16 +77,22 @@ def services(make_services: Callable[..., Services]) -> Services:
 
 
 def press_start(
-    services: Services, path: Path | None, *, owner: str = "me", column: str | None = "review", **typed: Any
+    services: Services,
+    path: Path | None,
+    *,
+    owner: str = "me",
+    file: str = "",
+    column: str | None = "review",
+    **typed: Any,
 ):
     form = RunForm(**{"model": "mini-bert", "epochs": 3, **typed})
-    return start(services, owner, path and str(path), column, *DETECTED, *form)
+    return start(services, owner, path and str(path), file, column, *DETECTED, *form)
 
 
 def test_without_an_upload_the_sample_is_chosen(services: Services) -> None:
-    encoding, delimiter, header, path, found, column, rows = show_new(services, None)
+    encoding, delimiter, header, path, name, found, column, rows = show_new(services, None)
     assert (encoding, delimiter, header) == DETECTED
-    assert path == str(services.sample_csv)
+    assert (path, name) == (str(services.sample_csv), services.sample_csv.name)
     assert "used <b>20</b>" in found
     assert column.value == "review"
     assert "show number 3" in rows
@@ -97,7 +103,7 @@ def test_a_new_file_is_read_as_detected_whatever_was_chosen_before(services: Ser
 
 
 def test_the_file_can_be_read_differently(sample: Path) -> None:
-    as_lines = show_again(str(sample), AS_DETECTED, "", "no")
+    as_lines = show_again(str(sample), sample.name, AS_DETECTED, "", "no")
     assert "one text a line, no header, 21 rows" in as_lines.found
 
 
@@ -108,6 +114,24 @@ def test_a_file_read_wrongly_is_explained_and_can_be_read_anew(tmp_path: Path) -
     assert described.path == str(path)
     assert described.column is None
     assert "empty" in described.found
+
+
+def test_a_file_that_the_server_has_forgotten_is_never_replaced_by_the_sample(services: Services) -> None:
+    sample = str(services.sample_csv)  # what a server has in mind for a page that it has forgotten
+    answer = press_start(services, services.sample_csv, file="visitors.csv")
+    assert "has forgotten its file &#x27;visitors.csv&#x27;; choose it again." in answer.note
+    assert services.store.list() == []
+    again = show_again(sample, "visitors.csv", *DETECTED)
+    assert "choose it again" in again.found
+    assert (again.path, again.name) == (None, "")
+    (ahead,) = look_ahead(services, lambda _: None, sample, "visitors.csv", "review", *DETECTED, *RunForm("mini-bert"))
+    assert "choose it again" in ahead.line
+
+
+def test_a_column_that_is_not_there_is_said_and_the_others_are_offered(sample: Path) -> None:
+    described = describe(str(sample), FileReading(), "revue")
+    assert "revue" in described.found
+    assert (described.columns, described.column) == (("review",), "review")
 
 
 def test_numbers_alone_are_nothing_to_train_on(services: Services, tmp_path: Path) -> None:
@@ -207,7 +231,7 @@ def look(
         return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
 
     form = RunForm(**{"model": "mini-bert", "epochs": 3, **typed})
-    return list(look_ahead(services, measure, str(path), "review", *DETECTED, *form, asked=asked)), measured
+    return list(look_ahead(services, measure, str(path), path.name, "review", *DETECTED, *form, asked=asked)), measured
 
 
 def test_before_start_the_page_says_what_the_run_will_take(services: Services, sample: Path) -> None:
