@@ -138,6 +138,19 @@ def test_a_finished_run_is_reported_on_compared_and_downloaded(app, open_train_t
     assert page.locator("#fill-compared input").input_value().startswith("looked at")
 
 
+def test_a_page_that_the_server_has_forgotten_trains_on_nothing_else(app, open_train_tab, tmp_path: Path) -> None:
+    page = open_train_tab()
+    upload(page, write_csv(tmp_path / "visitors.csv"), name="visitors.csv")
+    app.demo.app.state_holder.session_data.clear()  # as when very many others have come meanwhile
+    page.locator("#start-training").click()
+    page.locator("#start-note [role=alert]").get_by_text("choose it again").wait_for(timeout=30_000)
+    assert app.services.store.list() == []
+    upload(page, write_csv(tmp_path / "again.csv"), name="again.csv")
+    start(page)
+    (run,) = app.services.store.list()
+    assert (run.record.data.name, run.record.data.column) == ("again.csv", "comment")
+
+
 def test_on_a_phone_nothing_hangs_over_the_edge(open_train_tab: Callable) -> None:
     page = open_train_tab(width=375, dark=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375

@@ -71,6 +71,10 @@ READ: dict[str, tuple[bytes, str]] = {
     "UTF-16": (table().encode("utf-16"), "utf-16"),
     "UTF-16 without a mark": (table().encode("utf-16-le"), "utf-16-le"),
     "Windows-1252": (table(rows=[f"{text} Très bon café." for text in SHOWS]).encode("cp1252"), "cp1252"),
+    "Latin-1 and UTF-8 in one file": (
+        table().encode() + "13,Très bon.\n".encode("latin-1") + "14,Café très bon.\n".encode(),
+        "utf-8|cp1252|latin-1",
+    ),
     "Windows line ends": (table(end="\r\n").encode(), "utf-8|ascii"),
     "old Mac line ends": (table(end="\r").encode(), "utf-8|ascii"),
     "NULs inside": (table().replace("show", "sh\0ow").encode(), "utf-8|ascii"),
