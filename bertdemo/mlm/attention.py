@@ -1,8 +1,8 @@
 """Attention within each row, in the way that is fast where it runs: the same numbers from each. Knows no weights.
 
-On a CPU, training takes two batched products: at the lengths of sentences PyTorch's fused attention takes several times
-as long there, nearly all of it in its backward pass. On a GPU rows of different lengths stay end to end, as
-FlashAttention's variable lengths allow, where PyTorch has them and they agree with the plain way on a small example.
+On a CPU, training and bf16 take two batched products: PyTorch's fused attention takes several times as long in its
+backward pass there, and twice as long in bf16. On a GPU rows of different lengths stay end to end, as FlashAttention's
+variable lengths allow, where PyTorch has them and they agree with the plain way on a small example.
 """
 
 from __future__ import annotations
@@ -28,19 +28,28 @@ TOLERANCE = 0.02  # of bf16 against float32, on numbers of size 1
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads: int, dropout: float) -> Tensor:
-    """softmax(query key^T / sqrt(D)) value in each row (Vaswani et al. 2017, section 3.2.1): (R, H) -> (R, H)."""
-    if _end_to_end(query, rows, dropout):
+    """softmax(query key^T / sqrt(D)) value in each row (Vaswani et al. 2017, section 3.2.1): (R, H) -> (R, H).
+
+    Of rows that leave nothing out, fewer may ask: query (N, H), as many from each row -> (N, H).
+    """
+    if len(query) == len(key) and _end_to_end(query, rows, dropout):
         return _attend_end_to_end(query, key, value, rows=rows, heads=heads)
-    (batch, length), width = rows.shape, query.shape[-1] // heads
-    shape = (batch, length, heads, width)
-    query, key, value = (rows.unpack(part).view(shape).transpose(1, 2) for part in (query, key, value))
+    key, value = (_by_heads(rows.unpack(part), heads) for part in (key, value))  # (B, heads, T, D)
+    asking_all = len(query) == rows.worked_on
+    query = _by_heads(rows.unpack(query) if asking_all else query.view(rows.shape[0], -1, query.shape[-1]), heads)
     real = None if rows.real is None else rows.real[:, None, None, :]  # (B, 1, 1, T)
-    if query.device.type == "cpu" and torch.is_grad_enabled():
+    if query.device.type == "cpu" and (torch.is_grad_enabled() or query.dtype == torch.bfloat16):
         bias = None if real is None else torch.zeros_like(real, dtype=query.dtype).masked_fill_(~real, -math.inf)
         attended = batched_products(query, key, value, bias=bias, dropout=dropout)
     else:
         attended = scaled_dot_product_attention(query, key, value, attn_mask=real, dropout_p=dropout)
-    return rows.pack(attended.transpose(1, 2).reshape(batch * length, -1))
+    attended = attended.transpose(1, 2).flatten(2).flatten(0, 1)
+    return rows.pack(attended) if asking_all else attended
+
+
+def _by_heads(padded: Tensor, heads: int) -> Tensor:
+    """(B, T, H) -> (B, heads, T, D)."""
+    return padded.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def batched_products(
@@ -53,17 +62,18 @@ def batched_products(
     dropout: float = 0.0,
 ) -> Tensor:
     """softmax(query key^T * scaling + bias) value: (B, heads, T, D) -> the same; bias (B, 1, 1 or T, T) or None."""
-    batch, heads, length, width = query.shape
+    (batch, heads, asking, width), length = query.shape, key.shape[2]
     scaling = width**-0.5 if scaling is None else scaling
     if bias is None:
         added = query.new_zeros(1, 1, 1)
     else:
         added = bias.expand(batch, heads, -1, -1).reshape(batch * heads, -1, length)
-    queries, keys, values = (part.reshape(-1, length, width) for part in (query, key, value))
+    queries = query.reshape(-1, asking, width)
+    keys, values = (part.reshape(-1, length, width) for part in (key, value))
     beta = 0 if bias is None else 1
     scores = torch.baddbmm(added, queries, keys.transpose(1, 2), beta=beta, alpha=scaling)  # (B * heads, T, T)
     shares = nn.functional.dropout(scores.softmax(dim=-1), dropout) if dropout else scores.softmax(dim=-1)
-    return torch.bmm(shares, values).view(batch, heads, length, width)
+    return torch.bmm(shares, values).view(batch, heads, asking, width)
 
 
 def _end_to_end(query: Tensor, rows: PackedRows, dropout: float) -> bool:

@@ -40,9 +40,13 @@ def _encode(bert: nn.Module, token_ids: Tensor, attention_mask: Tensor | None, p
     for layer in earlier:
         attended = _attended(layer.attention.self, hidden, rows)
         hidden = _feed_forward(layer, attended, hidden)
-    wanted = rows.within(positions)  # (N,): from here on nothing else is asked for
-    attended = _attended(last.attention.self, hidden, rows)
-    return _feed_forward(last, attended.index_select(0, wanted), hidden.index_select(0, wanted))
+    wanted = rows.within(positions)  # from here on nothing else is asked for
+    asking = hidden.index_select(0, wanted)  # (N, H)
+    if rows.evenly_spread(positions):
+        attended = _attended(last.attention.self, hidden, rows, asking=asking)
+    else:
+        attended = _attended(last.attention.self, hidden, rows).index_select(0, wanted)
+    return _feed_forward(last, attended, asking)
 
 
 def _embedded(tables: nn.Module, token_ids: Tensor, rows: PackedRows) -> Tensor:
@@ -52,10 +56,11 @@ def _embedded(tables: nn.Module, token_ids: Tensor, rows: PackedRows) -> Tensor:
     return _dropped(_normalised(hidden, tables.LayerNorm), tables.dropout)
 
 
-def _attended(attention: nn.Module, hidden: Tensor, rows: PackedRows) -> Tensor:
-    """(R, H) -> (R, H): every token looks at all tokens of its row."""
+def _attended(attention: nn.Module, hidden: Tensor, rows: PackedRows, *, asking: Tensor | None = None) -> Tensor:
+    """(R, H) -> (R, H): every token looks at all tokens of its row; or only those that are ``asking`` (N, H) do."""
     read = _for_products(hidden)
-    query, key, value = (dense(read, part) for part in (attention.query, attention.key, attention.value))
+    query = dense(read if asking is None else _for_products(asking), attention.query)
+    key, value = (dense(read, part) for part in (attention.key, attention.value))
     dropout = attention.dropout.p if attention.training else 0.0
     return attend(query, key, value, rows=rows, heads=attention.num_attention_heads, dropout=dropout)
 

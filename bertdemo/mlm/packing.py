@@ -20,6 +20,11 @@ class PackedRows:
     places: Tensor | None = None
     real: Tensor | None = None
 
+    @property
+    def worked_on(self) -> int:
+        """R."""
+        return self.shape[0] * self.shape[1] if self.places is None else len(self.places)
+
     def pack(self, padded: Tensor) -> Tensor:
         """(B * T, ...) -> (R, ...)."""
         return padded if self.places is None else padded.index_select(0, self.places)
@@ -40,6 +45,14 @@ class PackedRows:
         order = torch.zeros(batch * length, dtype=torch.int64, device=self.places.device)
         order[self.places] = torch.arange(len(self.places), device=self.places.device)
         return order[positions]
+
+    def evenly_spread(self, positions: Tensor) -> bool:
+        """Whether nothing is left out, and the N positions are N / B of each row, row by row."""
+        batch, length = self.shape
+        if self.places is not None or self.real is not None or len(positions) % batch:
+            return False
+        in_turn = torch.arange(batch, device=positions.device).repeat_interleave(len(positions) // batch)
+        return torch.equal(positions // length, in_turn)
 
     def columns(self) -> Tensor:
         """(R,): the place of each in its own row, which is what a position embedding is of."""
