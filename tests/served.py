@@ -50,7 +50,7 @@ class ServedApp:
 def served_app(home: Path, *arguments: str) -> Iterator[ServedApp]:
     """The app as ``main`` starts it, in this process."""
     from bertdemo.ui.app import build_app
-    from bertdemo.ui.launch import build_services, launch_settings, quiet_network
+    from bertdemo.ui.launch import build_services, launch, quiet_network
     from bertdemo.ui.options import parse_options
     from bertdemo.ui.uploads import uploads_folder
 
@@ -59,7 +59,7 @@ def served_app(home: Path, *arguments: str) -> Iterator[ServedApp]:
     services = build_services(options)
     with uploads_folder():
         demo = build_app(services)
-        demo.launch(**launch_settings(options))
+        launch(demo, options, services)
         try:
             yield ServedApp(options.port, services, demo)
         finally:

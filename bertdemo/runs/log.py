@@ -54,13 +54,15 @@ class EventLog:
 
     def tail(self) -> list[dict[str, Any]]:
         """The last records, some hundreds; cheap however long the log is."""
-        return decode(self._last_lines())
+        return decode(self._last_lines().splitlines(keepends=True))
 
     def tail_ends(self, kind: str) -> list[dict[str, Any]]:
         """The first and the last record of one kind in the tail (or one, or none); no other line is even parsed."""
-        begins = b'{"event":"%s"' % kind.encode("ascii")
-        lines = [line for line in self._last_lines() if line.startswith(begins) and line.endswith(b"\n")]
-        return decode(lines[:1] + lines[1:][-1:])
+        begins = b'\n{"event":"%s"' % kind.encode("ascii")
+        tail = b"\n" + self._last_lines()
+        ends = tail.rfind(b"\n")  # behind it is a torn line, or nothing
+        places = sorted({tail.find(begins, 0, ends), tail.rfind(begins, 0, ends)} - {-1})
+        return decode([tail[place + 1 : tail.index(b"\n", place + 1) + 1] for place in places])
 
     def records(self) -> Iterator[dict[str, Any]]:
         """All records, in bounded memory; for a report at the end, not for following."""
@@ -82,14 +84,14 @@ class EventLog:
         with open(self.path, "ab") as file:
             os.fsync(file.fileno())
 
-    def _last_lines(self) -> list[bytes]:
+    def _last_lines(self) -> bytes:
         start = max(0, self.size() - TAIL_BYTES)
-        lines = self._block(start, TAIL_BYTES).splitlines(keepends=True)
-        return lines[1:] if start else lines
+        block = self._block(start, TAIL_BYTES)
+        return block[block.find(b"\n") + 1 :] if start else block
 
     def _block(self, offset: int, size: int) -> bytes:
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", buffering=0) as file:
                 file.seek(offset)
                 return file.read(size)
         except FileNotFoundError:

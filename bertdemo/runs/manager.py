@@ -86,13 +86,9 @@ class RunManager:
         model = self.registry.resolve(request.model, allow_folders=self.allow_folders)
         self._check_room()
         owner = owner or new_token()
+        data, settings = data_source(request), request.settings
         run = self.store.create(
-            name=request.name,
-            model=model,
-            data=data_source(request),
-            settings=request.settings,
-            owner=token_hash(owner),
-            state="queued",
+            name=request.name, model=model, data=data, settings=settings, owner=token_hash(owner), state="queued"
         )
         try:
             keep_data(run)
@@ -137,7 +133,7 @@ class RunManager:
 
     def status(self, run_id: str, *, cursor: int = 0, limit: int = EVENTS_AT_ONCE) -> RunStatus:
         """Where the run stands, with its events from the cursor on; the cost does not grow with the run."""
-        run = self.store.get(run_id)
+        run = self._at_hand(run_id) or self.store.get(run_id)
         return read_status(run, cursor=cursor, limit=limit, activity=self._activity(run.id))
 
     def live(self) -> tuple[str, ...]:
@@ -200,6 +196,10 @@ class RunManager:
 
     def _find(self, run_id: str) -> _Job | None:
         return next((job for job in self._jobs() if job.run.id == run_id), None)
+
+    def _at_hand(self, run_id: str) -> Run | None:  # as it is in memory, since every open page asks for it
+        with self._changed:
+            return next((job.run for job in self._jobs() if job.run.id == run_id), None)
 
     def _activity(self, run_id: str) -> Activity | None:
         with self._changed:

@@ -15,6 +15,7 @@ TITLE = "bertdemo"
 TAGLINE = "See what BERT expects in the blank, and teach it something new."
 DAY = 24 * 3600
 MOST_WAITING = 300  # requests; beyond that the page and gradio_client say that the queue is full
+TOLD_EVERY = 1.0  # seconds between two messages about a request's place in the queue
 AT_ONCE = 4  # of each small handler that says nothing else
 
 
@@ -36,4 +37,4 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Learn", id="learn"):
                 build_learn_tab(demo, services)
         add_endpoints(services)
-    return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=AT_ONCE)
+    return demo.queue(status_update_rate=TOLD_EVERY, max_size=MOST_WAITING, default_concurrency_limit=AT_ONCE)

@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -26,8 +28,11 @@ from .app import build_app
 from .body_limit import MEGABYTE, BodyLimit
 from .context import Services
 from .guard import FrameRule, HostGuard
+from .live_feed import quick_payload
 from .logs import configure_logging
 from .options import AppOptions, check_home, check_port, parse_options
+from .quick_poll import QuickPoll
+from .sessions import keep_no_traffic_figures, use_light_sessions
 from .theme import STYLE_SHEETS, theme
 from .uploads import has_room, sweep, uploads_folder
 
@@ -36,7 +41,7 @@ logger = logging.getLogger(__name__)
 PAGE_HEAD = Path(__file__).with_name("head.html")
 MOST_UPLOAD = 1000 * MEGABYTE  # one file
 MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
-MOST_SESSIONS = 500  # whose copy of the page Gradio keeps, 0.6 MB each; every caller of the API is one
+MOST_SESSIONS = 2000  # that Gradio remembers, some 25 kB each; every call of the API may be one
 SWEEP_SECONDS = 600.0
 WARM_UP_SECONDS = 5.0  # the most that the start waits for a model, which may have to be fetched
 SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
@@ -70,7 +75,7 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
     demo = build_app(services)
     warming.join(WARM_UP_SECONDS)
     try:
-        demo.launch(**launch_settings(options))
+        launch(demo, options, services)
     except OSError as error:
         raise SettingsError(f"The server could not start ({error}); choose another --port.") from error
     print(f"bertdemo is ready at http://{options.address}:{options.port}", flush=True)
@@ -87,9 +92,20 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
     return 0
 
 
+def launch(demo: gr.Blocks, options: AppOptions, services: Services) -> None:
+    """Serve the page from now on, in threads of its own. Raises OSError where the port cannot be had."""
+    settings = launch_settings(options)
+    if not options.password:
+        quick = Middleware(QuickPoll, answer=partial(quick_payload, services.manager))
+        settings["app_kwargs"]["middleware"].append(quick)
+    demo.launch(**settings)
+    use_light_sessions(demo)
+
+
 def quiet_network(host: str = "127.0.0.1") -> None:
     """No telemetry; and no proxy for the one request that the server sends to its own address when it starts."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    keep_no_traffic_figures()
     for name in ("NO_PROXY", "no_proxy"):
         own = dict.fromkeys([os.environ.get(name), "127.0.0.1", "localhost", host])
         os.environ[name] = ",".join(filter(None, own))

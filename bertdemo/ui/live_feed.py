@@ -20,6 +20,7 @@ MAX_POINTS = 2_000  # of the loss curve in one answer
 MAX_PROBES = 300  # moments at which the probes were read, in one answer
 
 _MAX_RECORDS = 500_000  # read for one answer; a page that is further behind asks again
+_FEW = 200  # records: what happens within some seconds
 _LAST_PAGE = 50  # records: the manager cuts its answers, but never as short as this
 _MAX_CURSOR = 2**53  # whole numbers stay exact in JavaScript up to here
 _T = TypeVar("_T")
@@ -62,14 +63,28 @@ def live_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any
         return _answer("", "idle", "No run yet: choose your data and press Start.")
     try:
         status, since, events = _read(manager, run_id, cursor)
-        about = {"name": status.name, "epochs": manager.store.get(run_id).record.settings.epochs}
+        answer = _news(status, since, events)
+        if since != cursor or cursor == 0:
+            record = manager.store.get(run_id).record  # from disk: whoever renames a run at work does it there
+            answer["about"] = {"name": record.name, "epochs": record.settings.epochs}
     except BertDemoError as error:
         return refused(str(error), run_id=run_id)
-    answer = _answer(run_id, status.state, state_words(status))
-    answer |= {"from": since, "to": status.cursor, "done": _share_done(status), "total": status.steps or 0}
-    if since != cursor or cursor == 0:
-        answer["about"] = about
-    return answer | _columns(events)
+    return answer
+
+
+def quick_payload(manager: RunManager, data: object) -> dict[str, Any] | None:
+    """The same for a page that has all but the last few events, in a fraction of a millisecond; None for any other
+    question, good or bad, which is to be put to :func:`live_payload` where it may take its time."""
+    try:
+        run_id, cursor = requested(data)
+        if not run_id or not cursor:
+            return None
+        status = manager.status(run_id, cursor=cursor, limit=_FEW)
+    except BertDemoError:
+        return None
+    if status.since != cursor or len(status.events) == _FEW:
+        return None
+    return _news(status, cursor, status.events)
 
 
 def state_words(status: RunStatus) -> str:
@@ -115,6 +130,12 @@ def _running_words(status: RunStatus) -> str:
     pace = [f"{status.steps_per_second:.1f} steps/s"] if status.steps_per_second else []
     left = [f"{duration(status.seconds_left)} left"] if status.seconds_left is not None else []
     return " · ".join([f"step {status.step:,} of {status.steps:,}", *doing, *pace, *left])
+
+
+def _news(status: RunStatus, since: int, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    answer = _answer(status.run, status.state, state_words(status))
+    answer |= {"from": since, "to": status.cursor, "done": _share_done(status), "total": status.steps or 0}
+    return answer | _columns(events)
 
 
 def _answer(run_id: str, state: str, words: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from bertdemo.runs.run import Run
 from bertdemo.runs.status import Activity, RunStatus
 from bertdemo.runs.store import RunStore
 from bertdemo.ui import live_feed
-from bertdemo.ui.live_feed import duration, live_payload, requested, state_words
+from bertdemo.ui.live_feed import duration, live_payload, quick_payload, requested, state_words
 
 
 @pytest.fixture
@@ -200,3 +200,20 @@ def test_a_failure_gives_its_reason_and_a_queue_its_position() -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (7500, "2 h 5 min")])
 def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_page_that_is_nearly_up_to_date_gets_the_same_answer_quickly(manager: RunManager, run: Run) -> None:
+    write(run, *(step(number) for number in range(1, 400)))
+    cursor = live_payload(manager, run.id, 0)["to"]
+    write(run, step(400), probe(400, 0.5))
+    quick = quick_payload(manager, [run.id, cursor])
+    assert quick == live_payload(manager, run.id, cursor)
+    assert (quick["steps"], len(quick["probed"])) == ([400], 1)
+    assert quick_payload(manager, [run.id, quick["to"]])["steps"] == []
+
+
+def test_what_takes_long_or_is_wrong_is_not_answered_quickly(manager: RunManager, run: Run) -> None:
+    write(run, *(step(number) for number in range(1, 400)))
+    early = run.log.read(0, limit=10)[1]
+    for data in ([run.id, 0], [run.id, early], [run.id, 2**50], ["", 5], ["20261122-1130-gone-ab12", 5], "nonsense"):
+        assert quick_payload(manager, data) is None
