@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from .products import dense
 
@@ -38,10 +39,19 @@ def _bert_head(model: nn.Module) -> Head:
     return head
 
 
+def _roberta_head(model: nn.Module) -> Head:
+    parts = model.lm_head
+
+    def head(hidden: Tensor) -> Tensor:
+        return dense(parts.layer_norm(gelu(dense(hidden, parts.dense))), parts.decoder)
+
+    return head
+
+
 def _distilbert_head(model: nn.Module) -> Head:
     def head(hidden: Tensor) -> Tensor:
-        hidden = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
-        return model.vocab_projector(hidden)
+        hidden = model.vocab_layer_norm(model.activation(dense(hidden, model.vocab_transform)))
+        return dense(hidden, model.vocab_projector)
 
     return head
 
@@ -53,8 +63,8 @@ def _modernbert_head(model: nn.Module) -> Head:
 _HEADS: dict[str, Callable[[nn.Module], Head]] = {
     "bert": _bert_head,
     "distilbert": _distilbert_head,
-    "roberta": lambda model: model.lm_head,
-    "xlm-roberta": lambda model: model.lm_head,
-    "camembert": lambda model: model.lm_head,
+    "roberta": _roberta_head,
+    "xlm-roberta": _roberta_head,
+    "camembert": _roberta_head,
     "modernbert": _modernbert_head,
 }

@@ -6,10 +6,24 @@ import copy
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    CamembertConfig,
+    CamembertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+)
 
 from bertdemo.mlm.encoders import plain_encoder
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models import MaskedLM, ModelRef
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
 EVERYWHERE = torch.arange(3 * 17)
@@ -95,6 +109,34 @@ def test_changed_weights_are_seen_at_once(tiny_bert: MaskedLM) -> None:
         assert torch.equal(encode(token_ids, None, torch.tensor([1])), before)
 
 
-def test_other_architectures_are_left_to_the_library(tiny_roberta: MaskedLM) -> None:
-    assert plain_encoder(tiny_roberta.model) is None
+def relatives() -> list[PreTrainedModel]:
+    torch.manual_seed(0)
+    roberta = {**SIZES, "pad_token_id": 1}
+    distil = {"vocab_size": 50, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 40, "pad_token_id": 0}
+    return [
+        RobertaForMaskedLM(RobertaConfig(**roberta)),
+        XLMRobertaForMaskedLM(XLMRobertaConfig(**roberta)),
+        CamembertForMaskedLM(CamembertConfig(**roberta)),
+        DistilBertForMaskedLM(DistilBertConfig(**distil)),
+    ]
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("model", relatives(), ids=lambda model: model.config.model_type)
+def test_relatives_of_bert_give_what_the_library_gives(model: PreTrainedModel, padded: bool) -> None:
+    model.eval()
+    token_ids, attention = rows_with_padding()
+    token_ids[attention == 0] = model.config.pad_token_id
+    attention, wanted = attention if padded else None, torch.tensor([0, 3, 20, 24, 50])
+    masked_lm = MaskedLM(ModelRef("x", "x"), model, None)
+    with torch.inference_mode():
+        expected = model(token_ids, attention_mask=attention).logits.flatten(0, 1)[wanted]
+        found = masked_lm.logits_at(token_ids, attention, positions=wanted)
+    assert masked_lm.encoder is not None
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_other_architectures_are_left_to_the_library() -> None:
+    sizes = {**SIZES, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    assert plain_encoder(ModernBertForMaskedLM(ModernBertConfig(**sizes))) is None
     assert plain_encoder(BertForMaskedLM(BertConfig(**SIZES, is_decoder=True, num_labels=2))) is None
