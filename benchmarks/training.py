@@ -3,6 +3,7 @@
 Same model, rows, learning rate, seed and number of passes for all. Two figures a row: real tokens per second (padding
 not counted), and the wall time until the held-out loss that the reference has after its last pass, scored on the same
 fixed masks by the same code with the clock stopped. The second counts: throughput alone could cheat with larger steps.
+Where as many passes as the reference's end above its loss, a run planned for one or two more is timed instead.
 
     python benchmarks/training.py [--model mini-bert|bert-base] [--rows 435] [--passes 2] [--csv FILE]
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ class Outcome:
     seconds: float  # of training alone
     tokens: int  # real ones that were trained on
     loss: float  # held out, at the end
-    reached: dict[str, float]  # seconds until another's loss was reached
+    reached: dict[str, tuple[float, int]]  # seconds until another's loss was reached, and the passes of that run
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,15 @@ def ours(task: Task, *, goals: dict[str, float]) -> Outcome:
         held_out: list[str]
 
     session = TrainingSession(masked_lm, Rows(task.train, task.train[:1]), config)
-    seconds, tokens, reached, events = 0.0, 0, {}, session.events()
+    seconds, tokens, events = 0.0, 0, session.events()
+    reached: dict[str, tuple[float, int]] = {}
+
+    def note_goals() -> float:
+        loss = task.held_out_loss(masked_lm)
+        new = {name for name, goal in goals.items() if loss <= goal} - set(reached)
+        reached.update(dict.fromkeys(new, (seconds, task.passes)))
+        return loss
+
     while True:
         started = time.perf_counter()
         event = next((event for event in events if isinstance(event, StepDone)), None)
@@ -77,9 +86,19 @@ def ours(task: Task, *, goals: dict[str, float]) -> Outcome:
             break
         tokens += event.tokens
         if set(goals) - set(reached) and event.step % 4 == 0:
-            loss = task.held_out_loss(masked_lm)
-            reached |= {name: seconds for name, goal in goals.items() if loss <= goal and name not in reached}
-    return Outcome("bertdemo", seconds, tokens, task.held_out_loss(masked_lm), reached)
+            note_goals()
+    loss = note_goals()
+    return Outcome("bertdemo", seconds, tokens, loss, reached)
+
+
+def ours_until_reached(task: Task, *, goals: dict[str, float]) -> Outcome:
+    """Our run of as many passes, with the goals that only a longer one reached beside those that it reached itself."""
+    mine = ours(task, goals=goals)
+    for more in (1, 2):
+        missing = {name: goal for name, goal in goals.items() if name not in mine.reached}
+        if missing and task.max_steps < 0:
+            mine.reached.update(ours(replace(task, passes=task.passes + more), goals=missing).reached)
+    return mine
 
 
 def trainer(task: Task, *, tuned: bool) -> Outcome:
@@ -159,13 +178,12 @@ def _token_rows(masked_lm: MaskedLM, texts: list[str]) -> list[dict[str, list[in
     return [{"input_ids": rows.row(index).tolist()} for index in range(len(rows))]
 
 
-def report(task: Task, outcomes: list[Outcome], mine: Outcome, goals: dict[str, float]) -> None:
+def report(task: Task, outcomes: list[Outcome], mine: Outcome) -> None:
     peak = matmul_peak(torch.bfloat16)
     share = mine.tokens / mine.seconds * operations_per_token(load(task.model), targets_per_token=0.15) / peak
     table = []
     for outcome in [*outcomes, mine]:
         rate = outcome.tokens / outcome.seconds
-        until = mine.reached.get(outcome.name)
         table.append(
             (
                 outcome.name,
@@ -173,15 +191,20 @@ def report(task: Task, outcomes: list[Outcome], mine: Outcome, goals: dict[str, 
                 f"{mine.tokens / mine.seconds / rate:.1f}x",
                 f"{outcome.loss:.3f}",
                 f"{outcome.seconds:.1f} s",
-                f"{until:.1f} s ({outcome.seconds / until:.1f}x)"
-                if until
-                else ("-" if outcome is mine else "not reached"),
+                "-" if outcome is mine else _until(outcome, mine),
             )
         )
     print_table(
         ("", "real tokens/s", "bertdemo ahead", "held-out loss", "time", "bertdemo reaches that loss in"), table
     )
     print(f"bertdemo: {share:.0%} of a measured bf16 matrix product, {peak / 1e9:,.0f} GFLOP/s (useful work only)\n")
+
+
+def _until(reference: Outcome, mine: Outcome) -> str:
+    if reference.name not in mine.reached:
+        return "not reached"
+    seconds, passes = mine.reached[reference.name]
+    return f"{seconds:.1f} s ({reference.seconds / seconds:.1f}x), of {passes} passes"
 
 
 def main() -> None:
@@ -203,9 +226,9 @@ def main() -> None:
     outcomes = [reference() for reference in references]
     goals = {outcome.name: outcome.loss for outcome in outcomes}
     if options.notebook_steps:
-        short = Task(**{**task.__dict__, "max_steps": options.notebook_steps, "passes": options.passes})
+        short = replace(task, max_steps=options.notebook_steps)
         outcomes.append(notebook(short))
-    report(task, outcomes, ours(task, goals=goals), goals)
+    report(task, outcomes, ours_until_reached(task, goals=goals))
 
 
 if __name__ == "__main__":
