@@ -1,43 +1,59 @@
 """What watching costs: an update of the live chart for short and long runs, and ten watchers beside a training run.
 
-An update must not grow with the run. The watchers are HTTP clients that ask once a second, as the page does; training
-speed is measured without and with them, in turn.
+An update must not grow with the run. The app is a process of its own, as a user starts it, and so are the watchers,
+each of which sends what the page's chart sends, once a second. One run trains all the while, on rows of one length so
+that its steps are alike; its speed is read from its own log, without and with watchers by turns, so that whatever else
+the machine does meets both.
 
     python benchmarks/page.py
 """
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
+import os
+import random
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import gradio as gr
-from _measure import load, machine, median_seconds, print_table, sample_csv
+from _measure import machine, median_seconds, print_table, sample_csv
+from gradio_client import Client, handle_file
 
-from bertdemo.mlm.corpus import read_corpus
 from bertdemo.mlm.events import StepDone, event_record
 from bertdemo.mlm.models import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.runs.log import EventLog, encode
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.workspace import Workspace
-from bertdemo.ui.components.live_chart import live_chart
 from bertdemo.ui.live_feed import live_payload
 
+HERE = Path(__file__).parent
 LENGTHS = (1_000, 10_000, 100_000)
-WATCHERS, ASKS_PER_SECOND = 10, 1
-STEPS, ROUNDS = 40, 3
+WATCHERS = (10, 100)  # what ten cost is less than what a machine varies by from second to second: a hundred show it
+TURNS, TURN_SECONDS = 13, 1.0  # of each kind
+SETTLED, FEWEST_STEPS = 30, 3  # events before the first turn, steps in one
+ROWS, WORDS = 2_000, 40
+EPOCHS = 500  # more than there is time for
 
 
 def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--turns", type=int, default=TURNS)
+    turns = arguments.parse_args().turns
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as home:
         workspace = Workspace(Path(home))
@@ -46,7 +62,8 @@ def main() -> None:
         print_table(
             ("steps so far", "one update", "its size", "whole history", "its size"), list(update_costs(manager, runs))
         )
-        print_table(("", "steps per second"), watched_training(manager, runs[LENGTHS[-1]].id))
+    with tempfile.TemporaryDirectory() as home, running_app(Path(home)) as app:
+        print_table(("watchers", "steps per second", "slower by"), watched_training(app, turns=turns))
 
 
 def long_run(workspace: Workspace, steps: int) -> Run:
@@ -54,8 +71,8 @@ def long_run(workspace: Workspace, steps: int) -> Run:
     data = DataSource("sample.csv", str(sample_csv()))
     ref = ModelRef("mini-bert", "mini-bert")
     run = workspace.store.create(name=f"{steps} steps", model=ref, data=data, settings=TrainingConfig())
-    for step in range(1, steps + 1):
-        run.log.append(event_record(StepDone(step, 1, 3.0 + 1.0 / step, 1e-4, 200, 1400, step * 0.1)))
+    done = (StepDone(step, 1, 3.0 + 1.0 / step, 1e-4, 200, 1400, step * 0.1) for step in range(1, steps + 1))
+    run.log.path.write_text("".join(f"{encode(event_record(event))}\n" for event in done))
     run.update(state="training", steps=steps + 1, steps_done=steps)
     return run
 
@@ -71,53 +88,102 @@ def update_costs(manager: RunManager, runs: dict[int, Run]) -> Iterator[tuple[ob
         yield f"{steps:,}", f"{took * 1e3:.2f} ms", next(sizes), f"{took_whole * 1e3:.0f} ms", next(sizes)
 
 
-def watched_training(manager: RunManager, run_id: str) -> list[tuple[str, str]]:
-    with gr.Blocks() as demo:
-        chart = live_chart(manager, run_id=run_id)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-    alone, watched = [], []
-    for _ in range(ROUNDS):
-        alone.append(training_speed())
-        with watchers(url, chart._id, run_id):
-            watched.append(training_speed())
-    demo.close(verbose=False)
-    best, best_watched = max(alone), max(watched)
-    slower = f"{best_watched:.2f} ({1 - best_watched / best:+.1%} slower)"
-    return [("nobody watches", f"{best:.2f}"), (f"{WATCHERS} watchers", slower)]
+@dataclass(frozen=True)
+class RunningApp:
+    """The served app while it trains: where it is, the number of the page's chart, and the run with its log."""
 
-
-def training_speed() -> float:
-    """Steps per second of the bundled model on the sample reviews."""
-    config = TrainingConfig(max_steps=STEPS, evaluate_every=STEPS)
-    events = TrainingSession(load("mini-bert"), read_corpus(sample_csv()), config).events()
-    seconds = [event.seconds for event in events if isinstance(event, StepDone)]
-    return (len(seconds) - 1) / (seconds[-1] - seconds[0])
+    port: int
+    chart: int
+    run_id: str
+    log: EventLog
 
 
 @contextmanager
-def watchers(url: str, component: int, run_id: str) -> Iterator[None]:
-    """Ten clients that ask for the newest step, each once a second."""
-    done = threading.Event()
-    body = {"component_id": component, "fn_name": "poll", "session_hash": "benchmark", "data": [run_id, 2**20]}
-    request = urllib.request.Request(
-        f"{url}gradio_api/component_server", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+def running_app(home: Path) -> Iterator[RunningApp]:
+    """``python app.py`` in a process of its own, with a run at work."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    line = [sys.executable, str(HERE.parent / "app.py"), "--home", str(home), "--port", str(port)]
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, text=True, env={**os.environ, "BERTDEMO_LOG": "WARNING"}
+    ) as app:
+        try:
+            assert "is ready" in app.stdout.readline(), "the app did not start"
+            client = Client(f"http://127.0.0.1:{port}", verbose=False)
+            parts = client.config["components"]
+            chart = next(part["id"] for part in parts if "live-chart" in (part["props"].get("elem_classes") or []))
+            run_id = client.predict(file=handle_file(rows_alike(home)), epochs=EPOCHS, api_name="/start_training")
+            client.close()
+            yield RunningApp(port, chart, run_id, EventLog(home / "runs" / run_id / "events.jsonl"))
+        finally:
+            app.terminate()
 
-    def watch() -> None:
-        while not done.wait(1 / ASKS_PER_SECOND):
-            with urllib.request.urlopen(request) as answer:
-                answer.read()
 
-    threads = [threading.Thread(target=watch, daemon=True) for _ in range(WATCHERS)]
-    for thread in threads:
-        thread.start()
-        time.sleep(1 / ASKS_PER_SECOND / WATCHERS)
-    try:
-        yield
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
+def rows_alike(folder: Path) -> Path:
+    """Rows of so many common words each, drawn from the sample reviews."""
+    words = re.findall(r"\b[a-z]{3,6}\b", sample_csv().read_text(encoding="utf-8"))
+    draw = random.Random(0)
+    rows = (" ".join(draw.choices(words, k=WORDS)) for _ in range(ROWS))
+    path = folder / "rows.csv"
+    path.write_text("\n".join(["text", *rows]), encoding="utf-8")
+    return path
+
+
+def watched_training(app: RunningApp, *, turns: int) -> list[tuple[str, str, str]]:
+    """By turns of a second: nobody watches, ten do, a hundred do."""
+    while len(app.log.tail()) < SETTLED:
+        time.sleep(0.2)
+    with ExitStack() as stack:
+        crowds = {0: None, **{count: stack.enter_context(watchers(app, count)) for count in WATCHERS}}
+        taken = {count: [] for count in crowds}
+        for count in list(crowds) * turns:
+            with awake(crowds[count]):
+                taken[count].append(seconds_per_step(app.log))
+    alone = taken[0]
+    return [(f"{count}", f"{1 / statistics.fmean(each):.2f}", slower(alone, each)) for count, each in taken.items()]
+
+
+def slower(alone: list[float], watched: list[float]) -> str:
+    """The mean over turns that follow each other, and its standard error."""
+    shares = [1 - without / with_them for without, with_them in zip(alone, watched, strict=True)]
+    if watched is alone:
+        return ""
+    return f"{statistics.fmean(shares):.1%} ± {statistics.stdev(shares) / len(shares) ** 0.5:.1%}"
+
+
+def seconds_per_step(log: EventLog) -> float:
+    """The mean over one turn, by the run's own clock; a step before which it evaluated is left out."""
+    begin, taken = log.size(), []
+    while len(taken) < FEWEST_STEPS:  # at once, unless it evaluates all the while
+        time.sleep(TURN_SECONDS)
+        records, _ = log.read(begin, limit=10**6)
+        pairs = [pair for pair in itertools.pairwise(records) if pair[0]["event"] == pair[1]["event"] == "step"]
+        taken = [after["seconds"] - before["seconds"] for before, after in pairs]
+    return statistics.fmean(taken)
+
+
+@contextmanager
+def watchers(app: RunningApp, count: int) -> Iterator[subprocess.Popen[str]]:
+    """So many, asleep, in one process of their own."""
+    line = [sys.executable, str(HERE / "_watchers.py"), str(count), str(app.port), str(app.chart), app.run_id]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "watching\n"
+            process.send_signal(signal.SIGSTOP)
+            yield process
+            assert process.poll() is None, "the watchers gave up"
+        finally:
+            process.kill()
+
+
+@contextmanager
+def awake(process: subprocess.Popen[str] | None) -> Iterator[None]:
+    if process is not None:
+        process.send_signal(signal.SIGCONT)
+    yield
+    if process is not None:
+        process.send_signal(signal.SIGSTOP)
 
 
 if __name__ == "__main__":
