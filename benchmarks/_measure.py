@@ -71,15 +71,19 @@ def median_seconds(action: Callable[[], object], *, times: int) -> float:
         started = time.perf_counter()
         action()
         taken.append(time.perf_counter() - started)
-    return sorted(taken)[len(taken) // 2]
+    return statistics.median(taken)
 
 
 def side_by_side(first: Callable[[], object], second: Callable[[], object], *, times: int) -> tuple[float, float]:
-    """Median seconds of both, run by turns: what else the machine does meets both alike."""
-    first(), second()
+    """Median seconds of both, run by turns: what else the machine does meets both alike.
+
+    Each is called once uncounted before it is timed: its first call after the other's shares the cores with the other
+    library's threads, which still wait for more work. Nobody asks two libraries in turn but a benchmark.
+    """
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(times):
         for action, seconds in zip((first, second), taken, strict=True):
+            action()
             started = time.perf_counter()
             action()
             seconds.append(time.perf_counter() - started)

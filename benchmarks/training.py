@@ -1,9 +1,10 @@
 """Fine-tuning against Hugging Face Trainer, default and tuned, and against the beginner's notebook.
 
-Same model, rows, learning rate, seed and number of passes for all. Two figures a row: real tokens per second (padding
-not counted), and the wall time until the held-out loss that the reference has after its last pass, scored on the same
-fixed masks by the same code with the clock stopped. The second counts: throughput alone could cheat with larger steps.
-Where as many passes as the reference's end above its loss, a run planned for one or two more is timed instead.
+Same model, rows, learning rate, seed and number of passes for all, a step of one after a step of the other, so that
+whatever else the machine does meets both. Two figures a row: real tokens per second (padding not counted), and the wall
+time until the held-out loss that the reference has after its last pass, scored on the same fixed masks by the same code
+with the clock stopped. The second counts: throughput alone could cheat with larger steps. Where as many passes as the
+reference's end above its loss, the steps that a run of one or two more takes are counted.
 
     python benchmarks/training.py [--model mini-bert|bert-base] [--rows 435] [--passes 2] [--csv FILE]
 """
@@ -11,10 +12,11 @@ Where as many passes as the reference's end above its loss, a run planned for on
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from _measure import load, machine, matmul_peak, operations_per_token, print_table, sample_csv
@@ -30,15 +32,8 @@ from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training import TrainingSession
 
 MAX_LENGTH, BATCH, SEED = 512, 16, 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    name: str
-    seconds: float  # of training alone
-    tokens: int  # real ones that were trained on
-    loss: float  # held out, at the end
-    reached: dict[str, tuple[float, int]]  # seconds until another's loss was reached, and the passes of that run
+SCORED_EVERY = 4  # steps
+MOST_EXTRA_PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -48,68 +43,81 @@ class Task:
     held_out: FixedMasks
     rate: float
     passes: int
-    max_steps: int
+    max_steps: int | None = None
 
     def held_out_loss(self, masked_lm: MaskedLM) -> float:
         *_, scores = score_targets(masked_lm, self.held_out, precision="fp32")
         return scores.figures()[0]
 
 
-def ours(task: Task, *, goals: dict[str, float]) -> Outcome:
-    """Our loop; after every few steps the clock stops and the held-out loss is held against the goals."""
-    masked_lm = load(task.model)
-    steps = None if task.max_steps < 0 else task.max_steps
-    config = TrainingConfig(
-        epochs=task.passes, learning_rate=task.rate, batch_size=BATCH, max_length=MAX_LENGTH, seed=SEED, max_steps=steps
-    )
+@dataclass(frozen=True)
+class Rows:
+    train: list[str]
+    held_out: list[str]
 
-    @dataclass
-    class Rows:
-        train: list[str]
-        held_out: list[str]
 
-    session = TrainingSession(masked_lm, Rows(task.train, task.train[:1]), config)
-    seconds, tokens, events = 0.0, 0, session.events()
-    reached: dict[str, tuple[float, int]] = {}
+class Ours:
+    """Our loop, a step at a time; after every few steps the held-out loss is scored with the clock stopped."""
 
-    def note_goals() -> float:
-        loss = task.held_out_loss(masked_lm)
-        new = {name for name, goal in goals.items() if loss <= goal} - set(reached)
-        reached.update(dict.fromkeys(new, (seconds, task.passes)))
-        return loss
+    def __init__(self, task: Task) -> None:
+        self.task, self._masked_lm = task, load(task.model)
+        config = TrainingConfig(
+            epochs=task.passes, learning_rate=task.rate, batch_size=BATCH, max_length=MAX_LENGTH, seed=SEED
+        )
+        self._events = TrainingSession(self._masked_lm, Rows(task.train, task.train[:1]), config).events()
+        self.seconds, self.tokens, self.steps = 0.0, 0, 0
+        self.curve: list[tuple[int, float]] = []  # steps done, held-out loss
 
-    while True:
+    def step(self) -> bool:
+        """Whether there was one left."""
         started = time.perf_counter()
-        event = next((event for event in events if isinstance(event, StepDone)), None)
-        seconds += time.perf_counter() - started
-        if event is None:
-            break
-        tokens += event.tokens
-        if set(goals) - set(reached) and event.step % 4 == 0:
-            note_goals()
-    loss = note_goals()
-    return Outcome("bertdemo", seconds, tokens, loss, reached)
+        event = next((event for event in self._events if isinstance(event, StepDone)), None)
+        if event is not None:
+            self.seconds += time.perf_counter() - started
+            self.tokens, self.steps = self.tokens + event.tokens, event.step
+        if event is None or event.step % SCORED_EVERY == 0:
+            self.curve.append((self.steps, self.task.held_out_loss(self._masked_lm)))
+        return event is not None
+
+    def steps_to(self, goal: float) -> int | None:
+        return next((steps for steps, loss in self.curve if loss <= goal), None)
 
 
-def ours_until_reached(task: Task, *, goals: dict[str, float]) -> Outcome:
-    """Our run of as many passes, with the goals that only a longer one reached beside those that it reached itself."""
-    mine = ours(task, goals=goals)
-    for more in (1, 2):
-        missing = {name: goal for name, goal in goals.items() if name not in mine.reached}
-        if missing and task.max_steps < 0:
-            mine.reached.update(ours(replace(task, passes=task.passes + more), goals=missing).reached)
-    return mine
+class Turns(TrainerCallback):
+    """Our next step after each of the reference's."""
+
+    def __init__(self, ours: Ours) -> None:
+        self._ours, self.seconds = ours, 0.0
+
+    def on_step_end(self, *_arguments: Any, **_options: Any) -> None:
+        started = time.perf_counter()
+        self._ours.step()
+        self.seconds += time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A reference's run, and ours that ran by turns with it."""
+
+    name: str
+    seconds: float  # of training alone
+    tokens: int  # real ones that were trained on
+    loss: float | None  # held out, at the end; None where it was stopped before
+    ours: Ours
+
+    @property
+    def ahead(self) -> float:
+        return self.ours.tokens / self.ours.seconds / (self.tokens / self.seconds)
 
 
 def trainer(task: Task, *, tuned: bool) -> Outcome:
     """Trainer with its collator, as its documentation shows; tuned: length grouping and bf16."""
-    masked_lm = load(task.model)
-    rows = _token_rows(masked_lm, task.train)
+    masked_lm, ours = load(task.model), Ours(task)
+    rows, turns = _token_rows(masked_lm, task.train), Turns(ours)
     arguments = TrainingArguments(
         output_dir="/tmp/bertdemo-benchmark",
         per_device_train_batch_size=BATCH,
         num_train_epochs=task.passes,
-        max_steps=task.max_steps,
         learning_rate=task.rate,
         seed=SEED,
         bf16=tuned,
@@ -122,17 +130,19 @@ def trainer(task: Task, *, tuned: bool) -> Outcome:
         disable_tqdm=True,
     )
     counter = _TokenCounter(masked_lm)
-    job = Trainer(masked_lm.model, arguments, data_collator=counter, train_dataset=rows, callbacks=[_Silent()])
+    job = Trainer(masked_lm.model, arguments, data_collator=counter, train_dataset=rows, callbacks=[turns])
     started = time.perf_counter()
     job.train()
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - turns.seconds
+    while ours.step():
+        pass
     name = "Trainer, length grouping and bf16" if tuned else "Trainer, defaults"
-    return Outcome(name, seconds, counter.tokens, task.held_out_loss(masked_lm), {})
+    return Outcome(name, seconds, counter.tokens, task.held_out_loss(masked_lm), ours)
 
 
 def notebook(task: Task) -> Outcome:
     """The beginner's loop: every row padded to 512, loss on every token, masks drawn once, float32."""
-    masked_lm = load(task.model)
+    masked_lm, ours = load(task.model), Ours(task)
     encoded = masked_lm.tokenizer(
         task.train, max_length=512, truncation=True, padding="max_length", return_tensors="pt"
     )
@@ -141,20 +151,20 @@ def notebook(task: Task) -> Outcome:
     masked = token_ids.masked_fill(chosen, masked_lm.mask_token_id)
     optimizer = torch.optim.AdamW(masked_lm.model.parameters(), lr=task.rate)
     masked_lm.model.train()
-    device, tokens, started, steps = masked_lm.device, 0, time.perf_counter(), 0
-    for _ in range(task.passes):
-        for rows in torch.randperm(len(token_ids)).split(BATCH):
-            labels = token_ids[rows].to(device)
-            output = masked_lm.model(masked[rows].to(device), attention_mask=attention[rows].to(device), labels=labels)
-            output.loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            tokens, steps = tokens + int(attention[rows].sum()), steps + 1
-            if steps == task.max_steps:
-                seconds = time.perf_counter() - started
-                return Outcome("the notebook's recipe", seconds, tokens, task.held_out_loss(masked_lm), {})
-    seconds = time.perf_counter() - started
-    return Outcome("the notebook's recipe", seconds, tokens, task.held_out_loss(masked_lm), {})
+    device, tokens, seconds = masked_lm.device, 0, 0.0
+    batches = [rows for _ in range(task.passes) for rows in torch.randperm(len(token_ids)).split(BATCH)]
+    for rows in batches[: task.max_steps]:
+        started = time.perf_counter()
+        labels = token_ids[rows].to(device)
+        output = masked_lm.model(masked[rows].to(device), attention_mask=attention[rows].to(device), labels=labels)
+        output.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds += time.perf_counter() - started
+        tokens += int(attention[rows].sum())
+        ours.step()
+    loss = task.held_out_loss(masked_lm) if task.max_steps is None else None
+    return Outcome("the notebook's recipe", seconds, tokens, loss, ours)
 
 
 class _TokenCounter(DataCollatorForLanguageModeling):
@@ -169,42 +179,52 @@ class _TokenCounter(DataCollatorForLanguageModeling):
         return super().torch_call(examples)
 
 
-class _Silent(TrainerCallback):
-    """Trainer prints its summary through a callback of its own unless there is another."""
-
-
 def _token_rows(masked_lm: MaskedLM, texts: list[str]) -> list[dict[str, list[int]]]:
     *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
     return [{"input_ids": rows.row(index).tolist()} for index in range(len(rows))]
 
 
-def report(task: Task, outcomes: list[Outcome], mine: Outcome) -> None:
-    peak = matmul_peak(torch.bfloat16)
-    share = mine.tokens / mine.seconds * operations_per_token(load(task.model), targets_per_token=0.15) / peak
-    table = []
-    for outcome in [*outcomes, mine]:
-        rate = outcome.tokens / outcome.seconds
-        table.append(
-            (
-                outcome.name,
-                f"{rate:,.0f}",
-                f"{mine.tokens / mine.seconds / rate:.1f}x",
-                f"{outcome.loss:.3f}",
-                f"{outcome.seconds:.1f} s",
-                "-" if outcome is mine else _until(outcome, mine),
-            )
+def until_reached(outcome: Outcome) -> str:
+    """The time to the reference's last loss, at the speed measured by turns with it."""
+    if outcome.loss is None:
+        return "-"
+    ours = outcome.ours
+    for more in range(MOST_EXTRA_PASSES + 1):
+        if more:
+            ours = Ours(replace(outcome.ours.task, passes=outcome.ours.task.passes + more))
+            while ours.step():
+                pass
+        steps = ours.steps_to(outcome.loss)
+        if steps is not None:
+            seconds = steps * outcome.ours.seconds / outcome.ours.steps
+            passes = f", of {ours.task.passes} passes" if more else ""
+            return f"{seconds:.1f} s ({outcome.seconds / seconds:.1f}x){passes}"
+    return f"not reached: ends at {outcome.ours.curve[-1][1]:.3f}"
+
+
+def report(task: Task, outcomes: list[Outcome], peak: float) -> None:
+    table = [
+        (
+            outcome.name,
+            f"{outcome.tokens / outcome.seconds:,.0f}",
+            f"{outcome.ours.tokens / outcome.ours.seconds:,.0f}",
+            f"{outcome.ahead:.1f}x",
+            "-" if outcome.loss is None else f"{outcome.loss:.3f}",
+            f"{outcome.seconds:.1f} s",
+            until_reached(outcome),
         )
-    print_table(
-        ("", "real tokens/s", "bertdemo ahead", "held-out loss", "time", "bertdemo reaches that loss in"), table
+        for outcome in outcomes
+    ]
+    columns = ("", "real tokens/s", "bertdemo's", "ahead", "held-out loss", "time", "bertdemo reaches that loss in")
+    print_table(columns, table)
+    runs = [outcome.ours for outcome in outcomes]
+    speed = sum(run.tokens for run in runs) / sum(run.seconds for run in runs)
+    share = speed * operations_per_token(load(task.model), targets_per_token=0.15) / peak
+    loss = runs[0].curve[-1][1]
+    print(
+        f"bertdemo ends at a held-out loss of {loss:.3f}, and runs at {share:.0%} of a measured bf16 matrix product,"
+        f" {peak / 1e9:,.0f} GFLOP/s (useful work only)\n"
     )
-    print(f"bertdemo: {share:.0%} of a measured bf16 matrix product, {peak / 1e9:,.0f} GFLOP/s (useful work only)\n")
-
-
-def _until(reference: Outcome, mine: Outcome) -> str:
-    if reference.name not in mine.reached:
-        return "not reached"
-    seconds, passes = mine.reached[reference.name]
-    return f"{seconds:.1f} s ({reference.seconds / seconds:.1f}x), of {passes} passes"
 
 
 def main() -> None:
@@ -213,22 +233,23 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=sample_csv())
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--passes", type=int, default=2)
-    parser.add_argument("--max-steps", type=int, default=-1, help="stop all of them after so many steps")
     parser.add_argument("--notebook-steps", type=int, default=4, help="0: leave the notebook out; -1: all its steps")
     options = parser.parse_args()
     corpus = read_corpus(options.csv, limit=options.rows, seed=SEED)
     probe = load(options.model)
     held_out = tokenize_and_fix(probe, corpus.held_out, max_length=MAX_LENGTH, seed=SEED)
     rate = default_learning_rate(probe.ref)
-    task = Task(options.model, list(corpus.train), held_out, rate, options.passes, options.max_steps)
+    task = Task(options.model, list(corpus.train), held_out, rate, options.passes)
     print(f"{machine()}\n{options.model}, {len(task.train)} rows, {options.passes} passes, learning rate {rate:g}\n")
-    references: list[Callable[[], Outcome]] = [lambda: trainer(task, tuned=False), lambda: trainer(task, tuned=True)]
-    outcomes = [reference() for reference in references]
-    goals = {outcome.name: outcome.loss for outcome in outcomes}
+    peaks = [matmul_peak(torch.bfloat16)]
+    outcomes = []
+    for tuned in (False, True):
+        outcomes.append(trainer(task, tuned=tuned))
+        peaks.append(matmul_peak(torch.bfloat16))
     if options.notebook_steps:
-        short = replace(task, max_steps=options.notebook_steps)
-        outcomes.append(notebook(short))
-    report(task, outcomes, ours_until_reached(task, goals=goals))
+        steps = None if options.notebook_steps < 0 else options.notebook_steps
+        outcomes.append(notebook(replace(task, max_steps=steps)))
+    report(task, outcomes, statistics.fmean(peaks))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ class MaskedLM:
         return framed[:place], framed[place + 1 :]
 
     @cached_property
+    def spaced_pieces(self) -> tuple[str, ...]:
+        """The pieces of "a a", which show how the tokenizer writes a space; asked of it once."""
+        return tuple(self.tokenizer.tokenize("a a"))
+
+    @cached_property
     def max_length(self) -> int:
         """The most tokens that fit, special ones included: the smaller of what tokenizer and positions allow."""
         config = self.model.config

@@ -51,14 +51,15 @@ class PackedRows:
         batch, length = self.shape
         if self.places is not None or self.real is not None or len(positions) % batch:
             return False
+        if batch == 1:
+            return True
         in_turn = torch.arange(batch, device=positions.device).repeat_interleave(len(positions) // batch)
         return torch.equal(positions // length, in_turn)
 
     def columns(self) -> Tensor:
         """(R,): the place of each in its own row, which is what a position embedding is of."""
         batch, length = self.shape
-        of_all = torch.arange(batch * length) if self.places is None else self.places
-        return of_all % length
+        return torch.arange(length).repeat(batch) if self.places is None else self.places % length
 
     def lengths(self) -> Tensor:
         """(B,): how many of each row are worked on."""

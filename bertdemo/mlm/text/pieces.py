@@ -17,7 +17,7 @@ VISIBLE_SPACE = "␣"  # for a piece that is nothing but white space
 
 def space_marker(masked_lm: MaskedLM) -> str:
     """What marks a piece that follows a space: "Ġ", "▁", or "" where continuing pieces are marked instead."""
-    pieces = masked_lm.tokenizer.tokenize("a a")
+    pieces = masked_lm.spaced_pieces
     return next((mark for mark in (BYTE_SPACE, PIECE_SPACE) if any(piece.startswith(mark) for piece in pieces)), "")
 
 
