@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from .attention import attend
-from .encoder_parts import EncoderParts, LayerParts, encoder_parts
-from .packing import PackedRows, packed_rows
-from .products import dense
+from .encoder.attention import attend
+from .encoder.packing import PackedRows, packed_rows
+from .encoder.parts import EncoderParts, LayerParts, encoder_parts
+from .encoder.products import dense
 
 Encoder: TypeAlias = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from .products import dense
+from .encoder.products import dense
 
 Head: TypeAlias = Callable[[Tensor], Tensor]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from ..attention import batched_products
+from ..encoder.attention import batched_products
 from . import processes
 
 BATCHED_PRODUCTS = "batched_products"

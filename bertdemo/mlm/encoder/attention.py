@@ -93,19 +93,23 @@ def _attend_end_to_end(query: Tensor, key: Tensor, value: Tensor, *, rows: Packe
 
 @lru_cache
 def varlen_agrees(device: torch.device) -> bool:
-    """Whether attention of variable lengths works on this GPU and agrees with the plain way; asked once."""
+    """Whether attention of variable lengths works on this GPU, backwards too, and agrees with the plain way."""
     if varlen_attn is None:
         return False
     generator = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(12, 128, generator=generator).to(device, torch.bfloat16) for _ in range(3))
     real = (torch.arange(8) < torch.tensor([[8], [4]])).to(device)
     rows = PackedRows((2, 8), real.flatten().nonzero()[:, 0], real)
-    try:
-        found = _attend_end_to_end(query, key, value, rows=rows, heads=2).float()
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        logger.info("attention of variable lengths is not used: %s", error)
-        return False
-    padded = (rows.unpack(part.float()).view(2, 8, 2, 64).transpose(1, 2) for part in (query, key, value))
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        parts = [torch.randn(12, 128, generator=generator).to(device, torch.bfloat16) for _ in range(3)]
+        query, key, value = (part.requires_grad_() for part in parts)
+        try:
+            found = _attend_end_to_end(query, key, value, rows=rows, heads=2)
+            found.float().square().sum().backward()
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            logger.info("attention of variable lengths is not used: %s", error)
+            return False
+    padded = (rows.unpack(part.detach().float()).view(2, 8, 2, 64).transpose(1, 2) for part in parts)
     expected = scaled_dot_product_attention(*padded, attn_mask=real[:, None, None, :])
     expected = rows.pack(expected.transpose(1, 2).reshape(16, 128))
-    return torch.allclose(found, expected, atol=TOLERANCE, rtol=TOLERANCE)
+    agrees = torch.allclose(found.detach().float(), expected, atol=TOLERANCE, rtol=TOLERANCE)
+    return agrees and all(part.grad is not None and bool(part.grad.isfinite().all()) for part in parts)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bertdemo.mlm.products import dense, one_dnn_agrees
+from bertdemo.mlm.encoder.products import dense, one_dnn_agrees
 
 
 @pytest.mark.parametrize("shape", [(1, 12), (7, 12), (2, 5, 12)])
