@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm
 
 from .encoder.attention import attend
 from .encoder.packing import PackedRows, packed_rows
@@ -54,9 +53,9 @@ def _embedded(parts: EncoderParts, token_ids: Tensor, rows: PackedRows) -> Tenso
     else:
         counted = token_ids.ne(parts.padding_id)
         places = rows.pack((counted.cumsum(dim=1) * counted + parts.padding_id).flatten())
-    known = parts.positions.weight.index_select(0, places)
+    known = parts.positions(places)  # the module: the place of padding, where there is one, never learns
     known = known if parts.types is None else known + parts.types.weight[0]
-    return _dropped(_normalised(words + known, parts.norm), parts.dropout)
+    return _dropped(parts.norm(words + known), parts.dropout)
 
 
 def _attended(layer: LayerParts, hidden: Tensor, rows: PackedRows, *, asking: Tensor | None = None) -> Tensor:
@@ -71,19 +70,15 @@ def _attended(layer: LayerParts, hidden: Tensor, rows: PackedRows, *, asking: Te
 def _feed_forward(layer: LayerParts, attended: Tensor, hidden: Tensor) -> Tensor:
     """What a layer does with each token alone: (R, H), (R, H) -> (R, H)."""
     mixed = _dropped(dense(attended, layer.mixed), layer.mixed_dropout)
-    hidden = _normalised(mixed + hidden, layer.mixed_norm)
+    hidden = layer.mixed_norm(mixed + hidden)
     wide = layer.activation(dense(_for_products(hidden), layer.wide))
-    return _normalised(_dropped(dense(wide, layer.narrow), layer.narrow_dropout) + hidden, layer.narrow_norm)
+    return layer.narrow_norm(_dropped(dense(wide, layer.narrow), layer.narrow_dropout) + hidden)
 
 
 def _for_products(hidden: Tensor) -> Tensor:
     """In the format that autocast gives to products: converted once, not by each product that reads it."""
     device = hidden.device.type
     return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
-
-
-def _normalised(hidden: Tensor, norm: nn.LayerNorm) -> Tensor:
-    return layer_norm(hidden, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 def _dropped(hidden: Tensor, dropout: nn.Dropout | None) -> Tensor:

@@ -136,6 +136,35 @@ def test_relatives_of_bert_give_what_the_library_gives(model: PreTrainedModel, p
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("model", relatives(), ids=lambda model: model.config.model_type)
+def test_relatives_of_bert_learn_what_the_library_would(model: PreTrainedModel) -> None:
+    """Also from a padding token amid a text, which a random replacement may be."""
+    plain, fast = model.eval(), copy.deepcopy(model).eval()  # no noise
+    token_ids, attention = rows_with_padding()
+    token_ids[attention == 0] = token_ids[0, 4] = model.config.pad_token_id
+    wanted = torch.tensor([0, 3, 20, 24, 50])
+    theirs = plain(token_ids, attention_mask=attention).logits.flatten(0, 1)[wanted]
+    ours = MaskedLM(ModelRef("x", "x"), fast, None).logits_at(token_ids, attention, positions=wanted)
+    (ours.sin().sum() + theirs.sin().sum()).backward()
+    for (name, expected), found in zip(plain.named_parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_where_nothing_is_asked_every_weight_gets_a_gradient_of_zero(padded: bool, bf16: bool) -> None:
+    """A process without a row of its own still takes part in what the others share."""
+    torch.manual_seed(0)
+    masked_lm = MaskedLM(ModelRef("x", "x"), BertForMaskedLM(BertConfig(**SIZES)).train(), None)
+    token_ids, attention = (part[1:2] for part in rows_with_padding())
+    nothing = torch.zeros(0, dtype=torch.int64)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        logits = masked_lm.logits_at(token_ids, attention if padded else None, positions=nothing)
+    torch.nn.functional.cross_entropy(logits.float(), nothing, reduction="sum").backward()
+    for name, weight in masked_lm.model.named_parameters():
+        assert torch.equal(weight.grad, torch.zeros_like(weight)), name
+
+
 def test_other_architectures_are_left_to_the_library() -> None:
     sizes = {**SIZES, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
     assert plain_encoder(ModernBertForMaskedLM(ModernBertConfig(**sizes))) is None

@@ -1,8 +1,9 @@
 """Attention within each row, in the way that is fast where it runs: the same numbers from each. Knows no weights.
 
 On a CPU, training and bf16 take two batched products: PyTorch's fused attention takes several times as long in its
-backward pass there, and twice as long in bf16. On a GPU rows of different lengths stay end to end, as FlashAttention's
-variable lengths allow, where PyTorch has them and they agree with the plain way on a small example.
+backward pass there, and twice as long in bf16; only rows beyond ``LONGEST_PRODUCTS`` are left to it. On a GPU rows of
+different lengths stay end to end, as FlashAttention's variable lengths allow, where PyTorch has them and they agree
+with the plain way on a small example.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ except ImportError:  # torch before 2.10
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.02  # of bf16 against float32, on numbers of size 1
+LONGEST_PRODUCTS = 1024  # tokens: the products keep T x T numbers a head, and win no more time beyond
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads: int, dropout: float) -> Tensor:
@@ -32,19 +34,24 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads
 
     Of rows that leave nothing out, fewer may ask: query (N, H), as many from each row -> (N, H).
     """
-    if len(query) == len(key) and _end_to_end(query, rows, dropout):
+    if len(query) == len(key) and _end_to_end(query, rows, heads=heads, dropout=dropout):
         return _attend_end_to_end(query, key, value, rows=rows, heads=heads)
     key, value = (_by_heads(rows.unpack(part), heads) for part in (key, value))  # (B, heads, T, D)
     asking_all = len(query) == rows.worked_on
     query = _by_heads(rows.unpack(query) if asking_all else query.view(rows.shape[0], -1, query.shape[-1]), heads)
     real = None if rows.real is None else rows.real[:, None, None, :]  # (B, 1, 1, T)
-    if query.device.type == "cpu" and (torch.is_grad_enabled() or query.dtype == torch.bfloat16):
+    if _by_products(query, rows):
         bias = None if real is None else torch.zeros_like(real, dtype=query.dtype).masked_fill_(~real, -math.inf)
         attended = batched_products(query, key, value, bias=bias, dropout=dropout)
     else:
         attended = scaled_dot_product_attention(query, key, value, attn_mask=real, dropout_p=dropout)
     attended = attended.transpose(1, 2).flatten(2).flatten(0, 1)
     return rows.pack(attended) if asking_all else attended
+
+
+def _by_products(query: Tensor, rows: PackedRows) -> bool:
+    slow_when_fused = torch.is_grad_enabled() or query.dtype == torch.bfloat16
+    return query.device.type == "cpu" and slow_when_fused and rows.shape[1] <= LONGEST_PRODUCTS
 
 
 def _by_heads(padded: Tensor, heads: int) -> Tensor:
@@ -76,12 +83,12 @@ def batched_products(
     return torch.bmm(shares, values).view(batch, heads, asking, width)
 
 
-def _end_to_end(query: Tensor, rows: PackedRows, dropout: float) -> bool:
+def _end_to_end(query: Tensor, rows: PackedRows, *, heads: int, dropout: float) -> bool:
     if query.device.type != "cuda" or dropout or query.dtype not in (torch.bfloat16, torch.float16):
         return False
     if rows.real is not None and rows.places is None:
         return False  # padding is worked on as well, and its keys must be hidden
-    return varlen_agrees(query.device)
+    return varlen_agrees(query.device, width=query.shape[-1] // heads)
 
 
 def _attend_end_to_end(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads: int) -> Tensor:
@@ -92,15 +99,18 @@ def _attend_end_to_end(query: Tensor, key: Tensor, value: Tensor, *, rows: Packe
 
 
 @lru_cache
-def varlen_agrees(device: torch.device) -> bool:
-    """Whether attention of variable lengths works on this GPU, backwards too, and agrees with the plain way."""
+def varlen_agrees(device: torch.device, *, width: int) -> bool:
+    """Whether attention of variable lengths works on this GPU, backwards too, and agrees with the plain way.
+
+    Asked for each ``width`` of a head: the kernels take only some, which differ from GPU to GPU.
+    """
     if varlen_attn is None:
         return False
     generator = torch.Generator().manual_seed(0)
     real = (torch.arange(8) < torch.tensor([[8], [4]])).to(device)
     rows = PackedRows((2, 8), real.flatten().nonzero()[:, 0], real)
     with torch.inference_mode(mode=False), torch.enable_grad():
-        parts = [torch.randn(12, 128, generator=generator).to(device, torch.bfloat16) for _ in range(3)]
+        parts = [torch.randn(12, 2 * width, generator=generator).to(device, torch.bfloat16) for _ in range(3)]
         query, key, value = (part.requires_grad_() for part in parts)
         try:
             found = _attend_end_to_end(query, key, value, rows=rows, heads=2)
@@ -108,8 +118,8 @@ def varlen_agrees(device: torch.device) -> bool:
         except (RuntimeError, TypeError, NotImplementedError) as error:
             logger.info("attention of variable lengths is not used: %s", error)
             return False
-    padded = (rows.unpack(part.detach().float()).view(2, 8, 2, 64).transpose(1, 2) for part in parts)
+    padded = (rows.unpack(part.detach().float()).view(2, 8, 2, width).transpose(1, 2) for part in parts)
     expected = scaled_dot_product_attention(*padded, attn_mask=real[:, None, None, :])
-    expected = rows.pack(expected.transpose(1, 2).reshape(16, 128))
+    expected = rows.pack(expected.transpose(1, 2).reshape(16, 2 * width))
     agrees = torch.allclose(found.detach().float(), expected, atol=TOLERANCE, rtol=TOLERANCE)
     return agrees and all(part.grad is not None and bool(part.grad.isfinite().all()) for part in parts)

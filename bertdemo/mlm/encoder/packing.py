@@ -47,9 +47,9 @@ class PackedRows:
         return order[positions]
 
     def evenly_spread(self, positions: Tensor) -> bool:
-        """Whether nothing is left out, and the N positions are N / B of each row, row by row."""
+        """Whether nothing is left out, and the N > 0 positions are N / B of each row, row by row."""
         batch, length = self.shape
-        if self.places is not None or self.real is not None or len(positions) % batch:
+        if self.places is not None or self.real is not None or not len(positions) or len(positions) % batch:
             return False
         if batch == 1:
             return True

@@ -12,10 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def dense(hidden: Tensor, layer: nn.Linear) -> Tensor:
     """(..., I) -> (..., O), as the layer itself gives it."""
+    if type(layer) is not nn.Linear:  # an adapter or a quantised layer, which does more than its weight says
+        return layer(hidden)
     if not _is_plain_float32(hidden, layer.weight) or not one_dnn_agrees():
         return nn.functional.linear(hidden, layer.weight, layer.bias)
     if torch.is_grad_enabled():
@@ -33,6 +36,7 @@ class _Dense(torch.autograd.Function):
         return _product(hidden, weight, bias)
 
     @staticmethod
+    @once_differentiable  # oneDNN's product has no gradient of its own: a second backward pass is refused, not wrong
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         hidden, weight = ctx.saved_tensors
         wanted, rows = ctx.needs_input_grad, gradient.flatten(0, -2)  # (R, O)
@@ -49,6 +53,8 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _is_plain_float32(hidden: Tensor, weight: Tensor) -> bool:
+    if not hidden.numel():  # nothing to compute; oneDNN refuses a sum over no rows, which the weights' gradient is
+        return False
     on_cpu = hidden.device.type == weight.device.type == "cpu"
     return on_cpu and hidden.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 

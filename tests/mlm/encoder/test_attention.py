@@ -63,10 +63,30 @@ def test_what_is_wanted_at_a_padded_place_is_worked_on() -> None:
     assert not rows.evenly_spread(torch.tensor([1, 4]))
 
 
+def test_nobody_asking_is_not_spread_evenly() -> None:
+    assert not PackedRows((1, 3)).evenly_spread(torch.zeros(0, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_long_rows_keep_no_table_of_all_pairs(padded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, parts = ragged()
+    rows = rows if padded else PackedRows((1, 15))
+    parts = [part.requires_grad_() for part in parts]
+    expected = attend(*parts, rows=rows, heads=HEADS, dropout=0.0)
+    gradients = torch.autograd.grad(expected.sin().sum(), parts)
+    monkeypatch.setattr(attention, "LONGEST_PRODUCTS", 6)
+    monkeypatch.delattr(attention, "batched_products")
+    found = attend(*parts, rows=rows, heads=HEADS, dropout=0.0)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.sin().sum(), parts), gradients)
+
+
 def imitated_varlen(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, *_others: object
 ) -> torch.Tensor:
     """An imitation of PyTorch's kernel for GPUs, which does not run on a CPU: rows are cut at ``ends``."""
+    if query.shape[-1] % 8:
+        raise RuntimeError("head_size must be a multiple of 8")
     bounds = ends.tolist()
     rows = []
     for start, end in pairwise(bounds):
@@ -82,11 +102,12 @@ def test_rows_end_to_end_are_cut_where_they_end(monkeypatch: pytest.MonkeyPatch)
     found = attention._attend_end_to_end(*parts, rows=rows, heads=HEADS)
     torch.testing.assert_close(found, by_the_formula(*parts))
     attention.varlen_agrees.cache_clear()
-    assert attention.varlen_agrees(torch.device("cpu"))
+    assert attention.varlen_agrees(torch.device("cpu"), width=WIDTH)
+    assert not attention.varlen_agrees(torch.device("cpu"), width=20)
     monkeypatch.setattr(attention, "varlen_attn", lambda query, *_others: query)
     attention.varlen_agrees.cache_clear()
-    assert not attention.varlen_agrees(torch.device("cpu"))
+    assert not attention.varlen_agrees(torch.device("cpu"), width=WIDTH)
     monkeypatch.undo()
     attention.varlen_agrees.cache_clear()
-    assert not attention.varlen_agrees(torch.device("cpu"))  # the real one refuses a CPU
+    assert not attention.varlen_agrees(torch.device("cpu"), width=WIDTH)  # the real one refuses a CPU
     attention.varlen_agrees.cache_clear()

@@ -36,6 +36,38 @@ def test_frozen_weights_get_no_gradient() -> None:
     torch.testing.assert_close(read.grad, layer.weight.sum(dim=0).expand(2, 4))
 
 
+class Doubled(nn.Module):
+    """A layer in another's place, as adapters put theirs: its weight is not all that it does."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer, self.weight, self.bias = layer, layer.weight, layer.bias
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return 2 * self.layer(hidden)
+
+
+def test_a_layer_in_another_ones_place_is_asked_itself() -> None:
+    layer, read = nn.Linear(4, 3), torch.randn(2, 4)
+    torch.testing.assert_close(dense(read, Doubled(layer)), 2 * layer(read))
+
+
+def test_no_rows_give_gradients_of_zero() -> None:
+    layer, read = nn.Linear(4, 3), torch.zeros(0, 4, requires_grad=True)
+    dense(read, layer).sum().backward()
+    assert read.grad.shape == (0, 4)
+    assert not layer.weight.grad.any()
+    assert not layer.bias.grad.any()
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    read = torch.randn(2, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(dense(read, nn.Linear(4, 3)).sin().sum(), read, create_graph=True)
+    if one_dnn_agrees():  # PyTorch's own way has one
+        with pytest.raises(RuntimeError):
+            gradient.sum().backward()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_other_number_formats_stay_what_they_are(dtype: torch.dtype) -> None:
     layer = nn.Linear(4, 3).to(dtype)
