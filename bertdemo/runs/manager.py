@@ -5,13 +5,12 @@ The manager owns the runs; whoever watches reads them from disk by cursor, so ta
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bertdemo.mlm.errors import RunError
@@ -142,7 +141,9 @@ class RunManager:
             return tuple(job.run.id for job in self._jobs())
 
     def rename(self, run_id: str, name: str, *, owner: str = "") -> None:
-        self.store.rename(self._owned(run_id, owner).id, name)
+        renamed = self.store.rename(self._owned(run_id, owner).id, name)
+        if (run := self._at_hand(renamed.id)) is not None:
+            run.update(name=renamed.record.name)  # in memory too, where status looks
 
     def delete(self, run_id: str, *, owner: str = "") -> None:
         """Delete an ended run and its models. Raises RunError while it is queued or at work."""
@@ -159,8 +160,7 @@ class RunManager:
         """
         with self._changed:
             self._closed = True
-            waiting = list(self._queue)
-            self._queue.clear()
+            waiting, self._queue = self._queue, deque()
             if self._active is not None:
                 self._active.stop.set()
             self._changed.notify_all()
@@ -207,7 +207,7 @@ class RunManager:
             if job is None:
                 return None
             if job is self._active:
-                return dataclasses.replace(job.activity, stopping=job.stop.is_set())
+                return replace(job.activity, stopping=job.stop.is_set())
             return Activity(position=self._queue.index(job) + 1)
 
     def _end_queued(self, job: _Job) -> str:

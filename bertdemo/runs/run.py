@@ -91,8 +91,9 @@ class Run:
         """Change fields of the record, on disk and here. Raises RunError when the disk refuses."""
         with _writing, disk_errors("The run's record"):
             current = _read(self.folder) if (self.folder / RECORD_NAME).exists() else self.record
-            self.record = dataclasses.replace(current, **changes)
-            write_atomically(self.folder / RECORD_NAME, self.record.to_json())
+            changed = dataclasses.replace(current, **changes)
+            write_atomically(self.folder / RECORD_NAME, changed.to_json())
+            self.record = changed  # not before: whoever hears of it here may look there at once
 
     def settle(self) -> None:
         """Undo what a kill left half done. Only for whoever holds the lock."""

@@ -54,7 +54,7 @@ class RunStatus:
 def read_status(
     run: Run, *, cursor: int = 0, limit: int = EVENTS_AT_ONCE, activity: Activity | None = None
 ) -> RunStatus:
-    """The status of a run that was just opened, with at most ``limit`` events."""
+    """The status of a run that was just opened, or that someone here works on, with at most ``limit`` events."""
     activity, record = activity or Activity(), run.record
     live = record.state in ("preparing", "training")
     page = run.events(cursor, limit=limit)

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gradio as gr
+from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bertdemo.runs.store import RunStore
 
 logger = logging.getLogger(__name__)
+_Built = TypeVar("_Built", bound=Component)
 
 A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of the server has the details."
 
@@ -51,6 +53,16 @@ class Services:
     allow_folders: bool = True
     require_owner: bool = False
     general: tuple[str, ...] = ()
+
+
+def unchecked(component: _Built) -> _Built:
+    """The component; what a page has chosen of it reaches the handlers, which make sense of it themselves.
+
+    For choices that events change: of a page that the server has forgotten it knows the first choices only, and Gradio
+    would answer the page's own choice with a list of those.
+    """
+    component.preprocess = lambda chosen: chosen
+    return component
 
 
 @contextmanager

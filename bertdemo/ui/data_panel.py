@@ -82,7 +82,17 @@ class Described:
 
     def view(self) -> DataView:
         column = gr.Dropdown(choices=list(self.columns), value=self.column, visible=bool(self.columns))
-        return DataView(self.path, Path(self.path or "").name, self.found, column, self.rows)
+        return DataView(self.path, name_on_page(self.path), self.found, column, self.rows)
+
+
+def name_on_page(path: str | None) -> str:
+    """What a page calls its file: with the folder, which Gradio names after what an upload holds, since somebody's
+    file may be called as the sample is.
+
+    >>> name_on_page("/tmp/gradio/77ab/reviews.csv")
+    '77ab/reviews.csv'
+    """
+    return "/".join(Path(path or "").parts[-2:])
 
 
 def held(path: str | None, name: str) -> str | None:
@@ -91,8 +101,9 @@ def held(path: str | None, name: str) -> str | None:
     Of many pages it forgets the one that was idle longest, as all of them when it starts again, and would take the
     sample for that page's file.
     """
-    if name and Path(path or "").name != name:
-        raise DataError(f"The page was idle so long that the server has forgotten its file {name!r}; choose it again.")
+    if name and name_on_page(path) != name:
+        file = Path(name).name
+        raise DataError(f"The page was idle so long that the server has forgotten its file {file!r}; choose it again.")
     return path
 
 

@@ -26,9 +26,10 @@ CLOSED_PATHS = (
     *("/gradio_api/deep_link", "/gradio_api/proxy=", "/gradio_api/stream/", "/gradio_api/run-history"),
     *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/"),
 )
-# What proxies say of the name that was asked for. Gradio writes it into its answers as its own address.
-FORWARDED_NAMES = (b"x-forwarded-host", b"x-gradio-server")
-_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d+))?")
+# What proxies say of the name that was asked for, or as a URL. Gradio writes it into its answers as its own address.
+GRADIO_SERVER = b"x-gradio-server"
+FORWARDED_NAMES = (b"x-forwarded-host", GRADIO_SERVER)
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 class HostGuard:
@@ -47,7 +48,8 @@ class HostGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            refusal = self._refusal(Headers(scope=scope), scope["path"])
+            inside = scope["path"].removeprefix(scope.get("root_path", ""))  # as Gradio's router takes it off
+            refusal = self._refusal(Headers(scope=scope), inside)
             if refusal is not None:
                 logger.info("refused %r: %s", scope["path"][:200], refusal)
                 await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
@@ -87,7 +89,7 @@ class HostGuard:
         if header not in FORWARDED_NAMES:
             return True
         first = value.decode("latin-1").split(",")[0].strip()
-        return self._is_allowed(host_name(first.rpartition("://")[2].partition("/")[0]))
+        return self._is_allowed(host_name(_host_of(first) if header == GRADIO_SERVER else first))
 
     def _is_allowed(self, host: str) -> bool:
         if not host:
@@ -122,6 +124,13 @@ def host_name(header: str) -> str:
     """
     match = _HOST.fullmatch(header)
     return (match["address"] or match["name"]).lower() if match else ""
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _is_address(host: str) -> bool:

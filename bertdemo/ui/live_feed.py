@@ -73,11 +73,11 @@ def live_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any
 
 
 def quick_payload(manager: RunManager, data: object) -> dict[str, Any] | None:
-    """The same for a page that has all but the last few events, in a fraction of a millisecond; None for any other
-    question, good or bad, which is to be put to :func:`live_payload` where it may take its time."""
+    """The same for a page that has all but the last few events of a run at hand, in a fraction of a millisecond; None
+    for any other question, good or bad, which is to be put to :func:`live_payload` where it may take its time."""
     try:
         run_id, cursor = requested(data)
-        if not run_id or not cursor:
+        if not cursor or run_id not in manager.live():  # any other has to be looked for on the disk
             return None
         status = manager.status(run_id, cursor=cursor, limit=_FEW)
     except BertDemoError:

@@ -18,7 +18,7 @@ from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError, TextError
 
-from .context import MODEL_EVENT, PAGE_EVENT, user_errors
+from .context import MODEL_EVENT, PAGE_EVENT, unchecked, user_errors
 from .views import (
     every_word,
     layer_by_layer,
@@ -103,7 +103,7 @@ def build_look_inside(ask: Ask, *, source: Sequence[Component], views: Sequence[
     """The row of choices and the views under it; ``ask`` makes a Question of the values of ``source``."""
     with gr.Column(elem_classes="look"):
         choice = gr.Radio([view.name for view in views], label="Look inside", elem_id="look-inside")
-        blank = gr.Radio([("1", 0)], value=0, label="Which blank", visible=False, elem_id="which-blank")
+        blank = unchecked(gr.Radio([("1", 0)], value=0, label="Which blank", visible=False, elem_id="which-blank"))
         message = gr.HTML(apply_default_css=False, elem_classes="look-message")
         panels = [_build_panel(view, choice) for view in views]
     handlers = Panels(ask, panels)

@@ -43,7 +43,7 @@ class QuickPoll:
             return None
         try:
             question = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for hundreds of brackets
             return None
         if not isinstance(question, dict) or question.get("fn_name") != FUNCTION:
             return None

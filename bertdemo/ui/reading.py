@@ -46,7 +46,7 @@ def ask(services: Services, text: str, strip: object, model: str, compared: str,
         read(models[0], text, strip), models=models, labels=labels, tuned=model != services.default_model
     )
     last = max(0, len(question.prepared.mask_positions) - 1)
-    return replace(question, blank=min(blank, last))
+    return replace(question, blank=max(0, min(int(blank), last)))
 
 
 def read(masked_lm: MaskedLM, text: str, strip: object = None) -> Question:

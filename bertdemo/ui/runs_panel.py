@@ -12,7 +12,7 @@ from gradio.events import Dependency
 
 from . import run_actions
 from .components.run_table import run_table, runs_html, state_html
-from .context import PAGE_EVENT, READ_EVENT, Services
+from .context import PAGE_EVENT, READ_EVENT, Services, unchecked
 from .model_list import has_other_best
 
 MOST_RUNS = 100  # listed
@@ -156,7 +156,7 @@ def _build_overlay() -> Overlay:
         max_choices=run_actions.MOST_OVERLAID,
         elem_id="overlaid-runs",
     )
-    return Overlay(chosen, gr.Plot(visible=False, show_label=False, elem_id="overlay"))
+    return Overlay(unchecked(chosen), gr.Plot(visible=False, show_label=False, elem_id="overlay"))
 
 
 def _build_rename() -> tuple[gr.Textbox, gr.Button]:

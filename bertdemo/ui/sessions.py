@@ -20,6 +20,10 @@ class LightSession(SessionState):
     def __init__(self, demo: gr.Blocks) -> None:
         super().__init__(_NothingToDescribe(demo))
 
+    def __setitem__(self, key: int, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.config_values.clear()  # a description of what was there before
+
     def _update_config(self, key: int) -> None:
         """Would describe a component that an event changed."""
 

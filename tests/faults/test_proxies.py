@@ -32,7 +32,13 @@ def test_the_page_asks_where_the_proxy_shows_it(client: httpx.Client, app: Serve
     assert root(client, x_forwarded_host=f"{SCHOOL}, localhost") == f"http://{SCHOOL}/bert"
 
 
-@pytest.mark.parametrize("name", ["evil.example", "evil.example, school.example", "school.example@evil.example", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("evil.example", "evil.example, school.example", "school.example@evil.example", ""),
+        *("evil.example://school.example", "evil.example/://school.example", "evil.example\\school.example", "["),
+    ],
+)
 def test_a_forged_name_never_gets_into_an_answer(client: httpx.Client, app: ServedApp, name: str) -> None:
     assert root(client, x_forwarded_host=name) == f"{app.url}/bert"
     assert root(client, x_gradio_server=f"http://{name}/x") == f"{app.url}/bert"
@@ -47,6 +53,11 @@ def test_pages_under_the_proxys_name_may_ask_and_no_others(client: httpx.Client)
     for origin in (f"https://other.{SCHOOL}", f"https://{SCHOOL}.evil.example", f"https://{SCHOOL}:3000", "null"):
         refused = client.post("/gradio_api/call/runs", headers={"Origin": origin, "X-Forwarded-Host": SCHOOL}, **asked)
         assert refused.status_code == 403
+
+
+def test_what_is_closed_is_closed_under_the_proxys_path_too(client: httpx.Client) -> None:
+    for path in ("/monitoring", "/gradio_api/deep_link", "/gradio_api/proxy=http://localhost:1/"):
+        assert client.get(path).text == client.get(f"/bert{path}").text == "This part of Gradio is closed here."
 
 
 def test_an_open_server_may_be_framed_by_anybody(client: httpx.Client) -> None:

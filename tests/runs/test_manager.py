@@ -120,6 +120,19 @@ def test_stop_is_heard_while_preparing(workshop: Workshop) -> None:
     assert (status.state, status.events) == ("stopped", [{"event": "stopped"}])
 
 
+def test_a_run_at_hand_has_its_new_name_at_once(workshop: Workshop) -> None:
+    workshop.prepared.clear()
+    manager = workshop.manager()
+    run_id = manager.submit(workshop.request(name="before")).run_id
+    wait_for(manager, run_id, lambda status: status.state == "preparing")
+    manager.rename(run_id, "after")
+    assert manager.status(run_id).name == "after"
+    manager.stop(run_id)
+    workshop.prepared.set()
+    workshop.gate.set()
+    assert wait_end(manager, run_id).name == "after"
+
+
 @pytest.mark.slow
 def test_stop_is_heard_while_training_and_keeps_the_model(workshop: Workshop) -> None:
     manager = workshop.manager()

@@ -28,7 +28,7 @@ def test_the_machines_own_names_are_answered(host: str) -> None:
     [
         *("evil.example", "evil.example:7860", "127.0.0.1.evil.example", "localhost.", "192.168.1.5:7860"),
         *("", None, "[::1", "::1", "localhost@evil.example", "evil.example/localhost", "evil.example#localhost"),
-        *("localhost\\evil", "local host", "[::1]evil", "127.0.0.1:7860, evil.example"),
+        *("localhost\\evil", "local host", "localhost:" + "9" * 5000, "[::1]evil", "127.0.0.1:7860, evil.example"),
     ],
 )
 def test_other_names_are_refused_whatever_else_is_said(host: str | None) -> None:

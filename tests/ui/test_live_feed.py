@@ -202,6 +202,12 @@ def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> Non
     assert duration(seconds) == words
 
 
+@pytest.fixture
+def _at_hand(manager: RunManager, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "live", lambda: (run.id,))
+
+
+@pytest.mark.usefixtures("_at_hand")
 def test_a_page_that_is_nearly_up_to_date_gets_the_same_answer_quickly(manager: RunManager, run: Run) -> None:
     write(run, *(step(number) for number in range(1, 400)))
     cursor = live_payload(manager, run.id, 0)["to"]
@@ -212,8 +218,14 @@ def test_a_page_that_is_nearly_up_to_date_gets_the_same_answer_quickly(manager: 
     assert quick_payload(manager, [run.id, quick["to"]])["steps"] == []
 
 
+@pytest.mark.usefixtures("_at_hand")
 def test_what_takes_long_or_is_wrong_is_not_answered_quickly(manager: RunManager, run: Run) -> None:
     write(run, *(step(number) for number in range(1, 400)))
     early = run.log.read(0, limit=10)[1]
     for data in ([run.id, 0], [run.id, early], [run.id, 2**50], ["", 5], ["20261122-1130-gone-ab12", 5], "nonsense"):
         assert quick_payload(manager, data) is None
+
+
+def test_a_run_of_another_program_is_looked_for_elsewhere(manager: RunManager, run: Run) -> None:
+    write(run, step(1))
+    assert quick_payload(manager, [run.id, live_payload(manager, run.id, 0)["to"]]) is None

@@ -36,7 +36,7 @@ def test_a_question_about_a_run_is_answered(path: str) -> None:
         question(data=["run", 0]),
         question(fn_name="__init__"),
         question(session_hash="x" * MOST_BYTES),
-        b"[" * 900,
+        b"[" * MOST_BYTES,
         b"\xff",
         b"[]",
         b"",

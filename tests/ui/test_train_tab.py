@@ -21,7 +21,7 @@ from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.components.run_table import runs_html
 from bertdemo.ui.context import Services
-from bertdemo.ui.data_panel import AS_DETECTED, FileReading, describe, show_again, show_new
+from bertdemo.ui.data_panel import AS_DETECTED, FileReading, describe, name_on_page, show_again, show_new
 from bertdemo.ui.look_ahead import AheadView, look_ahead
 from bertdemo.ui.run_form import RunForm
 from bertdemo.ui.runs_panel import list_runs
@@ -92,7 +92,7 @@ def press_start(
 def test_without_an_upload_the_sample_is_chosen(services: Services) -> None:
     encoding, delimiter, header, path, name, found, column, rows = show_new(services, None)
     assert (encoding, delimiter, header) == DETECTED
-    assert (path, name) == (str(services.sample_csv), services.sample_csv.name)
+    assert (path, name) == (str(services.sample_csv), name_on_page(path))
     assert "used <b>20</b>" in found
     assert column.value == "review"
     assert "show number 3" in rows
@@ -103,7 +103,7 @@ def test_a_new_file_is_read_as_detected_whatever_was_chosen_before(services: Ser
 
 
 def test_the_file_can_be_read_differently(sample: Path) -> None:
-    as_lines = show_again(str(sample), sample.name, AS_DETECTED, "", "no")
+    as_lines = show_again(str(sample), name_on_page(str(sample)), AS_DETECTED, "", "no")
     assert "one text a line, no header, 21 rows" in as_lines.found
 
 
@@ -124,6 +124,8 @@ def test_a_file_that_the_server_has_forgotten_is_never_replaced_by_the_sample(se
     again = show_again(sample, "visitors.csv", *DETECTED)
     assert "choose it again" in again.found
     assert (again.path, again.name) == (None, "")
+    own = f"77ab/{services.sample_csv.name}"  # a visitor's file of the same name
+    assert "choose it again" in press_start(services, services.sample_csv, file=own).note
     (ahead,) = look_ahead(services, lambda _: None, sample, "visitors.csv", "review", *DETECTED, *RunForm("mini-bert"))
     assert "choose it again" in ahead.line
 
@@ -231,7 +233,9 @@ def look(
         return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
 
     form = RunForm(**{"model": "mini-bert", "epochs": 3, **typed})
-    return list(look_ahead(services, measure, str(path), path.name, "review", *DETECTED, *form, asked=asked)), measured
+    return list(
+        look_ahead(services, measure, str(path), name_on_page(str(path)), "review", *DETECTED, *form, asked=asked)
+    ), measured
 
 
 def test_before_start_the_page_says_what_the_run_will_take(services: Services, sample: Path) -> None:

@@ -14,7 +14,7 @@ from bertdemo.mlm.prediction import MaskPrediction, fill_masks
 from bertdemo.mlm.probabilities.target_words import TargetScore
 
 from ..components.candidate_bars import CandidateRow, MaskRows, bars_html, candidate_bars, percent, visible
-from ..context import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, user_errors
+from ..context import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, unchecked, user_errors
 from ..model_list import NO_MODEL, comparison_choices
 from ..theme import TOGGLE_PROJECTOR_JS
 from .game import MOST_CHARACTERS, SENTENCES, TOP, Game, sentences
@@ -197,7 +197,7 @@ def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
             comparison_choices(services), value=NO_MODEL, label="Score against this model too", elem_id="guess-tuned"
         )
     large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
-    return own, tuned
+    return own, unchecked(tuned)
 
 
 def _tuned_models(services: Services, chosen: str) -> gr.Dropdown:

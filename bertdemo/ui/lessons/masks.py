@@ -22,7 +22,7 @@ from bertdemo.mlm.teaching.masking_view import (
 )
 
 from ..components.candidate_bars import visible
-from ..context import MODEL_EVENT, PAGE_EVENT, Services, user_errors
+from ..context import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
 
@@ -169,7 +169,7 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
     )
     drawing = gr.HTML(apply_default_css=False)
     with gr.Row():
-        row = gr.Slider(1, 16, value=1, step=1, label="Row of the batch", scale=3, elem_id="masks-row")
+        row = unchecked(gr.Slider(1, 16, value=1, step=1, label="Row of the batch", scale=3, elem_id="masks-row"))
         redraw = gr.Button("Draw again", variant="primary", scale=1, min_width=160, elem_id="masks-redraw")
     counts = gr.HTML(apply_default_css=False)
     with gr.Accordion("Change the rules", open=False):

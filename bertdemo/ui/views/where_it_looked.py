@@ -13,6 +13,7 @@ from bertdemo.mlm.insight import AttentionView, MaskAttention, attention_from_ma
 
 from ..components.candidate_bars import percent
 from ..components.figure import figure, figure_value
+from ..context import unchecked
 from .view import Parts, Question, View
 from .word_strip import ShadedWord, model_heading, table, word_strip
 
@@ -21,8 +22,8 @@ MEAN = "mean of all"
 
 def build() -> Parts:
     with gr.Row(elem_classes="look-controls"):
-        layer = gr.Dropdown([MEAN], value=MEAN, label="Layer", min_width=150, elem_id="attention-layer")
-        head = gr.Dropdown([MEAN], value=MEAN, label="Head", min_width=150, elem_id="attention-head")
+        layer = unchecked(gr.Dropdown([MEAN], value=MEAN, label="Layer", min_width=150, elem_id="attention-layer"))
+        head = unchecked(gr.Dropdown([MEAN], value=MEAN, label="Head", min_width=150, elem_id="attention-head"))
         hidden = gr.Checkbox(False, label="Hide special tokens", min_width=150)
         renormalised = gr.Checkbox(False, label="Make the rest add up to 100%", min_width=150)
     strips = gr.HTML(apply_default_css=False, elem_classes="look-result")
