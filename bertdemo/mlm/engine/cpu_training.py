@@ -28,7 +28,7 @@ def prepare_for_cpu_training(model: PreTrainedModel) -> None:
 
 
 def _add_only_rows_read(embeddings: nn.Embedding, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    """Cut the vectors (B, T, H) out of the graph, and add their gradients to the rows of the table that they came from.
+    """Cut the vectors (..., H) out of the graph, and add their gradients to the rows of the table that they came from.
 
     The head, whose table is the same, has filled the table's gradient by then. Autograd would fill a second one with
     zeros and add the two, at each step, for the few words that were read.
