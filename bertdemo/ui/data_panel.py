@@ -98,12 +98,15 @@ def name_on_page(path: str | None) -> str:
 def held(path: str | None, name: str) -> str | None:
     """The path of the file that a page shows. Raises DataError where the server has forgotten it.
 
-    Of many pages it forgets the one that was idle longest, as all of them when it starts again, and would take the
-    sample for that page's file.
+    It forgets a page that sleeps for an hour, all pages when it starts again, and of very many the one that asked for
+    nothing longest, be it that it watched a run; it would then take the sample for that page's file.
     """
     if name and name_on_page(path) != name:
         file = Path(name).name
-        raise DataError(f"The page was idle so long that the server has forgotten its file {file!r}; choose it again.")
+        raise DataError(
+            f"The server has forgotten this page's file {file!r}, after a long sleep, a restart or very many visitors;"
+            " choose it again."
+        )
     return path
 
 

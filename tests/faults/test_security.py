@@ -6,13 +6,16 @@ import ast
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
-from served import ROOT, CallError, ServedApp, call, raw_client, served_app, upload
+from served import PATIENCE, ROOT, CallError, ServedApp, call, raw_client, served_app, upload
+
+from bertdemo.ui.live_feed import quick_payload
 
 SECRET = "the-secret-of-this-machine"
 PASSWORD = "open sesame"
@@ -278,6 +281,20 @@ def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows
     listed = json.dumps(call(guest, "runs"))
     assert "token of the owner" not in listed
     assert "/home/" not in listed
+
+
+@pytest.mark.slow
+def test_the_news_of_a_run_at_work_takes_the_password(guest: httpx.Client, shared: ServedApp, rows: Path) -> None:
+    settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
+    run_id = call(guest, "start_training", upload(guest, rows), *settings)
+    deadline = time.monotonic() + PATIENCE
+    while not (cursor := call(guest, "run_status", run_id, 0)["cursor"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert quick_payload(shared.services.manager, [run_id, cursor])["run_id"] == run_id  # as an open server would
+    polled = {"data": [run_id, cursor], "component_id": 1, "fn_name": "poll", "session_hash": "x"}
+    with raw_client(shared.url) as stranger:
+        assert stranger.post("/gradio_api/component_server", json=polled).status_code == 401
+    call(guest, "stop_training", run_id, "token of the owner")
 
 
 def test_a_shared_server_opens_no_folder_as_a_model(guest: httpx.Client, tiny_bert_folder: Path) -> None:

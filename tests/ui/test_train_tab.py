@@ -119,7 +119,8 @@ def test_a_file_read_wrongly_is_explained_and_can_be_read_anew(tmp_path: Path) -
 def test_a_file_that_the_server_has_forgotten_is_never_replaced_by_the_sample(services: Services) -> None:
     sample = str(services.sample_csv)  # what a server has in mind for a page that it has forgotten
     answer = press_start(services, services.sample_csv, file="visitors.csv")
-    assert "has forgotten its file &#x27;visitors.csv&#x27;; choose it again." in answer.note
+    assert "has forgotten this page&#x27;s file &#x27;visitors.csv&#x27;" in answer.note
+    assert "choose it again." in answer.note
     assert services.store.list() == []
     again = show_again(sample, "visitors.csv", *DETECTED)
     assert "choose it again" in again.found
