@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from ..encoder.attention import batched_products
+from ..encoder.attention import LONGEST_PRODUCTS, batched_products
 from . import processes
 
 BATCHED_PRODUCTS = "batched_products"
+LOWEST = torch.finfo(torch.bfloat16).min  # float32's own lowest number would become minus infinity in bf16
 
 
 def prepare_for_cpu_training(model: PreTrainedModel) -> None:
@@ -64,12 +66,27 @@ def batched_attention(
 ) -> tuple[Tensor, None]:
     """``batched_products`` as the library calls attention: (B, heads, T, D) -> (B, T, heads, D).
 
-    attention_mask (B, 1, T, T) with 0 where a token may look and the smallest number elsewhere, or None.
+    attention_mask (B, 1, T, T) with 0 where a token may look and the lowest number elsewhere, or None.
     """
     dropout = dropout if module.training else 0.0
-    attended = batched_products(query, key, value, bias=attention_mask, scaling=scaling, dropout=dropout)
+    if query.shape[2] <= LONGEST_PRODUCTS:
+        attended = batched_products(query, key, value, bias=attention_mask, scaling=scaling, dropout=dropout)
+    else:
+        attended = scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
+        )
     return attended.transpose(1, 2).contiguous(), None
 
 
+def finite_mask(*arguments: object, **options: object) -> Tensor | None:
+    """The library's mask, with nothing below ``LOWEST``: (B, 1, T, T) of 0 and that number, or None.
+
+    Padding far from any token has nothing to look at in a window. Minus infinity everywhere would make its softmax NaN,
+    and the next layer would hand that on to the tokens.
+    """
+    mask = eager_mask(*arguments, **options)
+    return None if mask is None else mask.clamp(min=LOWEST)
+
+
 AttentionInterface.register(BATCHED_PRODUCTS, batched_attention)
-AttentionMaskInterface.register(BATCHED_PRODUCTS, eager_mask)
+AttentionMaskInterface.register(BATCHED_PRODUCTS, finite_mask)

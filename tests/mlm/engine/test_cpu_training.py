@@ -20,6 +20,7 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
+from bertdemo.mlm.engine import cpu_training
 from bertdemo.mlm.engine.cpu_training import BATCHED_PRODUCTS, prepare_for_cpu_training
 
 PAD = 1
@@ -66,6 +67,23 @@ def test_loss_and_gradients_are_those_of_the_plain_model(model: PreTrainedModel,
             assert parameter.grad is None, name
         else:
             torch.testing.assert_close(parameter.grad, expected.grad, atol=1e-5 * largest.item(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("longest", [1024, 16])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_padding_out_of_every_window_spoils_nothing(bf16: bool, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ModernBERT's padding may have nothing to look at; also in rows that are too long for batched products."""
+    monkeypatch.setattr(cpu_training, "LONGEST_PRODUCTS", longest)
+    plain = models()[3].train()
+    fast = copy.deepcopy(plain)
+    prepare_for_cpu_training(fast)
+    token_ids = torch.randint(4, 60, (3, 40), generator=torch.Generator().manual_seed(1))
+    token_ids[0, 9:] = PAD
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        losses = [loss_of(model, token_ids, (token_ids != PAD).long()) for model in (plain, fast)]
+    losses[1].backward()
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-2 if bf16 else 1e-5)
+    assert all(parameter.grad.isfinite().all() for parameter in fast.parameters() if parameter.grad is not None)
 
 
 def test_a_table_of_its_own_gradient_learns_the_words_that_were_read() -> None:
