@@ -49,7 +49,7 @@ class _NothingToDescribe:
 
 
 def use_light_sessions(demo: gr.Blocks) -> None:
-    """From now on; right after the launch, before anybody has a session."""
+    """From now on; right after the launch, which sets Gradio's own. Whoever came in between begins anew."""
     sessions = LightSessions()
     sessions.set_blocks(demo)
     demo.app.state_holder = sessions
