@@ -18,6 +18,7 @@ from bertdemo.mlm.models import MaskedLM
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import disk_errors, write_atomically
 from .log import encode, finite
+from .memory import give_back
 from .model_card import save_model
 from .record import RESUMABLE_STATES, Figures
 from .run import Run, utc_now
@@ -25,6 +26,7 @@ from .run import Run, utc_now
 logger = logging.getLogger(__name__)
 
 SHARE_OF_TIME = 0.05  # the most of a run's time that checkpoints by the clock may cost
+TIDY_SECONDS = 60.0  # between two times that free memory is given back
 
 
 class Session(Protocol):
@@ -136,6 +138,7 @@ class _Recorder:
         self._run, self._session, self._checkpoint_seconds = run, session, checkpoint_seconds
         self._figures, self._step, self._seconds = run.record.figures, run.record.steps_done, run.record.seconds
         self._saved_step, self._saved_at, self._saving_took = self._step, time.monotonic(), 0.0
+        self._tidied_at = time.monotonic()
         self._logged = {  # a resumed session may repeat what it said about its first step
             (record["event"], record["step"]) for record in run.log.tail() if record.get("step") == self._step
         }
@@ -195,6 +198,9 @@ class _Recorder:
         pause = max(self._checkpoint_seconds, self._saving_took / SHARE_OF_TIME)
         if time.monotonic() - self._saved_at >= pause:
             self._save_checkpoint()
+        if time.monotonic() - self._tidied_at >= TIDY_SECONDS:
+            give_back()
+            self._tidied_at = time.monotonic()
 
     def _take_figures(self, record: dict[str, Any]) -> None:
         self._figures = self._figures.with_record(record)

@@ -5,7 +5,6 @@ The manager owns the runs; whoever watches reads them from disk by cursor, so ta
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from bertdemo.mlm.loading.registry import ModelRegistry
 from bertdemo.mlm.models import ModelRef
 
 from .execution import Session, claim_to_resume, execute, record_failure, restore
+from .memory import collect
 from .ownership import new_token, owns, token_hash
 from .preparation import prepare
 from .record import LIVE_STATES
@@ -228,7 +228,7 @@ class RunManager:
                 job.run.release()
                 with self._changed:
                     self._active = None
-            gc.collect()  # the weights and their optimiser, now, not some time during the next run
+            collect()  # the weights and their optimiser, now, not some time during the next run
 
     def _next_job(self) -> _Job | None:
         with self._changed:
