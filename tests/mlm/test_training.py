@@ -19,7 +19,7 @@ from bertdemo.mlm.engine.steps import BatchLoss, MaskedBatch
 from bertdemo.mlm.errors import SettingsError, TrainingError
 from bertdemo.mlm.events import Evaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
 from bertdemo.mlm.look_ahead.preflight import unusual_settings
-from bertdemo.mlm.masking import MaskingConfig
+from bertdemo.mlm.masking import IGNORED, MaskingConfig
 from bertdemo.mlm.models import MaskedLM
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
 from bertdemo.mlm.training import TrainingSession, train
@@ -462,3 +462,11 @@ def test_settings_out_of_range_are_refused_in_one_sentence(changes: dict[str, An
 def test_a_length_beyond_the_model_is_refused(bert: MaskedLM) -> None:
     with pytest.raises(SettingsError, match="reads 128 at most"):
         TrainingSession(bert, CORPUS, replace(CONFIG, max_length=129))
+
+
+def test_targets_are_filled_up_to_a_round_number_without_a_change() -> None:
+    positions, answers = steps._rounded_up(torch.tensor([3, 9]), torch.tensor([7, 8]))
+    assert (len(positions), len(answers)) == (steps.TARGETS_ROUND_UP, steps.TARGETS_ROUND_UP)
+    assert answers[answers != IGNORED].tolist() == [7, 8]
+    assert set(positions.tolist()) == {3, 9}
+    assert [len(part) for part in steps._rounded_up(*[torch.tensor([], dtype=torch.int64)] * 2)] == [0, 0]

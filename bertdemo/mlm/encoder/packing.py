@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+ROUND_UP = 32  # on a CPU oneDNN prepares each product for its size, which takes as long as many of them: few sizes
+
 
 @dataclass(frozen=True)
 class PackedRows:
     """B rows of T places each, of which R are worked on: all of them, or only those that hold a token.
 
-    ``places`` (R,) are those that are worked on, counted through all rows, in order; None for all. ``real`` (B, T) bool
-    is where a token may look; None for everywhere.
+    ``places`` (R,) are those that are worked on, counted through all rows, in order; None for all. On a CPU a little
+    padding may follow, which nobody looks at or asks. ``real`` (B, T) bool is where a token may look, or None.
     """
 
     shape: tuple[int, int]
@@ -80,4 +82,9 @@ def packed_rows(attention_mask: Tensor | None, positions: Tensor, *, shape: tupl
     real = attention_mask != 0
     if not bool(real.flatten()[positions].all()):
         return PackedRows(shape, real=real)
-    return PackedRows(shape, real.flatten().nonzero()[:, 0], real)
+    places = real.flatten().nonzero()[:, 0]
+    if places.device.type == "cpu":
+        spare = (~real).flatten().nonzero()[:, 0]
+        fillers = -len(places) % ROUND_UP
+        places = torch.cat([places, spare[:fillers]]) if fillers <= len(spare) else places
+    return PackedRows(shape, places, real)

@@ -25,6 +25,7 @@ from .precision import autocast
 
 logger = logging.getLogger(__name__)
 
+TARGETS_ROUND_UP = 16  # few sizes of the head's products: each new one has to be prepared
 CPU_TOKENS_AT_ONCE = 4096  # splits long batches on a CPU: a stop is heard between the parts, and memory stays bounded
 
 
@@ -109,6 +110,7 @@ class BatchLoss:
         token_ids, labels, attention = _own_part(drawn, rows, padded=self._config.pad_to_max_length)
         positions = (labels.flatten() != IGNORED).nonzero()[:, 0]  # on the CPU: no wait for the GPU
         answers = labels.flatten()[positions]
+        positions, answers = _rounded_up(positions, answers)
         if attention is not None:
             attention = attention.to(device, non_blocking=True)
         moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
@@ -168,6 +170,13 @@ def _own_part(drawn: MaskedBatch, rows: slice, *, padded: bool) -> tuple[Tensor,
     scored = (attention != 0) | (labels != IGNORED)
     width = int(scored.any(dim=0).nonzero().max()) + 1
     return token_ids[:, :width], labels[:, :width], attention[:, :width]
+
+
+def _rounded_up(positions: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    """positions and answers (M,), filled up to a round number with the first position and no answer that counts."""
+    fillers = -len(positions) % TARGETS_ROUND_UP if len(positions) else 0
+    filled = torch.cat([positions, positions[:1].expand(fillers)])
+    return filled, torch.cat([answers, answers.new_full((fillers,), IGNORED)])
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

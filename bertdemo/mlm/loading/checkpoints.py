@@ -154,9 +154,16 @@ def _load_tokenizer(folder: Path, label: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:  # between the two renames of a replacement
+        return []
+
+
 def _load_model(folder: Path, config: PreTrainedConfig, *, label: str) -> PreTrainedModel:
     if not has_weights(folder):
-        if has_pickles(path.name for path in folder.iterdir()):
+        if has_pickles(_names(folder)):
             raise refuse_pickles(label)
         raise ModelError(f"{label!r} holds no complete model.safetensors; copy or save the model again.")
     try:

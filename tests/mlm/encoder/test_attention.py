@@ -111,3 +111,13 @@ def test_rows_end_to_end_are_cut_where_they_end(monkeypatch: pytest.MonkeyPatch)
     attention.varlen_agrees.cache_clear()
     assert not attention.varlen_agrees(torch.device("cpu"), width=WIDTH)  # the real one refuses a CPU
     attention.varlen_agrees.cache_clear()
+
+
+def test_padding_that_fills_up_a_round_number_changes_nothing() -> None:
+    real = (torch.arange(30) < torch.tensor([[30], [5], [6]])).long()
+    rows = packed_rows(real, torch.tensor([0]), shape=(3, 30))
+    exact = PackedRows(rows.shape, rows.places[:41], rows.real)
+    assert rows.worked_on == 64
+    parts = [torch.randn(90, WIDTH, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    filled, plain = (attend(*map(of.pack, parts), rows=of, heads=HEADS, dropout=0.0) for of in (rows, exact))
+    torch.testing.assert_close(filled[:41], plain)
