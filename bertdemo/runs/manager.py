@@ -199,7 +199,7 @@ class RunManager:
 
     def _at_hand(self, run_id: str) -> Run | None:  # as it is in memory, since every open page asks for it
         with self._changed:
-            return next((job.run for job in self._jobs() if job.run.id == run_id), None)
+            return job.run if (job := self._find(run_id)) else None
 
     def _activity(self, run_id: str) -> Activity | None:
         with self._changed:

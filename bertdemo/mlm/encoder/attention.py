@@ -40,18 +40,30 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads
     asking_all = len(query) == rows.worked_on
     query = _by_heads(rows.unpack(query) if asking_all else query.view(rows.shape[0], -1, query.shape[-1]), heads)
     real = None if rows.real is None else rows.real[:, None, None, :]  # (B, 1, 1, T)
-    if _by_products(query, rows):
-        bias = None if real is None else torch.zeros_like(real, dtype=query.dtype).masked_fill_(~real, -math.inf)
-        attended = batched_products(query, key, value, bias=bias, dropout=dropout)
-    else:
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=real, dropout_p=dropout)
+    attended = attend_by_heads(query, key, value, mask=real, dropout=dropout)
     attended = attended.transpose(1, 2).flatten(2).flatten(0, 1)
     return rows.pack(attended) if asking_all else attended
 
 
-def _by_products(query: Tensor, rows: PackedRows) -> bool:
+def attend_by_heads(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """The same for padded rows: (B, heads, T, D) -> (B, heads, T, D).
+
+    mask (B, 1, 1 or T, T): bool, True where a token may look, or a number to be added; None for everywhere.
+    """
     slow_when_fused = torch.is_grad_enabled() or query.dtype == torch.bfloat16
-    return query.device.type == "cpu" and slow_when_fused and rows.shape[1] <= LONGEST_PRODUCTS
+    if query.device.type != "cpu" or not slow_when_fused or key.shape[2] > LONGEST_PRODUCTS:
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    if mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -math.inf)
+    return batched_products(query, key, value, bias=mask, scaling=scaling, dropout=dropout)
 
 
 def _by_heads(padded: Tensor, heads: int) -> Tensor:
@@ -118,8 +130,6 @@ def varlen_agrees(device: torch.device, *, width: int) -> bool:
         except (RuntimeError, TypeError, NotImplementedError) as error:
             logger.info("attention of variable lengths is not used: %s", error)
             return False
-    padded = (rows.unpack(part.detach().float()).view(2, 8, 2, width).transpose(1, 2) for part in parts)
-    expected = scaled_dot_product_attention(*padded, attn_mask=real[:, None, None, :])
-    expected = rows.pack(expected.transpose(1, 2).reshape(16, 2 * width))
+    expected = attend(*(part.detach().float() for part in parts), rows=rows, heads=2, dropout=0.0)  # not end to end
     agrees = torch.allclose(found.detach().float(), expected, atol=TOLERANCE, rtol=TOLERANCE)
     return agrees and all(part.grad is not None and bool(part.grad.isfinite().all()) for part in parts)

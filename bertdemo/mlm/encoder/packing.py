@@ -64,7 +64,7 @@ class PackedRows:
         return torch.arange(length).repeat(batch) if self.places is None else self.places % length
 
     def lengths(self) -> Tensor:
-        """(B,): how many of each row are worked on."""
+        """(B,): how many tokens of each row are worked on; padding that only fills up is none."""
         batch, length = self.shape
         if self.real is None or self.places is None:
             return torch.full((batch,), length)

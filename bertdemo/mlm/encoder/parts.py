@@ -6,7 +6,7 @@ computation is one (``encoders``). A new architecture of this build is one more 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -53,21 +53,30 @@ def encoder_parts(model: nn.Module) -> EncoderParts | None:
     return read(model.base_model)
 
 
-def _bert(bert: nn.Module, *, padding_id: int | None = None) -> EncoderParts:
-    tables = bert.embeddings
+def _encoder(tables: nn.Module, layers: Iterable[LayerParts], *, padding_id: int | None = None) -> EncoderParts:
+    """``tables``: the module of the embeddings, in which all of them use the same names."""
     return EncoderParts(
         words=tables.word_embeddings,
         positions=tables.position_embeddings,
-        types=tables.token_type_embeddings,
+        types=getattr(tables, "token_type_embeddings", None),
         norm=tables.LayerNorm,
         dropout=tables.dropout,
-        layers=tuple(_bert_layer(layer) for layer in bert.encoder.layer),
+        layers=tuple(layers),
         padding_id=padding_id,
     )
 
 
+def _bert(bert: nn.Module) -> EncoderParts:
+    return _encoder(bert.embeddings, map(_bert_layer, bert.encoder.layer))
+
+
 def _roberta(roberta: nn.Module) -> EncoderParts:
-    return _bert(roberta, padding_id=roberta.embeddings.padding_idx)
+    tables = roberta.embeddings
+    return _encoder(tables, map(_bert_layer, roberta.encoder.layer), padding_id=tables.padding_idx)
+
+
+def _distilbert(distilbert: nn.Module) -> EncoderParts:
+    return _encoder(distilbert.embeddings, map(_distilbert_layer, distilbert.transformer.layer))
 
 
 def _bert_layer(layer: nn.Module) -> LayerParts:
@@ -86,18 +95,6 @@ def _bert_layer(layer: nn.Module) -> LayerParts:
         narrow=narrow.dense,
         narrow_dropout=narrow.dropout,
         narrow_norm=narrow.LayerNorm,
-    )
-
-
-def _distilbert(distilbert: nn.Module) -> EncoderParts:
-    tables = distilbert.embeddings
-    return EncoderParts(
-        words=tables.word_embeddings,
-        positions=tables.position_embeddings,
-        types=None,
-        norm=tables.LayerNorm,
-        dropout=tables.dropout,
-        layers=tuple(_distilbert_layer(layer) for layer in distilbert.transformer.layer),
     )
 
 

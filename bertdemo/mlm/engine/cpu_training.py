@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from ..encoder.attention import LONGEST_PRODUCTS, batched_products
+from ..encoder.attention import attend_by_heads
 from . import processes
 
 BATCHED_PRODUCTS = "batched_products"
@@ -64,17 +63,12 @@ def batched_attention(
     dropout: float = 0.0,
     **_options: object,
 ) -> tuple[Tensor, None]:
-    """``batched_products`` as the library calls attention: (B, heads, T, D) -> (B, T, heads, D).
+    """``attend_by_heads`` as the library calls attention: (B, heads, T, D) -> (B, T, heads, D).
 
     attention_mask (B, 1, T, T) with 0 where a token may look and the lowest number elsewhere, or None.
     """
     dropout = dropout if module.training else 0.0
-    if query.shape[2] <= LONGEST_PRODUCTS:
-        attended = batched_products(query, key, value, bias=attention_mask, scaling=scaling, dropout=dropout)
-    else:
-        attended = scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
-        )
+    attended = attend_by_heads(query, key, value, mask=attention_mask, scaling=scaling, dropout=dropout)
     return attended.transpose(1, 2).contiguous(), None
 
 
