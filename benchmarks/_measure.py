@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import BertConfig, BertForMaskedLM
 
-from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.runs.workspace import Workspace, default_home
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from _measure import load, machine, print_table, side_by_side
 from transformers import pipeline
 
-from bertdemo.mlm.prediction import fill_masks
+from bertdemo.mlm.inference.fill_mask import fill_masks
 
 TEXT = "I really really [MASK] this show!"
 TIMES = 100

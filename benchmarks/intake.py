@@ -33,13 +33,13 @@ def generate(path: Path, *, megabytes: int) -> int:
 
 
 def ours_preview(path: Path) -> int:
-    from bertdemo.mlm.corpus import preview
+    from bertdemo.mlm.data.corpus import preview
 
     return preview(path).report.rows
 
 
 def ours_read(path: Path) -> int:
-    from bertdemo.mlm.corpus import read_corpus
+    from bertdemo.mlm.data.corpus import read_corpus
 
     return read_corpus(path).report.rows
 
@@ -112,7 +112,7 @@ def report_speed(megabytes: int) -> None:
 
 
 def read_by_us(path: Path) -> tuple[Reading, str | None]:
-    from bertdemo.mlm.corpus import preview
+    from bertdemo.mlm.data.corpus import preview
 
     seen = preview(path, max_bytes=None)
     dialect = seen.dialect

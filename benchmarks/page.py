@@ -31,9 +31,9 @@ from pathlib import Path
 from _measure import machine, median_seconds, print_table, sample_csv
 from gradio_client import Client, handle_file
 
-from bertdemo.mlm.events import StepDone, event_record
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training.events import StepDone, event_record
 from bertdemo.runs.log import EventLog, encode
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from _measure import machine, print_table
 
-from bertdemo.mlm.evaluation import score_targets, tokenize_and_fix
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks
-from bertdemo.mlm.pretraining import read_paragraphs
+from bertdemo.mlm.inference.fill_mask import fill_masks
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.training.evaluation import score_targets, tokenize_and_fix
+from bertdemo.mlm.training.pretraining import read_paragraphs
 from bertdemo.runs.workspace import Workspace, default_home
 
 BLANKS = Path(__file__).with_name("everyday_blanks.tsv")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from _measure import load, machine, median_seconds, print_table, sample_csv
 from transformers import pipeline
 
-from bertdemo.mlm.corpus import read_corpus
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.scoring import score_sentence
+from bertdemo.mlm.data.corpus import read_corpus
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.models.masked_lm import MaskedLM
 
 TOKENS = 70
 

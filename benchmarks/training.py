@@ -22,14 +22,14 @@ import torch
 from _measure import load, machine, matmul_peak, operations_per_token, print_table, sample_csv
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
 
-from bertdemo.mlm.batching import tokenize_texts
-from bertdemo.mlm.corpus import read_corpus
-from bertdemo.mlm.evaluation import FixedMasks, score_targets, tokenize_and_fix
-from bertdemo.mlm.events import StepDone
-from bertdemo.mlm.loading.checkpoints import default_learning_rate
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.data.corpus import read_corpus
+from bertdemo.mlm.models.loading import default_learning_rate
+from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.mlm.training.batching import tokenize_texts
+from bertdemo.mlm.training.evaluation import FixedMasks, score_targets, tokenize_and_fix
+from bertdemo.mlm.training.events import StepDone
+from bertdemo.mlm.training.loop import TrainingSession
 
 MAX_LENGTH, BATCH, SEED = 512, 16, 0
 SCORED_EVERY = 4  # steps

@@ -32,7 +32,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 
 LENGTH = 128  # tokens that fit, special ones included
 WORDS = """

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.corpus import preview, read_texts
+from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.data.corpus import preview, read_texts
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks, fill_record
-from bertdemo.mlm.scoring import score_sentence
-from bertdemo.mlm.text.text_input import prepare_text
+from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.text.prompt import prepare_text
 
 if TYPE_CHECKING:
     from bertdemo.ui.api import Endpoints

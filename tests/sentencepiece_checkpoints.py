@@ -17,7 +17,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 
 LENGTH = 64
 WORDS = "the The dog dogs bark can not love loves you this old house walked home and was good bad show John Paris is of"

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.loading.checkpoints import load_masked_lm
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.loading import load_masked_lm
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.runs.checkpoint import load_checkpoint
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore

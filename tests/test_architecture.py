@@ -13,6 +13,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("mlm", "runs", "charts", "cli", "ui")  # each may import itself and those before it
+ROOMS = (
+    "errors",
+    "settings",
+    "data",
+    "models",
+    "text",
+    "inference",
+    "training",
+    "analysis",
+    "lessons",
+)  # inside mlm, too
 FORBIDDEN = {  # where -> which distributions have no business there
     "mlm": {"gradio", "gradio_client", "plotly", "rich"},
     "runs": {"gradio", "gradio_client", "plotly", "rich"},
@@ -21,11 +32,11 @@ FORBIDDEN = {  # where -> which distributions have no business there
     "ui": {"torch", "transformers", "pandas"},
 }
 SOURCES = sorted((ROOT / "bertdemo").rglob("*.py"))
-MOST_LINES, LONGEST_FUNCTION = 250, 40
+MAX_LINES, LONGEST_FUNCTION = 400, 50
 
 
 def module_name(path: Path) -> str:
-    """``bertdemo/mlm/loading/hub.py`` -> ``bertdemo.mlm.loading.hub``; a package goes by its folder's name."""
+    """``bertdemo/mlm/models/hub.py`` -> ``bertdemo.mlm.models.hub``; a package goes by its folder's name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -54,7 +65,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def layer_of(module: str) -> str:
-    """``bertdemo.mlm.loading.hub`` -> ``mlm``; "" for what belongs to no layer."""
+    """``bertdemo.mlm.models.hub`` -> ``mlm``; "" for what belongs to no layer."""
     return next(iter(module.split(".")[1:2]), "") if module.startswith("bertdemo.") else ""
 
 
@@ -63,20 +74,32 @@ def runs_back_up(importer: str, name: str) -> bool:
     return here in LAYERS and there in LAYERS and LAYERS.index(there) > LAYERS.index(here)
 
 
+def room_of(module: str) -> str:
+    """``bertdemo.mlm.models.hub`` -> ``models``; "" for what is not inside mlm."""
+    return next(iter(module.split(".")[2:3]), "") if layer_of(module) == "mlm" else ""
+
+
+def room_runs_back_up(importer: str, name: str) -> bool:
+    here, there = room_of(importer), room_of(name)
+    return here in ROOMS and there in ROOMS and ROOMS.index(there) > ROOMS.index(here)
+
+
 def test_the_reader_of_imports_sees_every_way_to_write_one() -> None:
     tree = ast.parse("import gradio as gr\ndef f():\n    from ..runs import store\n    from . import heads\n")
     assert imported(tree, package="bertdemo.mlm") == {
         *("gradio", "bertdemo.runs", "bertdemo.runs.store"),
         *("bertdemo.mlm", "bertdemo.mlm.heads"),
     }
-    assert runs_back_up("bertdemo.mlm.heads", "bertdemo.runs.store")
+    assert runs_back_up("bertdemo.mlm.models.heads", "bertdemo.runs.store")
     assert not runs_back_up("bertdemo.ui.app", "bertdemo.runs.store")
+    assert room_runs_back_up("bertdemo.mlm.models.hub", "bertdemo.mlm.training.loop")
+    assert not room_runs_back_up("bertdemo.mlm.training.loop", "bertdemo.mlm.models.hub")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_imports_run_one_way(path: Path) -> None:
     name, names = module_name(path), imports_of(path)
-    assert [other for other in names if runs_back_up(name, other)] == []
+    assert [other for other in names if runs_back_up(name, other) or room_runs_back_up(name, other)] == []
     foreign = {other.partition(".")[0] for other in names}
     assert foreign & FORBIDDEN.get(layer_of(name), set()) == set()
 
@@ -84,6 +107,8 @@ def test_imports_run_one_way(path: Path) -> None:
 def test_every_module_stands_in_a_layer() -> None:
     outside = {module_name(path) for path in SOURCES if layer_of(module_name(path)) not in LAYERS}
     assert outside == {"bertdemo", "bertdemo.__main__"}
+    rooms = {room_of(module_name(path)) for path in SOURCES} - {""}
+    assert rooms == set(ROOMS)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -98,7 +123,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_modules_and_functions_are_small(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno + 1 <= LONGEST_FUNCTION, node.name

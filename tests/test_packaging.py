@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from bertdemo import __version__
-from bertdemo.mlm.loading.checkpoints import BUNDLED_MODEL, bundled_assets
+from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

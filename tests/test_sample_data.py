@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from bertdemo.mlm.corpus import preview, read_corpus
-from bertdemo.mlm.loading.checkpoints import bundled_assets
+from bertdemo.mlm.data.corpus import preview, read_corpus
+from bertdemo.mlm.models.loading import bundled_assets
 
 REVIEWS = bundled_assets() / "sample_reviews.csv"
 COLUMNS = ["site", "user", "review_target", "review", "score", "max_score"]

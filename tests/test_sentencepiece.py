@@ -8,14 +8,14 @@ import pytest
 import torch
 from sentencepiece_checkpoints import KINDS, sentencepiece_checkpoint
 
-from bertdemo.mlm.filling import fill_in_order
-from bertdemo.mlm.insight import attention_from_mask, erasure, layer_lens, nearest_words
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks
-from bertdemo.mlm.probabilities.target_words import target_ids
-from bertdemo.mlm.scoring import score_sentence
-from bertdemo.mlm.text.pieces import raw_pieces, readable_pieces, space_marker, word_ids
-from bertdemo.mlm.text.text_input import prepare_ids, prepare_text
+from bertdemo.mlm.analysis.insight import attention_from_mask, erasure, layer_lens, nearest_words
+from bertdemo.mlm.inference.fill_in_order import fill_in_order
+from bertdemo.mlm.inference.fill_mask import fill_masks
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.inference.target_words import target_ids
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.text.prompt import prepare_ids, prepare_text
+from bertdemo.mlm.text.tokens import raw_pieces, readable_pieces, space_marker, word_ids
 from bertdemo.ui.reading import read, strip_of
 
 TEXT = "The dogs barked, John <mask> the old house."

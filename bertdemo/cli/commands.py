@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.batching import tokenize_texts
-from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.corpus import read_texts
+from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import DataError
-from bertdemo.mlm.evaluation import TargetScores, fix_masks, score_targets
-from bertdemo.mlm.events import event_record
-from bertdemo.mlm.look_ahead.inspection import inspect_file, length_limit
-from bertdemo.mlm.prediction import fill_masks, fill_record
-from bertdemo.mlm.scoring import score_sentence
+from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.settings import MAX_SEED, check_whole
+from bertdemo.mlm.training.batching import tokenize_texts
+from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
+from bertdemo.mlm.training.events import event_record
+from bertdemo.mlm.training.inspection import inspect_file, length_limit
 from bertdemo.runs.workspace import Workspace, default_home
 
 from . import display

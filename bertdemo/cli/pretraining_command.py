@@ -12,11 +12,12 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
 from bertdemo.mlm.errors import DataError, RunError, SettingsError
-from bertdemo.mlm.loading.checkpoints import silence_libraries
-from bertdemo.mlm.models import MaskedLM, ModelRef
-from bertdemo.mlm.pretraining import (
+from bertdemo.mlm.models.loading import silence_libraries
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.loop import TrainingSession
+from bertdemo.mlm.training.pretraining import (
     PackedCorpus,
     PretrainingRecipe,
     open_packed,
@@ -26,7 +27,6 @@ from bertdemo.mlm.pretraining import (
     train_tokenizer,
     untrained_model,
 )
-from bertdemo.mlm.training import TrainingSession
 from bertdemo.runs.execution import claim_to_resume, execute, restore
 from bertdemo.runs.files import write_atomically
 from bertdemo.runs.record import DataSource

@@ -8,15 +8,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from bertdemo.mlm.corpus import read_corpus
-from bertdemo.mlm.engine import processes
+from bertdemo.mlm.data.corpus import read_corpus
 from bertdemo.mlm.errors import RunError, SettingsError
-from bertdemo.mlm.loading.checkpoints import default_learning_rate
-from bertdemo.mlm.masking import MaskingConfig
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, TrainingConfig
-from bertdemo.mlm.text.text_input import prepare_text
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.mlm.models.loading import default_learning_rate
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, MaskingConfig, TrainingConfig
+from bertdemo.mlm.text.prompt import prepare_text
+from bertdemo.mlm.training import distributed as processes
+from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.execution import claim_to_resume, execute, restore
 from bertdemo.runs.preparation import prepare
 from bertdemo.runs.record import DataSource

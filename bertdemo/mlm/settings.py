@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from .errors import SettingsError
-from .masking import MaskingConfig
 
 PRECISIONS = ("fp32", "bf16")
 OPTIMIZERS = ("adamw", "muon")
@@ -18,6 +17,31 @@ _STEP_COUNTS = {
     "The evaluation interval": "evaluate_every",
     "The probe interval": "probe_every",
 }
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """How many tokens are chosen, and what becomes of them (Devlin et al. 2019, section 3.1).
+
+    ``selection_rate`` of the eligible tokens become targets; of those, ``mask_token_rate`` turn into the
+    mask token, ``random_token_rate`` into a random one, and the rest keep their token but are scored.
+    """
+
+    selection_rate: float = 0.15
+    mask_token_rate: float = 0.8
+    random_token_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.selection_rate) and 0 < self.selection_rate < 1):
+            raise SettingsError(
+                f"The mask rate must lie between 0 and 1, both excluded, but is {self.selection_rate}; 0.15 is usual."
+            )
+        shares = (self.mask_token_rate, self.random_token_rate)
+        if not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) > 1 + 1e-9:
+            raise SettingsError(
+                "The shares of [MASK] and of random tokens must be 0 or more and together at most 1, "
+                f"but are {shares[0]} and {shares[1]}."
+            )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from contextlib import closing
 from typing import Any, Protocol
 
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.mlm.events import RunEnded, TrainingEvent, event_record
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.training.events import RunEnded, TrainingEvent, event_record
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import disk_errors, write_atomically
@@ -30,7 +30,7 @@ TIDY_SECONDS = 60.0  # between two times that free memory is given back
 
 
 class Session(Protocol):
-    """What is asked of ``bertdemo.mlm.training.TrainingSession``."""
+    """What is asked of ``bertdemo.mlm.training.loop.TrainingSession``."""
 
     masked_lm: MaskedLM
 

@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.corpus import read_texts
+from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.mlm.events import Progress
-from bertdemo.mlm.loading.registry import BUNDLED_MODEL, ModelRegistry
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.teaching.lessons import EXPERIMENTS, Experiment, Outcome, outcome_from_record, run_experiment
-from bertdemo.mlm.teaching.score_head import TUNING, HeadScores, read_scored_reviews, run_score_head
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Experiment, Outcome, outcome_from_record, run_experiment
+from bertdemo.mlm.lessons.score_head import TUNING, HeadScores, read_scored_reviews, run_score_head
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import BUNDLED_MODEL, ModelRegistry
+from bertdemo.mlm.training.events import Progress
 
 from .files import write_atomically
 from .log import finite

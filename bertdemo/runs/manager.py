@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
+from bertdemo.mlm.models.registry import ModelRegistry
 
 from .execution import Session, claim_to_resume, execute, record_failure, restore
 from .memory import collect

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.masked_lm import MaskedLM
 
 from .files import disk_errors, replaced_folder
 from .record import FROM_SCRATCH, Figures, RunRecord, command_line

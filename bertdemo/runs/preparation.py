@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertdemo.mlm.corpus import Corpus, Dialect, read_corpus
+from bertdemo.mlm.data.corpus import Corpus, Dialect, read_corpus
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.mlm.models.registry import ModelRegistry
+from bertdemo.mlm.training.loop import TrainingSession
 
 from .record import DataSource
 from .run import Run

@@ -12,9 +12,8 @@ from typing import Any
 
 from bertdemo import __version__
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.mlm.masking import MaskingConfig
-from bertdemo.mlm.models import ModelRef
-from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.models.masked_lm import ModelRef
+from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too

@@ -16,13 +16,15 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from bertdemo.mlm.batching import TokenizedTexts, tokenize_texts
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.mlm.evaluation import FixedMasks, TargetScores, score_targets, tokenize_and_fix
-from bertdemo.mlm.events import TrainingHistory
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import MaskedLM, ModelRef
-from bertdemo.mlm.report import (
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
+from bertdemo.mlm.models.registry import ModelRegistry
+from bertdemo.mlm.text.tokens import readable_pieces
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.evaluation import FixedMasks, TargetScores, score_targets, tokenize_and_fix
+from bertdemo.mlm.training.events import TrainingHistory
+from bertdemo.mlm.training.loop import GENERAL_SEED
+from bertdemo.mlm.training.report import (
     Baseline,
     BeforeAfter,
     Quality,
@@ -32,9 +34,7 @@ from bertdemo.mlm.report import (
     overfitting,
     verdict,
 )
-from bertdemo.mlm.report_rows import RowReport, best_and_worst_rows
-from bertdemo.mlm.text.pieces import readable_pieces
-from bertdemo.mlm.training import GENERAL_SEED
+from bertdemo.mlm.training.report_rows import RowReport, best_and_worst_rows
 
 from .files import disk_errors, write_atomically
 from .log import finite

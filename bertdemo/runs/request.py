@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertdemo.mlm.corpus import Dialect
+from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import DataError, SettingsError, TextError
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.text.text_notes import marked_text

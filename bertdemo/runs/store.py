@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 
 from .files import disk_errors, write_atomically

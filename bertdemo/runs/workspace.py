@@ -12,9 +12,9 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from bertdemo.mlm.loading.checkpoints import BUNDLED_MODEL, bundled_assets
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
 
 from .store import RunStore
 

@@ -9,12 +9,12 @@ from typing import Any
 import gradio as gr
 from gradio.components.api_component import Api
 
-from bertdemo.mlm.comparison import compare
+from bertdemo.mlm.analysis.comparison import compare
 from bertdemo.mlm.errors import DataError, RunError, TextError
-from bertdemo.mlm.look_ahead.inspection import inspect_file
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks, fill_record
-from bertdemo.mlm.scoring import score_sentence
+from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.training.inspection import inspect_file
 from bertdemo.runs.log import finite
 
 from .context import MODEL_EVENT, READ_EVENT, Services, user_errors

@@ -10,8 +10,8 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.comparison import Comparison
-from bertdemo.mlm.mask_comparison import ComparedCandidate
+from bertdemo.mlm.analysis.comparison import Comparison
+from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate
 
 from .components.candidate_bars import CandidateRow, MaskRows, Score, blank_title, percent
 

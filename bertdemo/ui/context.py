@@ -19,7 +19,7 @@ from gradio.components import Component
 from bertdemo.mlm.errors import BertDemoError
 
 if TYPE_CHECKING:
-    from bertdemo.mlm.loading.registry import ModelRegistry
+    from bertdemo.mlm.models.registry import ModelRegistry
     from bertdemo.runs.manager import RunManager
     from bertdemo.runs.store import RunStore
 

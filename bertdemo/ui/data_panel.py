@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import gradio as gr
 
-from bertdemo.mlm.corpus import DataReport, Dialect, Preview, preview
+from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, preview
 from bertdemo.mlm.errors import BertDemoError, DataError
 
 from .components.data_preview import preview_html

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from bertdemo.mlm.comparison import Comparison, compare
+from bertdemo.mlm.analysis.comparison import Comparison, compare
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.prediction import FilledText, fill_masks
+from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
 
 from .compared_rows import BY_CHANGE, both_covered, compared_rows, gist_html
 from .components.candidate_bars import CandidateRow, MaskRows, bars_html, blank_title, percent, table_html

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import gradio as gr
 
-from bertdemo.mlm.corpus import preview, read_corpus
+from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.look_ahead.estimate import Estimate, estimate_run
+from bertdemo.mlm.training.estimate import Estimate, estimate_run
 from bertdemo.runs.request import RunRequest
 
 from .context import PAGE_EVENT, Services

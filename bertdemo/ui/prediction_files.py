@@ -11,9 +11,9 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 
-from bertdemo.mlm.comparison import Comparison
-from bertdemo.mlm.mask_comparison import Standing
-from bertdemo.mlm.prediction import FilledText, fill_record
+from bertdemo.mlm.analysis.comparison import Comparison
+from bertdemo.mlm.analysis.mask_comparison import Standing
+from bertdemo.mlm.inference.fill_mask import FilledText, fill_record
 
 _ONE = ("blank", "position", "rank", "token", "token_id", "probability", "log_probability")
 _TWO = (

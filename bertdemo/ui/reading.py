@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.inside.originals import score_originals
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.text.pieces import is_uncased, readable_pieces
-from bertdemo.mlm.text.text_input import PreparedText, prepare_ids, prepare_text
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
+from bertdemo.mlm.text.tokens import is_uncased, readable_pieces
 from bertdemo.runs.store import BEST_MODEL
 
 from .components.candidate_bars import percent

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from bertdemo.charts.runs import RunSeries, overlay_figure
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.mlm.events import TrainingHistory
+from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.runs.export import export_zip
 from bertdemo.runs.hub_upload import upload_model
 from bertdemo.runs.ownership import owns

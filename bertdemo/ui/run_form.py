@@ -6,11 +6,10 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bertdemo.mlm.corpus import Dialect
+from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import DataError, SettingsError
-from bertdemo.mlm.loading.checkpoints import default_learning_rate
-from bertdemo.mlm.masking import MaskingConfig
-from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, TrainingConfig
+from bertdemo.mlm.models.loading import default_learning_rate
+from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
 from bertdemo.runs.request import RunRequest
 
 from .context import Services

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.loading.checkpoints import default_learning_rate
+from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, TrainingConfig
 
 from .context import READ_EVENT, Services

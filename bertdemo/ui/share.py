@@ -15,9 +15,9 @@ import gradio as gr
 from gradio.components import Component
 
 from bertdemo.charts.candidates import Chances, candidates_figure
-from bertdemo.mlm.comparison import compare
+from bertdemo.mlm.analysis.comparison import compare
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.prediction import fill_masks
+from bertdemo.mlm.inference.fill_mask import fill_masks
 
 from .compared_rows import BY_CHANGE, compared_rows
 from .components.candidate_bars import blank_title

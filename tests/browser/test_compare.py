@@ -8,9 +8,9 @@ import gradio as gr
 import pytest
 import torch
 
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.pairs.counterfactuals import CAUTION
-from bertdemo.mlm.text.text_input import prepare_text
+from bertdemo.mlm.analysis.counterfactuals import CAUTION
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.ui.look_inside import build_look_inside
 from bertdemo.ui.views import pairs, whole_vocabulary
 from bertdemo.ui.views.view import Question

@@ -8,9 +8,9 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from bertdemo.mlm.loading.checkpoints import bundled_assets
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.loading import bundled_assets
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.context import Services

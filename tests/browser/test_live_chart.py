@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource

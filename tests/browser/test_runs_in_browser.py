@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from served import ServedApp, served_app
 
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.record import DataSource
 

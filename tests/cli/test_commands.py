@@ -23,7 +23,7 @@ from transformers import AutoModelForMaskedLM
 
 from bertdemo import __version__
 from bertdemo.cli import commands, training_commands
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.masked_lm import MaskedLM
 
 Cli = Callable[..., Outcome]
 TEXT = "i really love this show and you like the dog cat house car it was awesome full of mystery a good film"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from served import ServedApp, raw_client
 
-from bertdemo.mlm.loading.registry import ModelRegistry
+from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.context import Services

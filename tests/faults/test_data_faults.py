@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bertdemo.mlm.corpus import read_corpus
+from bertdemo.mlm.data.corpus import read_corpus
 from bertdemo.mlm.errors import DataError
-from bertdemo.mlm.look_ahead.inspection import inspect_file
+from bertdemo.mlm.training.inspection import inspect_file
 
 ADJECTIVES = ("good", "bad", "long", "short", "loud", "quiet", "new", "old", "happy", "sad", "funny", "dull")
 SHOWS = [

@@ -22,13 +22,13 @@ import torch
 from survival import assert_all_survived, losses, wait_for_line
 from zygote import Zygote, zygote
 
-from bertdemo.mlm.engine.optimizers import Optimizers
-from bertdemo.mlm.engine.probing import Prober
-from bertdemo.mlm.engine.steps import BatchLoss
 from bertdemo.mlm.errors import BertDemoError, ModelError
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks
+from bertdemo.mlm.inference.fill_mask import fill_masks
+from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training.optimizer import Optimizers
+from bertdemo.mlm.training.probes import Prober
+from bertdemo.mlm.training.step import BatchLoss
 from bertdemo.runs.execution import claim_to_resume, execute, restore
 from bertdemo.runs.log import EventLog
 from bertdemo.runs.preparation import prepare
@@ -114,7 +114,7 @@ def failing_at(call: int, real: Callable[..., Any]) -> Callable[..., Any]:
 PARTS: dict[str, tuple[Any, str]] = {
     "collating": (BatchLoss, "draw"),
     "the optimiser": (Optimizers, "step"),
-    "evaluating": ("bertdemo.mlm.training", "score_targets"),
+    "evaluating": ("bertdemo.mlm.training.loop", "score_targets"),
     "a probe": (Prober, "read"),
     "saving the model": ("bertdemo.runs.execution", "save_model"),
     "saving a checkpoint": ("bertdemo.runs.execution", "save_checkpoint"),
@@ -301,6 +301,6 @@ def test_a_hub_that_never_answers_is_out_of_reach(services: Services, monkeypatc
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setattr("bertdemo.mlm.loading.hub.ANSWER_WITHIN", 0.2)
+        monkeypatch.setattr("bertdemo.mlm.models.hub.ANSWER_WITHIN", 0.2)
         with pytest.raises(ModelError, match=r"hub is out of reach.*'mini-bert', which needs no download"):
             services.registry.shared(services.registry.resolve("someone/silent-model"))

@@ -25,10 +25,10 @@ from transformers import PreTrainedTokenizerFast
 from zygote import Zygote, zygote
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.loading.checkpoints import load_masked_lm
-from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.models.loading import load_masked_lm
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.preparation import prepare
 from bertdemo.runs.request import RunRequest

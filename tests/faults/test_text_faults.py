@@ -16,10 +16,10 @@ from fuzzing import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertdemo.mlm.comparison import compare
+from bertdemo.mlm.analysis.comparison import compare
 from bertdemo.mlm.errors import BertDemoError, SettingsError, TextError
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.models.masked_lm import MaskedLM
 
 REFUSED = {
     "nothing": ("", "empty"),
@@ -78,7 +78,7 @@ def test_more_words_than_there_are_is_all_of_them(tiny_bert: MaskedLM) -> None:
 
 
 def test_an_answer_that_would_fill_the_memory_is_refused(tiny_bert: MaskedLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertdemo.mlm.prediction.MAX_CANDIDATES", 100)
+    monkeypatch.setattr("bertdemo.mlm.inference.fill_mask.MAX_CANDIDATES", 100)
     for ask in (
         lambda: fill_masks(tiny_bert, "[MASK] [MASK]", top_k=51),
         lambda: compare(tiny_bert, tiny_bert, "[MASK] [MASK]", top_k=51),

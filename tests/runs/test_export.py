@@ -11,7 +11,7 @@ from pathlib import Path
 from tiny_runs import ScriptedSession, new_run
 from transformers import AutoModelForMaskedLM
 
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.execution import execute
 from bertdemo.runs.export import export_zip, metrics_csv

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bertdemo.mlm.errors import DataError, RunError
-from bertdemo.mlm.events import Progress
+from bertdemo.mlm.training.events import Progress
 from bertdemo.runs.lesson_runs import A_BUG, LessonJob, LessonRuns, LessonStatus
 
 

@@ -12,7 +12,7 @@ from tiny_runs import GENERAL, SETTINGS, FolderRegistry, load, new_run, new_sess
 from transformers import AutoModelForMaskedLM
 
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.runs.execution import execute
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.report_file import can_report, kept_report, make_report, read_fixed_masks

@@ -9,8 +9,7 @@ import pytest
 from tiny_runs import new_run
 
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.masking import MaskingConfig
-from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
 from bertdemo.runs.locks import FolderLock, is_locked
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import ATTEMPT

@@ -12,10 +12,10 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertdemo.mlm.errors import ModelError
-from bertdemo.mlm.events import Evaluated, Progress, RunStarted, StepDone, TrainingEvent
-from bertdemo.mlm.models import MaskedLM, ModelRef
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.mlm.training.events import Evaluated, Progress, RunStarted, StepDone, TrainingEvent
+from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore

@@ -23,8 +23,8 @@ from fuzzing import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from served import ROOT, app_process, call, raw_client, upload
 
-from bertdemo.mlm.events import Evaluated, RunStarted, StepDone, TrainingEvent
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
+from bertdemo.mlm.training.events import Evaluated, RunStarted, StepDone, TrainingEvent
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.store import RunStore

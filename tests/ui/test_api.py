@@ -11,10 +11,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from served import ROOT, ServedApp, served_app
 
-from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.look_ahead.inspection import inspect_file
-from bertdemo.mlm.prediction import fill_masks, fill_record
-from bertdemo.mlm.scoring import score_sentence
+from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.training.inspection import inspect_file
 from bertdemo.runs.log import finite
 from bertdemo.ui.api import MOST_CHARACTERS
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from bertdemo.charts.comparison import HEAD, MOST_POINTS, plain, vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.loading.checkpoints import load_masked_lm
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.mask_comparison import ComparedCandidate, MaskComparison, Standing
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.text.text_input import prepare_text
+from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing
+from bertdemo.mlm.models.loading import load_masked_lm
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
+from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.compared_rows import BY_AFTER, BY_CHANGE, in_order

@@ -12,16 +12,16 @@ import gradio as gr
 import pytest
 from transformers import AutoTokenizer
 
-from bertdemo.mlm.engine.steps import BatchLoss, MaskedBatch
-from bertdemo.mlm.loading.checkpoints import bundled_assets
-from bertdemo.mlm.loading.registry import ModelRegistry
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.lessons import masking_view
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
+from bertdemo.mlm.lessons.score_head import HeadScores
+from bertdemo.mlm.models.loading import bundled_assets
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.teaching import masking_view
-from bertdemo.mlm.teaching.lessons import EXPERIMENTS, Outcome, Trained
-from bertdemo.mlm.teaching.score_head import HeadScores
-from bertdemo.mlm.text.pieces import readable_pieces
-from bertdemo.mlm.training import TrainingSession
+from bertdemo.mlm.text.tokens import readable_pieces
+from bertdemo.mlm.training.loop import TrainingSession
+from bertdemo.mlm.training.step import BatchLoss, MaskedBatch
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonResult, LessonRuns, LessonStatus, lesson_jobs
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.preparation import read_data

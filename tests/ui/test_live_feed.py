@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.events import Evaluated, GeneralEvaluated, StepDone, Warned, event_record
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training.events import Evaluated, GeneralEvaluated, StepDone, Warned, event_record
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run

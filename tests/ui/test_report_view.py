@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bertdemo.mlm.models import ModelRef
-from bertdemo.mlm.report import Baseline, BeforeAfter, Interval, Quality
-from bertdemo.mlm.report_rows import HiddenWord, RowReport, RowToken
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training.report import Baseline, BeforeAfter, Interval, Quality
+from bertdemo.mlm.training.report_rows import HiddenWord, RowReport, RowToken
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport

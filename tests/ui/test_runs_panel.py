@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.ownership import token_hash

@@ -16,9 +16,9 @@ from explorer_services import explorer_services
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.inside.originals import score_originals
-from bertdemo.mlm.models import MaskedLM
+from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.ui.components.token_strip import strip_edit
 from bertdemo.ui.context import Services
 from bertdemo.ui.fill_answer import NO_BLANK, add_full_stop, answer

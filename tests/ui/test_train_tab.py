@@ -12,9 +12,9 @@ import gradio as gr
 import pytest
 
 from bertdemo.mlm.errors import BertDemoError, ModelError
-from bertdemo.mlm.look_ahead.estimate import Estimate
-from bertdemo.mlm.models import ModelRef
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import NOTEBOOK
+from bertdemo.mlm.training.estimate import Estimate
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.store import RunStore

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from bertdemo.charts.insight import Series, attention_figure, erasure_figure, rank_figure
+from bertdemo.mlm.analysis.insight import attention_from_mask, erasure
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.insight import attention_from_mask, erasure
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import fill_masks
-from bertdemo.mlm.scoring import score_sentence
+from bertdemo.mlm.inference.fill_mask import fill_masks
+from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.ui.look_inside import VIEWS, Panel, Panels
 from bertdemo.ui.reading import read
 from bertdemo.ui.views import (

@@ -1,1 +1,1 @@
-"""What a person typed as the model reads it: word pieces, masks however written, and their vocabularies."""
+"""What a person typed becomes token ids: pieces, vocabularies, blanks, notes on what was changed."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import TextError
-from ..models import MaskedLM
+from ..models.masked_lm import MaskedLM
 
 _WRITTEN_MASK = re.compile(r"\[ ?mask ?\]|< ?mask ?>|(?<![A-Za-z0-9_])_{2,}(?![A-Za-z0-9_])", re.IGNORECASE)
 _EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")

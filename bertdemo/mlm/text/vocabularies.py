@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import MaskedLM
-from .pieces import BYTE_SPACE, space_marker
+from ..models.masked_lm import MaskedLM
+from .tokens import BYTE_SPACE, space_marker
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from bertdemo.mlm.corpus import Preview
+from bertdemo.mlm.data.corpus import Preview
 
 
 def preview_html(found: Preview) -> str:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from bertdemo.mlm.evaluation import FEW_TARGETS
-from bertdemo.mlm.report import BeforeAfter, Interval, Quality
-from bertdemo.mlm.report_rows import RowReport, RowToken
+from bertdemo.mlm.training.evaluation import FEW_TARGETS
+from bertdemo.mlm.training.report import BeforeAfter, Interval, Quality
+from bertdemo.mlm.training.report_rows import RowReport, RowToken
 from bertdemo.runs.report_file import RunReport
 
 _MEASURES = (

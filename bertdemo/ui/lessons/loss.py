@@ -10,9 +10,9 @@ import gradio as gr
 
 from bertdemo.charts.lessons import table_html
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.loading.checkpoints import default_learning_rate
-from bertdemo.mlm.masking import IGNORED
-from bertdemo.mlm.teaching.walkthrough import TargetReading, Walkthrough, walk_through
+from bertdemo.mlm.lessons.walkthrough import TargetReading, Walkthrough, walk_through
+from bertdemo.mlm.models.loading import default_learning_rate
+from bertdemo.mlm.training.masking import IGNORED
 
 from ..components.candidate_bars import percent, visible
 from ..components.stepper import stepper, steps_html

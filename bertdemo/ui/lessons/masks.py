@@ -9,9 +9,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
-from bertdemo.mlm.masking import IGNORED, MaskingConfig
-from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, TrainingConfig
-from bertdemo.mlm.teaching.masking_view import (
+from bertdemo.mlm.lessons.masking_view import (
     MOST_ROWS,
     TARGET_FATES,
     DrawnToken,
@@ -20,6 +18,8 @@ from bertdemo.mlm.teaching.masking_view import (
     MaskingView,
     view_file,
 )
+from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
+from bertdemo.mlm.training.masking import IGNORED
 
 from ..components.candidate_bars import visible
 from ..context import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors

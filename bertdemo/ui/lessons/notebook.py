@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import gradio as gr
 
-from bertdemo.mlm.corpus import read_texts
+from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.teaching.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
+from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
 
 from ..components.candidate_bars import percent, visible
 from ..components.stepper import stepper, steps_html

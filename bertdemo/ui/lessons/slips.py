@@ -7,8 +7,8 @@ from html import escape
 import gradio as gr
 
 from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, smoothed, table_html
-from bertdemo.mlm.teaching.lessons import EXPERIMENTS, Outcome, Trained
-from bertdemo.mlm.teaching.masking_view import Fate
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
+from bertdemo.mlm.lessons.masking_view import Fate
 from bertdemo.runs.lesson_runs import LessonRuns
 
 from ..context import READ_EVENT, Services

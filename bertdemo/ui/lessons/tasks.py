@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from bertdemo.charts.lessons import Bar, bars_html, table_html
-from bertdemo.mlm.teaching.score_head import HeadScores
+from bertdemo.mlm.lessons.score_head import HeadScores
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonRuns
 
 from ..components.candidate_bars import percent

@@ -7,8 +7,8 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.scoring import SentenceScore, TokenScore, score_sentence
-from bertdemo.mlm.text.text_input import PreparedText, prepare_text
+from bertdemo.mlm.inference.pseudo_likelihood import SentenceScore, TokenScore, score_sentence
+from bertdemo.mlm.text.prompt import PreparedText, prepare_text
 
 from ..components.candidate_bars import percent, visible
 from .view import Parts, Question, View, said

@@ -8,7 +8,7 @@ from html import escape
 import gradio as gr
 
 from bertdemo.charts.insight import Series, rank_figure
-from bertdemo.mlm.insight import LayerLens, LensLayer, layer_lens, lens_by_piece
+from bertdemo.mlm.analysis.insight import LayerLens, LensLayer, layer_lens, lens_by_piece
 
 from ..components.candidate_bars import percent, visible
 from ..components.figure import figure, figure_value

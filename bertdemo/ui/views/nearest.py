@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from bertdemo.mlm.analysis.insight import Neighbour, nearest_words
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.insight import Neighbour, nearest_words
-from bertdemo.mlm.prediction import Candidate, fill_masks
+from bertdemo.mlm.inference.fill_mask import Candidate, fill_masks
 
 from ..components.candidate_bars import visible
 from .view import Parts, Question, View, said

@@ -7,9 +7,9 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.mask_comparison import percent
-from bertdemo.mlm.prediction import fill_masks
-from bertdemo.mlm.probabilities.target_words import TargetScore
+from bertdemo.mlm.analysis.mask_comparison import percent
+from bertdemo.mlm.inference.fill_mask import fill_masks
+from bertdemo.mlm.inference.target_words import TargetScore
 
 from ..components.candidate_bars import visible
 from .view import Parts, Question, View, said

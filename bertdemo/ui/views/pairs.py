@@ -11,8 +11,8 @@ from html import escape
 
 import gradio as gr
 
+from bertdemo.mlm.analysis.counterfactuals import CAUTION, counterfactuals
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.pairs.counterfactuals import CAUTION, counterfactuals
 
 from ..context import PAGE_EVENT
 from .pair_rows import pairs_html, pairs_table_html

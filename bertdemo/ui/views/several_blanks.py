@@ -7,10 +7,10 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.filling import MAX_PASSES, Filling, FillingSteps, fill_in_order
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.prediction import Candidate, FilledText, fill_masks
-from bertdemo.mlm.text.text_input import PreparedText
+from bertdemo.mlm.inference.fill_in_order import MAX_PASSES, Filling, FillingSteps, fill_in_order
+from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, fill_masks
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.text.prompt import PreparedText
 
 from ..components.candidate_bars import percent, visible
 from .view import Parts, Question, View, said

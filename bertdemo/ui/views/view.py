@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from gradio.components import Component
 
-from bertdemo.mlm.models import MaskedLM
-from bertdemo.mlm.text.text_input import PreparedText, prepare_ids, prepare_text
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
 
 
 @dataclass(frozen=True)

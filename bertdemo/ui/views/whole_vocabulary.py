@@ -11,8 +11,8 @@ from html import escape
 import gradio as gr
 
 from bertdemo.charts.comparison import vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.comparison import compare
-from bertdemo.mlm.mask_comparison import ComparedCandidate, MaskComparison, Standing, percent
+from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing, percent
 
 from ..components.candidate_bars import visible
 from .quantities import bits, equal_choices, signed, times

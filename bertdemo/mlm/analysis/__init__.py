@@ -1,0 +1,1 @@
+"""What a prediction rests on and how two differ: pairs, counterfactuals, layers, erasure, attention."""

@@ -1,0 +1,198 @@
+"""Two models' distributions at one mask, side by side: every word's standing in both, and how far apart they are.
+
+Knows log-probabilities and the names of tokens; runs no model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..inference.distributions import divergence_parts, log2_ratio
+from ..inference.log_probs import entropy_bits
+from ..models.masked_lm import MaskedLM
+from ..text.tokens import readable_pieces
+from ..text.vocabularies import SharedVocabulary
+
+MOVERS = 20  # words of the whole vocabulary that are named because they moved most
+Pair: TypeAlias = tuple[int | None, int | None]  # one token's id before and after; None where it is not in a vocabulary
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one model sees one word at one mask; None where its vocabulary does not have it."""
+
+    probability: float | None = None
+    rank: int | None = None  # from 1, in the whole vocabulary
+
+
+@dataclass(frozen=True)
+class ComparedCandidate:
+    """One word in both models. ``log2_ratio`` is None where one of them does not have it."""
+
+    token: str
+    before: Standing
+    after: Standing
+    log2_ratio: float | None  # 1 = twice as probable after as before
+
+    @property
+    def change_points(self) -> float | None:
+        """Percentage points: from 2% to 30% is 28."""
+        if self.before.probability is None or self.after.probability is None:
+            return None
+        return 100 * (self.after.probability - self.before.probability)
+
+
+@dataclass(frozen=True)
+class MaskComparison:
+    """One mask in both models: the union of both top lists, most probable in either first, and the whole vocabulary.
+
+    S tokens are in both vocabularies; where these are one, S = V.
+    """
+
+    position: int  # in the tokens that the first model reads
+    position_after: int  # in those that the second reads; another only where they tokenise differently
+    candidates: tuple[ComparedCandidate, ...]
+    movers: tuple[ComparedCandidate, ...]  # those that make up most of the divergence, the greatest first
+    js_divergence: float  # bits: 0 = the same, 1 = nothing in common
+    entropy_before: float  # bits
+    entropy_after: float
+    covered_before: float  # probability of the first model's own top list
+    covered_after: float
+    met_before: float  # probability that lies on tokens which both have; 1 in one vocabulary
+    met_after: float
+    gist: str  # the change in one sentence
+    before_log_probabilities: NDArray[np.float32] = field(repr=False, compare=False)  # (S,) nats
+    after_log_probabilities: NDArray[np.float32] = field(repr=False, compare=False)  # (S,) nats
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model's log-probabilities (V,) at one mask."""
+
+    masked_lm: MaskedLM
+    scores: Tensor
+
+    @cached_property
+    def _ascending(self) -> Tensor:
+        return self.scores.sort().values
+
+    def standings(self, token_ids: Sequence[int | None]) -> list[Standing]:
+        """Probability and rank of each token; ties count as won."""
+        known = torch.tensor([0 if token_id is None else token_id for token_id in token_ids], dtype=torch.long)
+        chosen = self.scores[known]
+        ranks = len(self.scores) - torch.searchsorted(self._ascending, chosen, right=True) + 1
+        columns = zip(token_ids, chosen.double().exp().tolist(), ranks.tolist(), strict=True)
+        return [Standing() if token_id is None else Standing(chance, rank) for token_id, chance, rank in columns]
+
+    def names(self, token_ids: Sequence[int | None]) -> tuple[str, ...]:
+        known = [self.masked_lm.mask_token_id if token_id is None else token_id for token_id in token_ids]
+        return readable_pieces(self.masked_lm, known)
+
+    def best(self, top_k: int) -> list[int]:
+        return self.scores.topk(min(top_k, len(self.scores))).indices.tolist()
+
+    def covered(self, token_ids: list[int]) -> float:
+        return min(1.0, float(self.scores[token_ids].double().exp().sum()))
+
+
+def compare_mask(
+    before: Side, after: Side, shared: SharedVocabulary, *, position: int, position_after: int, top_k: int
+) -> MaskComparison:
+    """Everything about one mask. Tokens that only one model has count together as one outcome of the divergence."""
+    first = before.scores.numpy()[shared.before_ids]
+    second = after.scores.numpy()[shared.after_ids]
+    chances = [np.exp(side, dtype=np.float64) for side in (first, second)]
+    met = [1.0 if shared.whole else min(1.0, float(side.sum())) for side in chances]
+    parts = divergence_parts(*(np.append(side, 1 - share) for side, share in zip(chances, met, strict=True)))
+    moved = [place for place in np.argsort(-parts[:-1], kind="stable")[:MOVERS].tolist() if parts[place] > 0]
+    movers = _candidates(before, after, [(int(shared.before_ids[i]), int(shared.after_ids[i])) for i in moved])
+    best, best_after = before.best(top_k), after.best(top_k)
+    candidates = _candidates(before, after, _union(shared, best, best_after))
+    guesses = tuple(side.names(side.best(1))[0] for side in (before, after))
+    return MaskComparison(
+        position=position,
+        position_after=position_after,
+        candidates=tuple(sorted(candidates, key=_most, reverse=True)),
+        movers=movers,
+        js_divergence=min(1.0, float(parts.sum())),
+        entropy_before=entropy_bits(before.scores),
+        entropy_after=entropy_bits(after.scores),
+        covered_before=before.covered(best),
+        covered_after=after.covered(best_after),
+        met_before=met[0],
+        met_after=met[1],
+        gist=_gist(movers, guesses=guesses),
+        before_log_probabilities=first,
+        after_log_probabilities=second,
+    )
+
+
+def _union(shared: SharedVocabulary, best: list[int], best_after: list[int]) -> list[Pair]:
+    """Both top lists as pairs, each token once."""
+    if shared.whole:
+        return [(token_id, token_id) for token_id in dict.fromkeys(best + best_after)]
+    pairs = list(zip(shared.before_ids.tolist(), shared.after_ids.tolist(), strict=True))
+    forward, back = dict(pairs), {after: before for before, after in pairs}
+    listed = [(token_id, forward.get(token_id)) for token_id in best]
+    listed += [(back.get(token_id), token_id) for token_id in best_after]
+    return list(dict.fromkeys(listed))
+
+
+def _candidates(before: Side, after: Side, pairs: list[Pair]) -> tuple[ComparedCandidate, ...]:
+    """Pairs of ids -> names, both standings and the ratio, in the same order."""
+    firsts, seconds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    columns = zip(
+        before.names(firsts), after.names(seconds), before.standings(firsts), after.standings(seconds), strict=True
+    )
+    candidates = []
+    for (first, second), (name, other, one, two) in zip(pairs, columns, strict=True):
+        met = first is not None and second is not None
+        ratio = log2_ratio(float(before.scores[first]), float(after.scores[second])) if met else None
+        candidates.append(ComparedCandidate(other if first is None else name, one, two, ratio))
+    return tuple(candidates)
+
+
+def _most(candidate: ComparedCandidate) -> float:
+    return max(side.probability or 0.0 for side in (candidate.before, candidate.after))
+
+
+def _gist(movers: Sequence[ComparedCandidate], *, guesses: tuple[str, ...]) -> str:
+    """What moved most, and whether the first guess changed.
+
+    '"adore" rose from 2.1% to 30.4%; the first guess changed from "love" to "adore".'
+    """
+    same = guesses[0] == guesses[1]
+    about_guess = (
+        f'the first guess is still "{guesses[0]}"'
+        if same
+        else f'the first guess changed from "{guesses[0]}" to "{guesses[1]}"'
+    )
+    if not movers:
+        return "Nothing changed: both models expect exactly the same."
+    first = movers[0]
+    shown = percent(first.before.probability or 0.0), percent(first.after.probability or 0.0)
+    if shown[0] == shown[1]:
+        return f"Hardly anything changed; {about_guess}."
+    verb = "rose" if (first.change_points or 0.0) > 0 else "fell"
+    return f'"{first.token}" {verb} from {shown[0]} to {shown[1]}; {about_guess}.'
+
+
+def percent(probability: float) -> str:
+    """A probability for a sentence: one place, or as many as its first digit needs.
+
+    >>> percent(0.304), percent(0.0004), percent(1e-9)
+    ('30.4%', '0.04%', 'under 0.001%')
+    """
+    if 0 < probability < 1e-5:
+        return "under 0.001%"
+    places = 1 if probability >= 0.001 or probability == 0 else -math.floor(math.log10(100 * probability))
+    return f"{100 * probability:.{places}f}%"

@@ -1,0 +1,223 @@
+"""A data file -> what it is (``sniff``, ``preview``) and its clean texts (``read_corpus``, ``read_texts``).
+
+Rows = all records after the header line = used + empty + duplicate; blank lines are no records. A text is cleaned
+(see ``texts.clean_text``) and compared in lower case, so that no duplicate crosses the split. The file is read in
+two passes of bounded memory. Knows no tokenizer: ``truncated`` stays 0 until one counts it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from bertdemo.mlm.data.dialect import Dialect
+from bertdemo.mlm.data.encoding import HEAD_BYTES, survey_file
+from bertdemo.mlm.data.records import RecordReader
+from bertdemo.mlm.data.table import Table, listed, open_table, sniff_head
+from bertdemo.mlm.data.texts import SeenTexts, Texts, TextsBuilder, clean_text, is_missing, split_texts
+from bertdemo.mlm.errors import DataError, SettingsError
+
+__all__ = [
+    "Corpus",
+    "DataReport",
+    "Dialect",
+    "Preview",
+    "Texts",
+    "preview",
+    "read_corpus",
+    "read_texts",
+    "sniff",
+    "split_texts",
+]
+
+FEWEST_ROWS = 8
+_SHOWN_ROWS = 5
+_SHOWN_CHARS = 200
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """How many rows there are and what became of them: rows = used + empty + duplicate.
+
+    ``truncated`` is part of ``used``; ``ragged`` rows (more or fewer fields than columns) are part of all three.
+    """
+
+    rows: int
+    used: int
+    empty: int
+    duplicate: int
+    truncated: int
+    ragged: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a file holds. ``complete`` False: from its beginning, and the counts are scaled to its size ("about").
+
+    ``text_columns``: those with free text, best first. ``sample_rows``: the first 5, long cells shortened.
+    """
+
+    name: str
+    dialect: Dialect
+    columns: tuple[str, ...]
+    text_column: str | None
+    text_columns: tuple[str, ...]
+    sample_rows: tuple[tuple[str, ...], ...]
+    report: DataReport
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The clean texts of one column, split into what is trained on and what is held out. ``sha256``: of the file."""
+
+    name: str
+    sha256: str
+    column: str
+    train: Sequence[str]
+    held_out: Sequence[str]
+    report: DataReport
+    dialect: Dialect
+
+
+def sniff(path: PathLike) -> Dialect:
+    """The file's dialect: the encoding judged by all its bytes, the rest by its beginning.
+
+    Raises:
+        DataError: the file cannot be read or is not a table in text form.
+    """
+    return sniff_head(survey_file(path))
+
+
+def preview(
+    path: PathLike, *, dialect: Dialect | None = None, column: str | None = None, max_bytes: int | None = HEAD_BYTES
+) -> Preview:
+    """What the file holds, from its first ``max_bytes`` or (None) from all of it.
+
+    ``dialect`` overrides what would be detected, ``column`` the text column that would be guessed.
+
+    Raises:
+        DataError: the file cannot be read, or ``column`` is not there or holds no text.
+    """
+    table = open_table(path, dialect=dialect, column=column, max_bytes=max_bytes)
+    whole = max_bytes is None or table.facts.complete
+    report = _read_rows(table, whole=whole)
+    if not whole:
+        report = _scaled(report, table.facts.size / len(table.facts.head))
+    rows = table.first_records[table.dialect.header :][:_SHOWN_ROWS]
+    return Preview(
+        name=table.name,
+        dialect=table.dialect,
+        columns=table.layout.columns,
+        text_column=table.text_column,
+        text_columns=table.text_columns,
+        sample_rows=tuple(tuple(map(_shown, table.align(row)[0])) for row in rows),
+        report=report,
+        complete=whole,
+    )
+
+
+def read_corpus(
+    path: PathLike,
+    *,
+    column: str | None = None,
+    dialect: Dialect | None = None,
+    limit: int | None = None,
+    held_out_share: float = 0.1,
+    held_out_max: int = 500,
+    seed: int = 0,
+) -> Corpus:
+    """Read the whole file, or up to its ``limit``-th usable row, and split it.
+
+    Raises:
+        DataError: as ``preview``; also no free text, or fewer than 8 usable rows.
+        SettingsError: a limit or share outside what it can be.
+    """
+    table, texts, report = _read_table(path, column=column, dialect=dialect, limit=limit)
+    if report.used < FEWEST_ROWS:
+        limited = f", limit {limit}" if limit else ""
+        raise DataError(
+            f"{table.name!r} has only {report.used} usable rows in column {table.text_column!r} ({report.empty} "
+            f"empty, {report.duplicate} duplicate{limited}); at least {FEWEST_ROWS} are needed, so add rows."
+        )
+    parts = split_texts(texts, held_out_share=held_out_share, held_out_max=held_out_max, seed=seed)
+    sha256 = table.facts.sha256 or ""
+    return Corpus(table.name, sha256, table.text_column or "", *parts, report, table.dialect)
+
+
+def read_texts(
+    path: PathLike, *, column: str | None = None, dialect: Dialect | None = None, limit: int | None = None
+) -> tuple[Texts, DataReport, str, Dialect]:
+    """All usable texts in the file's order, with the report, the column and the dialect they were read by.
+
+    Raises:
+        DataError: as ``preview``; also no free text, or no usable row.
+        SettingsError: a limit below 1.
+    """
+    table, texts, report = _read_table(path, column=column, dialect=dialect, limit=limit)
+    if not texts:
+        raise DataError(f"{table.name!r} has no usable row in column {table.text_column!r}; choose another column.")
+    return texts, report, table.text_column or "", table.dialect
+
+
+def _read_table(
+    path: PathLike, *, column: str | None, dialect: Dialect | None, limit: int | None
+) -> tuple[Table, Texts, DataReport]:
+    if limit is not None and limit < 1:
+        raise SettingsError(f"A limit of {limit} rows leaves nothing; give 1 or more, or none.")
+    table = open_table(path, dialect=dialect, column=column, max_bytes=None)
+    if table.text_at is None:
+        raise DataError(
+            f"{table.name!r} has no column with free text (columns: {listed(table.layout.columns)}); "
+            "choose a file with reviews, comments or other sentences."
+        )
+    builder = TextsBuilder()
+    report = _read_rows(table, whole=True, keep=builder, limit=limit)
+    return table, builder.build(), report
+
+
+def _read_rows(table: Table, *, whole: bool, keep: TextsBuilder | None = None, limit: int | None = None) -> DataReport:
+    """Count, and append to ``keep``, the texts of the file or (``whole=False``) of its head."""
+    rows = used = empty = ragged = dropped = 0
+    width, place = len(table.layout.columns), table.text_at
+    seen = SeenTexts()
+    with table.open_records(whole=whole) as records:
+        for record in islice(records, int(table.dialect.header), None):
+            rows += 1
+            fields, lost = (record, 0) if len(record) == width else table.align(record)
+            ragged, dropped = ragged + (len(record) != width), dropped + lost
+            text = "" if place is None else clean_text(fields[place])
+            empty += is_missing(text)
+            if is_missing(text) or not seen.add(text):
+                continue
+            used += 1
+            if keep is not None:
+                keep.append(text)
+            if used == limit:
+                break
+    warnings = _warnings(records, dropped)
+    return DataReport(rows, used, empty, rows - used - empty, 0, ragged, warnings)
+
+
+def _warnings(records: RecordReader, dropped: int) -> tuple[str, ...]:
+    counted = (
+        (records.nuls, "NUL characters were removed."),
+        (records.repaired, "characters could not be decoded and were read as Windows-1252 or replaced."),
+        (dropped, "rows had more fields than columns; the surplus fits no text column and was dropped."),
+    )
+    return tuple(f"{count:,} {what}" for count, what in counted if count)
+
+
+def _scaled(report: DataReport, factor: float) -> DataReport:
+    used, empty, duplicate, ragged = (
+        round(count * factor) for count in (report.used, report.empty, report.duplicate, report.ragged)
+    )
+    return replace(report, rows=used + empty + duplicate, used=used, empty=empty, duplicate=duplicate, ragged=ragged)
+
+
+def _shown(cell: str) -> str:
+    line = " ".join(cell.split())
+    return line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + "…"

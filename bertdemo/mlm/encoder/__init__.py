@@ -1,1 +1,0 @@
-"""What an encoder's pass is made of: its parts, rows without padding, attention, products."""

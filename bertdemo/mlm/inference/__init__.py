@@ -1,0 +1,1 @@
+"""Exact probabilities at chosen places: filling masks, filling in order, target words, pseudo-likelihood."""

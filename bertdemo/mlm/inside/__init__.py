@@ -1,1 +1,0 @@
-"""What can be read inside a model that predicts: states of every layer, attention, and the words that masks hide."""

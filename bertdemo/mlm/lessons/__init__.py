@@ -1,0 +1,1 @@
+"""What the lessons show, computed by the same engine that trains and predicts."""

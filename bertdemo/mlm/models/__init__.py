@@ -1,0 +1,1 @@
+"""A name becomes a loaded model: its architecture, encoder, device and precision; loading, the hub, sharing."""

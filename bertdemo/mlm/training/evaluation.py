@@ -1,0 +1,136 @@
+"""Score a model on rows whose masks were drawn once: loss per target, pseudo-perplexity, top-1, top-5.
+
+The masks depend on the seed and the row alone, so any two models, or the same one at two times, answer exactly the same
+questions, however the rows are batched. Knows no training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..models.masked_lm import MaskedLM
+from ..models.precision import autocast
+from ..settings import MaskingConfig
+from .batching import TokenizedTexts, collate, plan_batches, tokenize_texts
+from .events import Evaluated, Progress
+from .masking import IGNORED, Stream, mask_generator, mask_tokens
+
+TOKENS_AT_ONCE = 4096  # padded tokens in one forward pass: bounds the memory
+STANDARD_MASKS = MaskingConfig()  # 15%, 80/10/10, whatever a run trains with: so that all runs can be compared
+FEW_TARGETS = 30  # below this a share of right guesses says next to nothing
+
+
+@dataclass(frozen=True)
+class FixedMasks:
+    """Rows as the model reads them, and the label of every token; both flat, cut by the same offsets."""
+
+    texts: TokenizedTexts
+    labels: NDArray[np.int64]  # (total tokens,), IGNORED off the targets
+
+    def records(self) -> Iterator[dict[str, list[int]]]:
+        """One object a row: ``{"input_ids": [...], "labels": [...]}``, enough for anyone to recompute every figure."""
+        offsets = self.texts.offsets
+        for row in range(len(self.texts)):
+            labels = self.labels[offsets[row] : offsets[row + 1]]
+            yield {"input_ids": self.texts.row(row).tolist(), "labels": labels.tolist()}
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """What the model made of every target, in batch order: four arrays (M,)."""
+
+    rows: NDArray[np.int64]  # which row each target stands in
+    answers: NDArray[np.int64]  # the token ids that were hidden
+    losses: NDArray[np.float64]  # -log p(answer), nats
+    ranks: NDArray[np.int64]  # 1 = the first guess
+
+    def figures(self) -> tuple[float, float, float, float, int]:
+        """(mean loss per target, exp of it, top-1 share, top-5 share, M); NaN without targets."""
+        if not len(self.losses):
+            return math.nan, math.nan, math.nan, math.nan, 0
+        loss = float(self.losses.mean())
+        shares = float((self.ranks == 1).mean()), float((self.ranks <= 5).mean())
+        return loss, math.exp(min(loss, 700.0)), *shares, len(self.losses)
+
+    def evaluated(self, step: int, *, kind: type[Evaluated] = Evaluated) -> Evaluated:
+        loss, pseudo_perplexity, top1, top5, targets = self.figures()
+        return kind(step, loss, pseudo_perplexity, top1, top5, targets)
+
+
+def fix_masks(masked_lm: MaskedLM, texts: TokenizedTexts, *, seed: int) -> FixedMasks:
+    """Draw every row's masks once, from the seed and the row's place alone."""
+    token_ids = np.array(texts.token_ids, dtype=np.int64)
+    labels = np.full(len(token_ids), IGNORED, dtype=np.int64)
+    for row in range(len(texts)):
+        start, end = texts.offsets[row], texts.offsets[row + 1]
+        ids = torch.from_numpy(token_ids[start:end][None])
+        masked = mask_tokens(
+            ids,
+            masked_lm.selectable(ids),
+            config=STANDARD_MASKS,
+            mask_token_id=masked_lm.mask_token_id,
+            vocabulary_size=len(masked_lm.tokenizer),
+            generator=mask_generator(seed, Stream.HELD_OUT, row),
+        )
+        token_ids[start:end], labels[start:end] = masked.token_ids[0].numpy(), masked.labels[0].numpy()
+    return FixedMasks(TokenizedTexts(token_ids, texts.offsets), labels)
+
+
+def tokenize_and_fix(masked_lm: MaskedLM, texts: Sequence[str], *, max_length: int, seed: int) -> FixedMasks:
+    """Texts -> rows with fixed masks, cut at ``max_length`` tokens."""
+    *_, (tokenized, _truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
+    return fix_masks(masked_lm, tokenized, seed=seed)
+
+
+@torch.no_grad()
+def score_targets(
+    masked_lm: MaskedLM, fixed: FixedMasks, *, precision: str, phase: str = "evaluating"
+) -> Iterator[Progress | TargetScores]:
+    """Score all targets, grouped by length; yields signs of life, and last the scores.
+
+    Only the targets' logits are computed. The model's mode (train or eval) is left as it was found.
+    """
+    texts = fixed.texts
+    rows_at_once = max(1, TOKENS_AT_ONCE // max(1, int(texts.lengths.mean()) if len(texts) else 1))
+    parts: list[tuple[NDArray, ...]] = []
+    done, was_training = 0, masked_lm.model.training
+    masked_lm.model.eval()
+    try:
+        for rows in plan_batches(texts.lengths, batch_size=rows_at_once, rng=None):
+            parts.append(_score_batch(masked_lm, fixed, rows, precision=precision))
+            done += len(rows)
+            yield Progress(phase, done, len(texts))
+    finally:
+        masked_lm.model.train(was_training)
+    empty = tuple(np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.float64, np.int64))
+    yield TargetScores(*(np.concatenate(column) for column in zip(empty, *parts, strict=True)))
+
+
+def _score_batch(
+    masked_lm: MaskedLM, fixed: FixedMasks, rows: NDArray[np.int64], *, precision: str
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    batch = collate(fixed.texts, rows, pad_token_id=masked_lm.pad_token_id)
+    labels = collate(TokenizedTexts(fixed.labels, fixed.texts.offsets), rows, pad_token_id=IGNORED).token_ids
+    positions = (labels.flatten() != IGNORED).nonzero()[:, 0]
+    answers = labels.flatten()[positions]
+    device = masked_lm.device
+    attention = None if batch.attention_mask is None else batch.attention_mask.to(device)
+    with autocast(device, precision):
+        logits = masked_lm.logits_at(batch.token_ids.to(device), attention, positions=positions.to(device))
+    losses, ranks = _loss_and_rank(logits.float(), answers.to(device))
+    row_of_target = torch.from_numpy(rows)[positions // labels.shape[1]]
+    return row_of_target.numpy(), answers.numpy(), losses.double().cpu().numpy(), ranks.cpu().numpy()
+
+
+def _loss_and_rank(logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    """logits (M, V), answers (M,) -> -log p (M,) and rank (M,); ties count as won."""
+    losses = nn.functional.cross_entropy(logits, answers, reduction="none")
+    ranks = (logits > logits.gather(1, answers[:, None])).sum(dim=1) + 1
+    return losses, ranks

@@ -1,0 +1,59 @@
+"""What a data file holds, as one JSON object: the whole file is read. For the command line and the web API."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from os import PathLike
+from typing import Any
+
+from ..data.corpus import preview, read_texts
+from ..errors import SettingsError
+from ..models.masked_lm import MaskedLM
+from ..settings import DEFAULT_MAX_LENGTH
+from .batching import tokenize_texts
+
+
+def inspect_file(
+    path: str | PathLike[str],
+    *,
+    column: str | None = None,
+    masked_lm: MaskedLM | None = None,
+    max_length: int | None = None,
+) -> dict[str, Any]:
+    """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
+
+    With a model, ``report["truncated"]`` counts the rows that its tokenizer makes longer than ``max_length``.
+
+    Raises:
+        DataError: the file cannot be read, or ``column`` is not there or holds no text.
+    """
+    found = preview(path, column=column, max_bytes=None)
+    record = {
+        "file": found.name,
+        "encoding": found.dialect.encoding,
+        "delimiter": found.dialect.delimiter,
+        "header": found.dialect.header,
+        "rows": found.report.rows,
+        "columns": len(found.columns),
+        "column_names": list(found.columns),
+        "text_column": found.text_column,
+        "text_columns": list(found.text_columns),
+        "report": {**asdict(found.report), "warnings": list(found.report.warnings)},
+    }
+    if masked_lm is not None and found.text_column is not None:
+        limit = length_limit(masked_lm, max_length)
+        texts = read_texts(path, column=found.text_column)[0]
+        *_, (_rows, truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=limit)
+        record["report"]["truncated"] = truncated
+    return record
+
+
+def length_limit(masked_lm: MaskedLM, wanted: int | None) -> int:
+    """Tokens per row: what was asked for, else the usual 256 or what the model can read, if that is less."""
+    if wanted is None:
+        return min(DEFAULT_MAX_LENGTH, masked_lm.max_length)
+    if not 4 <= wanted <= masked_lm.max_length:
+        raise SettingsError(
+            f"The maximum length must be from 4 to {masked_lm.max_length} for this model, not {wanted}."
+        )
+    return wanted

@@ -1,0 +1,230 @@
+"""Train a masked language model: a generator of typed events, suspended between two steps at every event.
+
+Fine-tuning, pretraining and the lessons' recipes are this one loop with other settings. Knows no files, no threads and
+no page: whoever consumes the events decides what is written, shown or stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import DataError, SettingsError, TrainingError
+from ..models.loading import default_learning_rate
+from ..models.masked_lm import MaskedLM
+from ..models.precision import automatic_precision, training_device
+from ..settings import TrainingConfig
+from .batching import TokenizedTexts, tokenize_texts
+from .cpu_training import prepare_for_cpu_training
+from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
+from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
+from .masking import Stream, mask_generator
+from .optimizer import Optimizers
+from .plan import TrainingPlan
+from .preflight import unusual_settings
+from .probes import Prober
+from .step import BatchLoss, MaskedBatch
+
+GENERAL_SEED = 3  # the same masks on general English for every run
+_NOTHING_TO_GUESS = (
+    "Some batches hold nothing but characters that this model does not know, so there is nothing to guess in them;"
+    " they are passed over, without a loss."
+)
+
+
+class TrainingTexts(Protocol):
+    """What training needs of a corpus: texts to train on, and texts held out. Rows may be tokenised already."""
+
+    train: Sequence[str] | TokenizedTexts
+    held_out: Sequence[str] | TokenizedTexts
+
+
+class TrainingSession:
+    """One run of one model on one corpus; the model's weights are changed in place.
+
+    ``events`` may be closed at any event: weights are then those after the last whole step. ``state`` and ``restore``
+    carry a run over to another process; all randomness is a function of the seed and the step, so nothing else is
+    needed for the same losses as without the interruption.
+    """
+
+    def __init__(
+        self, masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+    ) -> None:
+        if config.max_length > masked_lm.max_length:
+            raise SettingsError(
+                f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
+                " most; choose a length up to that."
+            )
+        masked_lm.model.to(training_device())
+        self.masked_lm, self.config = masked_lm, config
+        self.precision = config.precision or automatic_precision(masked_lm.device)
+        self.held_out: FixedMasks | None = None
+        self._corpus, self._general_texts = corpus, general
+        self._optimizers = Optimizers(masked_lm.model, config)
+        self._step, self._seconds, self._resumed, self._passed_over = 0, 0.0, False, False
+        self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
+        _set_dropout(masked_lm.model, config.dropout)
+        prepare_for_cpu_training(masked_lm.model)
+
+    def events(self) -> Generator[TrainingEvent, None, None]:
+        """Prepare, score at step 0, then train and score every epoch.
+
+        Raises TrainingError when the loss or the gradient is no longer finite, before the weights are touched.
+        """
+        clock = time.monotonic() - self._seconds
+        truncated = yield from self._prepare()
+        plan = TrainingPlan(self._train.lengths, self.config)
+        if not self._resumed:
+            yield self._started(plan.steps, truncated)
+            yield from self._warnings()
+        yield from self._observe(plan)  # at step 0, or where an interruption may have come before the scores
+        loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
+        for epoch, index, rows in plan.remaining(self._step):
+            drawn = loss_of.draw(self._train, rows, epoch=epoch, index=index)
+            learning_rate = plan.learning_rate(self._step)
+            loss = yield from self._take_step(loss_of, drawn, learning_rate)
+            self._step += 1
+            self._seconds = time.monotonic() - clock
+            tokens = drawn.batch.tokens
+            yield StepDone(self._step, epoch + 1, loss, learning_rate, drawn.targets, tokens, self._seconds)
+            yield from self._observe(plan)
+
+    def state(self) -> dict[str, Any]:
+        """All that another process needs to go on behind the last step; tensors are not copied."""
+        return {
+            "step": self._step,
+            "seconds": self._seconds,
+            "precision": self.precision,
+            "model": self.masked_lm.model.state_dict(),
+            "optimizers": self._optimizers.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state from ``state``; ``events`` then continues right behind it."""
+        self._step, self._seconds, self.precision = state["step"], state["seconds"], state["precision"]
+        self.masked_lm.model.load_state_dict(state["model"])
+        self._optimizers.load_state_dict(state["optimizers"])
+        self._resumed = True
+
+    def held_out_masks(self) -> Iterator[dict[str, list[int]]]:
+        """The rows that every evaluation of this run scores, as JSON objects."""
+        return self.held_out.records() if self.held_out is not None else iter(())
+
+    def first_batch(self) -> MaskedBatch:
+        """The very batch and masks that the first step trains on; for drawing, nothing is changed."""
+        for _ in self._prepare():
+            pass
+        plan = TrainingPlan(self._train.lengths, self.config)
+        loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
+        return loss_of.draw(self._train, plan.batches(0)[0], epoch=0, index=0)
+
+    def _prepare(self) -> Generator[Progress, None, int]:
+        self._train, cut_train = yield from self._tokenized(self._corpus.train, "tokenising")
+        held_out, cut_held_out = yield from self._tokenized(self._corpus.held_out, "tokenising held-out rows")
+        self.held_out = fix_masks(self.masked_lm, held_out, seed=self.config.seed)
+        self._general = None
+        if self._general_texts:
+            self._general = tokenize_and_fix(
+                self.masked_lm, self._general_texts, max_length=self.config.max_length, seed=GENERAL_SEED
+            )
+        self._check_words()
+        return cut_train + cut_held_out
+
+    def _check_words(self) -> None:
+        """Raises DataError where no row has a token that could be a target: all of them are [UNK]."""
+        rows = (torch.from_numpy(self._train.row(index).astype(np.int64)) for index in range(len(self._train)))
+        if not any(bool(self.masked_lm.selectable(row).any()) for row in rows):
+            raise DataError(
+                "No row holds a word that this model knows, so there is nothing to learn; choose another column, or a"
+                " model of the texts' language."
+            )
+
+    def _tokenized(
+        self, texts: Sequence[str] | TokenizedTexts, phase: str
+    ) -> Generator[Progress, None, tuple[TokenizedTexts, int]]:
+        if isinstance(texts, TokenizedTexts):
+            return texts, 0
+        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
+            if isinstance(result, int):
+                yield Progress(phase, result, len(texts))
+        return result
+
+    def _started(self, steps: int, truncated: int) -> RunStarted:
+        return RunStarted(
+            train_rows=len(self._train),
+            held_out_rows=len(self.held_out.texts),
+            train_tokens=len(self._train.token_ids),
+            truncated=truncated,
+            steps=steps,
+            precision=self.precision,
+            device=str(self.masked_lm.device),
+            learning_rate=self.config.learning_rate,
+        )
+
+    def _warnings(self) -> Iterator[Warned]:
+        suits = default_learning_rate(self.masked_lm.ref)
+        for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
+            yield Warned(sentence)
+
+    def _observe(self, plan: TrainingPlan) -> Generator[Progress | Probed | Evaluated, None, None]:
+        if self._prober and plan.is_probed(self._step):
+            yield self._prober.read(self._step)
+        if plan.is_scored(self._step):
+            yield from self._score()
+
+    def _score(self) -> Generator[Progress | Evaluated, None, None]:
+        for fixed, kind in ((self.held_out, Evaluated), (self._general, GeneralEvaluated)):
+            if fixed is None:
+                continue
+            # in float32 whatever the run trains in: anyone can recompute it, and bfloat16 is off in the third digit
+            for result in score_targets(self.masked_lm, fixed, precision="fp32"):
+                if isinstance(result, TargetScores):
+                    yield result.evaluated(self._step, kind=kind)
+                else:
+                    yield result
+
+    def _take_step(
+        self, loss_of: BatchLoss, drawn: MaskedBatch, learning_rate: float
+    ) -> Generator[Progress | Warned, None, float]:
+        if not drawn.targets:  # rows of unknown characters alone, which have nothing to guess
+            if not self._passed_over:
+                self._passed_over = True
+                yield Warned(_NOTHING_TO_GUESS)
+            return math.nan
+        self.masked_lm.model.train()
+        self._optimizers.clear()  # a stop in mid-step may have left half of a batch's gradients
+        if self.config.dropout:  # its noise has no generator of its own: tie it to the step as everything else is
+            torch.manual_seed(mask_generator(self.config.seed, Stream.DROPOUT, self._step).initial_seed())
+        loss = yield from loss_of.backward(drawn)
+        norm = float(self._optimizers.clip())
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._optimizers.clear()
+            raise TrainingError(
+                f"The {'loss' if not math.isfinite(loss) else 'gradient'} was no longer a finite number at step"
+                f" {self._step + 1}, so training stopped before it could harm the weights; try a learning rate ten"
+                f" times smaller than {self.config.learning_rate:g}."
+            )
+        self._optimizers.step(learning_rate)
+        return loss
+
+
+def train(
+    masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+) -> Generator[TrainingEvent, None, None]:
+    """Train ``masked_lm`` in place; the events of a ``TrainingSession`` that nobody needs to save or resume."""
+    yield from TrainingSession(masked_lm, corpus, config, general=general).events()
+
+
+def _set_dropout(model: nn.Module, rate: float) -> None:
+    """Set every dropout of the model, attention's too: 0 keeps the fast attention path and draws no noise."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = rate

@@ -1,0 +1,89 @@
+"""Choose tokens and corrupt them, as BERT is trained: 15% become targets, of which 80/10/10.
+
+Works on tensors of token ids alone; knows no tokenizer, no model and no text. Everything that masks in
+this project (training, pretraining, evaluation, the drawings in lessons) calls ``mask_tokens``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..settings import MaskingConfig
+
+IGNORED = -100  # the label of a position that is not scored, as in torch.nn.functional.cross_entropy
+
+
+@dataclass(frozen=True)
+class MaskedTokens:
+    """What the model reads and what it is scored on: both (B, T); labels are ``IGNORED`` off the targets."""
+
+    token_ids: Tensor
+    labels: Tensor
+
+
+class Stream(IntEnum):
+    """What a random key is for: the number behind the seed, so that no two uses of a seed meet."""
+
+    MASKS = 1
+    ORDER = 2
+    HELD_OUT = 3
+    DROPOUT = 4
+    MASKS_ONCE = 5
+
+
+def mask_generator(*key: int) -> torch.Generator:
+    """A random generator that a key alone decides: ``mask_generator(seed, step)`` gives the same masks every time.
+
+    So a resumed run needs no stored random state, and a drawing of the first batch is the first batch.
+    """
+    state = np.random.SeedSequence(key).generate_state(1, dtype=np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+def choose_targets(selectable: Tensor, *, rate: float, generator: torch.Generator) -> Tensor:
+    """Choose each eligible position with probability ``rate``, and at least one in every row that has any.
+
+    selectable (B, T) bool -> chosen (B, T) bool, a subset. A coin per token alone would leave a five-token row
+    without a target 44% of the time (0.85^5), and a batch without one has no loss.
+    """
+    draws = torch.rand(selectable.shape, generator=generator, device=selectable.device)
+    draws = draws.masked_fill(~selectable, 2.0)  # above any rate: never chosen
+    chosen = draws < rate
+    lowest = draws.argmin(dim=1, keepdim=True)
+    forced = torch.zeros_like(chosen).scatter_(1, lowest, True) & ~chosen.any(dim=1, keepdim=True)
+    return (chosen | forced) & selectable
+
+
+def mask_tokens(
+    token_ids: Tensor,
+    selectable: Tensor,
+    *,
+    config: MaskingConfig,
+    mask_token_id: int,
+    vocabulary_size: int,
+    generator: torch.Generator,
+) -> MaskedTokens:
+    """Draw targets and corrupt them; nothing else changes.
+
+    token_ids (B, T) int64, selectable (B, T) bool (False at special and padding tokens) -> two (B, T) int64.
+    Random replacements come from the whole vocabulary, as in the original BERT. The same generator state
+    gives the same masks. Example, with one target drawn at "show" and turned into the mask token::
+
+        [CLS] this show is fun [SEP]  ->  token_ids: [CLS] this [MASK] is fun [SEP]
+                                          labels:    -100  -100 show  -100 -100 -100
+    """
+    chosen = choose_targets(selectable, rate=config.selection_rate, generator=generator)
+    labels = token_ids.masked_fill(~chosen, IGNORED)
+    fate = torch.rand(token_ids.shape, generator=generator, device=token_ids.device)
+    random_ids = torch.randint(
+        vocabulary_size, token_ids.shape, generator=generator, device=token_ids.device, dtype=token_ids.dtype
+    )
+    to_mask = chosen & (fate < config.mask_token_rate)
+    to_random = chosen & (fate >= 1 - config.random_token_rate) & ~to_mask
+    corrupted = token_ids.masked_fill(to_mask, mask_token_id).where(~to_random, random_ids)
+    return MaskedTokens(corrupted, labels)

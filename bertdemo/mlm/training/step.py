@@ -1,0 +1,183 @@
+"""One batch forward and backward: masks drawn, the head only at targets, the loss a mean over the batch's targets.
+
+Knows no schedule and no epochs. A batch that does not fit into memory is split and tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from ..models.masked_lm import MaskedLM
+from ..models.precision import autocast
+from ..settings import TrainingConfig
+from . import distributed as processes
+from .batching import Batch, TokenizedTexts, collate
+from .events import Progress, Warned
+from .masking import IGNORED, MaskedTokens, Stream, mask_generator, mask_tokens
+
+logger = logging.getLogger(__name__)
+
+TARGETS_ROUND_UP = 16  # few sizes of the head's products: each new one has to be prepared
+CPU_TOKENS_AT_ONCE = 4096  # splits long batches on a CPU: a stop is heard between the parts, and memory stays bounded
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """A batch and its masks; ``targets`` is the number of scored positions."""
+
+    batch: Batch
+    masked: MaskedTokens
+    targets: int
+
+
+class _SummedLoss(nn.Module):
+    """The loss of a batch summed over its targets, as a module: so that several processes can share its gradients."""
+
+    def __init__(self, masked_lm: MaskedLM, precision: str, *, padded: bool) -> None:
+        super().__init__()
+        self.model = masked_lm.model  # registers the parameters
+        self._masked_lm, self._precision, self._padded = masked_lm, precision, padded
+
+    def forward(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
+        """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
+        with autocast(token_ids.device, self._precision):
+            logits = self._logits(token_ids, attention, positions)
+        return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
+
+    def _logits(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
+        masked_lm = self._masked_lm
+        if not self._padded or masked_lm.head is None:
+            return masked_lm.logits_at(token_ids, attention, positions=positions)
+        hidden = masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
+        return masked_lm.head(hidden.flatten(0, 1).index_select(0, positions))
+
+
+class BatchLoss:
+    """Turns rows into gradients on the model's parameters."""
+
+    def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
+        self._masked_lm, self._config, self._precision = masked_lm, config, precision
+        self._summed_loss = processes.parallel(_SummedLoss(masked_lm, precision, padded=config.pad_to_max_length))
+        on_cpu = masked_lm.device.type == "cpu"
+        self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
+
+    def draw(self, texts: TokenizedTexts, rows: NDArray[np.int64], *, epoch: int, index: int) -> MaskedBatch:
+        """Collate rows and draw their masks: anew for every (epoch, index), or once for good if the recipe says so."""
+        masked_lm, config = self._masked_lm, self._config
+        pad_to = config.max_length if config.pad_to_max_length else 0
+        batch = collate(texts, rows, pad_token_id=masked_lm.pad_token_id, pad_to=pad_to)
+        if config.redraw_masks:
+            masked = self._mask(batch.token_ids, config.seed, Stream.MASKS, epoch, index)
+        else:
+            masked = self._mask_once(batch, rows)
+        if config.loss_on_all_tokens:
+            masked = MaskedTokens(masked.token_ids, batch.token_ids)
+        return MaskedBatch(batch, masked, int((masked.labels != IGNORED).sum()))
+
+    def backward(self, drawn: MaskedBatch) -> Generator[Progress | Warned, None, float]:
+        """Add the gradients of the mean loss over the batch's targets; returns that loss in nats.
+
+        Raises TrainingError when a single row does not fit into memory.
+        """
+        while True:
+            try:
+                return (yield from self._backward_in_parts(drawn))
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+            self._masked_lm.model.zero_grad(set_to_none=True)
+            yield Warned(self._halve(drawn))
+
+    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, float]:
+        total, parts = 0.0, list(self._parts(drawn))
+        for number, rows in enumerate(parts, start=1):
+            with processes.gradients_kept(self._summed_loss, wanted=number < len(parts)):
+                total += self._backward_rows(drawn, rows)
+            if number < len(parts):
+                yield Progress("training", number, len(parts))
+        return processes.total(total, device=self._masked_lm.device)
+
+    def _backward_rows(self, drawn: MaskedBatch, rows: slice) -> float:
+        device = self._masked_lm.device
+        token_ids, labels, attention = _own_part(drawn, rows, padded=self._config.pad_to_max_length)
+        positions = (labels.flatten() != IGNORED).nonzero()[:, 0]  # on the CPU: no wait for the GPU
+        answers = labels.flatten()[positions]
+        positions, answers = _rounded_up(positions, answers)
+        if attention is not None:
+            attention = attention.to(device, non_blocking=True)
+        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
+        loss = self._summed_loss(*moved, attention) / drawn.targets
+        (loss * processes.count()).backward()  # several processes' gradients are averaged, but the loss is a sum
+        return loss.item()
+
+    def _mask(self, token_ids: Tensor, *key: int) -> MaskedTokens:
+        return mask_tokens(
+            token_ids,
+            self._masked_lm.selectable(token_ids),
+            config=self._config.masking,
+            mask_token_id=self._masked_lm.mask_token_id,
+            vocabulary_size=len(self._masked_lm.tokenizer),
+            generator=mask_generator(*key),
+        )
+
+    def _mask_once(self, batch: Batch, rows: NDArray[np.int64]) -> MaskedTokens:
+        """The seed and the row alone decide a row's masks: its padding, another in every epoch, draws nothing."""
+        token_ids, labels = batch.token_ids.clone(), torch.full_like(batch.token_ids, IGNORED)
+        for place, (row, length) in enumerate(zip(rows.tolist(), batch.lengths, strict=True)):
+            masked = self._mask(batch.token_ids[place : place + 1, :length], self._config.seed, Stream.MASKS_ONCE, row)
+            token_ids[place, :length], labels[place, :length] = masked.token_ids[0], masked.labels[0]
+        return MaskedTokens(token_ids, labels)
+
+    def _parts(self, drawn: MaskedBatch) -> Iterator[slice]:
+        count, width = drawn.batch.token_ids.shape
+        rows_at_once = count if self._tokens_at_once is None else max(1, self._tokens_at_once // width)
+        return (slice(start, start + rows_at_once) for start in range(0, count, rows_at_once))
+
+    def _halve(self, drawn: MaskedBatch) -> str:
+        count, width = drawn.batch.token_ids.shape
+        rows = count if self._tokens_at_once is None else min(count, max(1, self._tokens_at_once // width))
+        if rows == 1:
+            raise TrainingError(
+                f"A single row of {width} tokens does not fit into memory; choose a shorter maximum length or a"
+                " smaller model."
+            )
+        self._tokens_at_once = width * (rows // 2)
+        logger.info("out of memory: batches are now split into parts of %d tokens", self._tokens_at_once)
+        return (
+            "A batch did not fit into memory, so it is split into smaller parts; the result is the same, only slower."
+        )
+
+
+def _own_part(drawn: MaskedBatch, rows: slice, *, padded: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """This process's share of the rows, cut to its longest unless ``padded``: (token_ids, labels, attention)."""
+    token_ids, labels = (processes.own_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
+    if not len(token_ids):  # fewer rows than processes: run along on a row that nothing is asked of
+        row = drawn.masked.token_ids[:1]
+        return row, torch.full_like(row, IGNORED), None
+    if drawn.batch.attention_mask is None:
+        return token_ids, labels, None
+    attention = processes.own_rows(drawn.batch.attention_mask[rows])
+    if padded:  # the recipe is to pay for the padding, so that what it costs can be seen
+        return token_ids, labels, attention
+    scored = (attention != 0) | (labels != IGNORED)
+    width = int(scored.any(dim=0).nonzero().max()) + 1
+    return token_ids[:, :width], labels[:, :width], attention[:, :width]
+
+
+def _rounded_up(positions: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    """positions and answers (M,), filled up to a round number with the first position and no answer that counts."""
+    fillers = -len(positions) % TARGETS_ROUND_UP if len(positions) else 0
+    filled = torch.cat([positions, positions[:1].expand(fillers)])
+    return filled, torch.cat([answers, answers.new_full((fillers,), IGNORED)])
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,73 @@
+"""Whether texts are cleaned as a reader would, told apart, and kept whole in little memory."""
+
+import pytest
+
+from bertdemo.mlm.data import texts as texts_module
+from bertdemo.mlm.data.texts import SeenTexts, Texts, TextsBuilder, clean_text, is_missing
+
+
+def built(rows) -> Texts:
+    builder = TextsBuilder()
+    for row in rows:
+        builder.append(row)
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("one<br /><br/>two", "one two"),
+        ("<p class='x'>a <b>bold</b>, claim</p>", "a bold, claim"),
+        ("fish &amp; chips &#39;n&#39; peas", "fish & chips 'n' peas"),
+        ("&amp;lt; is written so", "&lt; is written so"),
+        ("&lt;b&gt; makes bold", "<b> makes bold"),
+        ("I <3 it, 2 < 3 > 1", "I <3 it, 2 < 3 > 1"),
+        ("  tabs\tand\r\nlines  ", "tabs and lines"),
+        ("a\x00b\u200bc\ufeff", "abc"),
+        ("<script>x</script>", "<script>x</script>"),
+        ("naïve 😀 とても", "naïve 😀 とても"),
+    ],
+)
+def test_text_is_cleaned_once(raw, clean):
+    assert clean_text(raw) == clean
+
+
+@pytest.mark.parametrize("cell", ["", "NaN", "null", "NULL", "N/A", "None", "<NA>", "#N/A", "\\N"])
+def test_missing_values_are_known(cell):
+    assert is_missing(clean_text(cell))
+
+
+@pytest.mark.parametrize("cell", ["0", "nan bread was great", "no", "None of it works"])
+def test_texts_are_not_taken_for_missing(cell):
+    assert not is_missing(clean_text(cell))
+
+
+def test_texts_that_differ_in_case_or_encoding_form_only_are_the_same():
+    seen = SeenTexts()
+    assert seen.add("Caf\u00e9 Straße")
+    assert not seen.add("CAFE\u0301 STRASSE")
+    assert seen.add("cafe strasse")
+
+
+def test_seen_texts_remember_through_growth():
+    seen = SeenTexts()
+    assert all(seen.add(f"text {i}") for i in range(5000))
+    assert not any(seen.add(f"TEXT {i}") for i in range(5000))
+
+
+@pytest.mark.parametrize("in_memory", [10**9, 100])
+def test_texts_come_back_whole_from_memory_and_disk(in_memory, monkeypatch):
+    monkeypatch.setattr(texts_module, "IN_MEMORY_BYTES", in_memory)
+    rows = [f"row {i} naïve 😀 日本 \ud800" for i in range(50)] + [""]
+    whole = [row.replace("\ud800", "?") for row in rows]
+    texts = built(rows)
+    assert list(texts) == whole
+    assert (texts[0], texts[-1], len(texts)) == (whole[0], "", 51)
+    assert list(texts[10:20][::2]) == whole[10:20:2]
+    assert list(texts.select([5, 3])[1:]) == [whole[3]]
+    with pytest.raises(IndexError):
+        texts[51]
+
+
+def test_no_texts_are_an_empty_sequence():
+    assert list(built([])) == []

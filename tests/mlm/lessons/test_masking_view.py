@@ -1,0 +1,116 @@
+"""The drawing of masks shows what training does: the same rows, the same masks, the same numbers."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from bertdemo.mlm.lessons.masking_view import (
+    TARGET_FATES,
+    Fate,
+    MaskingView,
+    expected_targets,
+    token_fates,
+    view_masking,
+)
+from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.loop import TrainingSession
+from bertdemo.mlm.training.masking import IGNORED, choose_targets
+from bertdemo.mlm.training.step import BatchLoss
+
+TEXTS = [
+    f"the {animal} can {verb} , and i really love this {thing} {end}"
+    for animal in ("dog", "cat")
+    for verb in ("bark", "walk")
+    for thing in ("show", "film", "story", "car")
+    for end in (".", "! it was awesome .")
+]
+CONFIG = TrainingConfig(epochs=3, batch_size=4, max_length=32, learning_rate=1e-3, precision="fp32", seed=5)
+
+
+@dataclass(frozen=True)
+class Texts:
+    train: list[str]
+    held_out: list[str]
+
+
+def tokenized(masked_lm: MaskedLM) -> TokenizedTexts:
+    *_, (texts, _cut) = tokenize_texts(masked_lm.tokenizer, TEXTS, max_length=CONFIG.max_length)
+    return texts
+
+
+def read_ids(masked_lm: MaskedLM, view: MaskingView, epoch: int) -> list[list[str]]:
+    return [[token.read for token in row.epochs[epoch]] for row in view.rows]
+
+
+def test_the_drawing_is_the_batch_that_the_first_step_trains_on(
+    tiny_bert: MaskedLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+    backward = BatchLoss.backward
+
+    def recorded(self: BatchLoss, drawn):
+        trained.append(drawn)
+        return (yield from backward(self, drawn))
+
+    monkeypatch.setattr(BatchLoss, "backward", recorded)
+    mine = replace(tiny_bert, model=copy.deepcopy(tiny_bert.model).requires_grad_(True))
+    session = TrainingSession(mine, Texts(TEXTS, TEXTS[:2]), CONFIG)
+    for _ in session.events():
+        pass
+    view = view_masking(tiny_bert, tokenized(tiny_bert), CONFIG)
+
+    first = trained[0]
+    names = tiny_bert.tokenizer.convert_ids_to_tokens
+    for place, row in enumerate(view.rows):
+        real = len(row.epochs[0])
+        assert [token.read for token in row.epochs[0]] == names(first.masked.token_ids[place, :real].tolist())
+        assert [token.label for token in row.epochs[0]] == first.masked.labels[place, :real].tolist()
+        assert row.padding[0] == first.masked.token_ids.shape[1] - real
+    drawn_later = {
+        tuple(names(ids[:length].tolist()))
+        for drawn in trained[1:]
+        for ids, length in zip(drawn.masked.token_ids, drawn.batch.token_ids.ne(0).sum(1).tolist(), strict=True)
+    }
+    for epoch in (1, 2):  # the same rows, in whichever batch they stand there
+        assert all(tuple(row) in drawn_later for row in read_ids(tiny_bert, view, epoch))
+
+
+def test_epochs_differ_unless_masks_are_drawn_once(tiny_bert: MaskedLM) -> None:
+    texts = tokenized(tiny_bert)
+    anew = view_masking(tiny_bert, texts, CONFIG)
+    once = view_masking(tiny_bert, texts, replace(CONFIG, redraw_masks=False))
+    assert read_ids(tiny_bert, anew, 0) != read_ids(tiny_bert, anew, 1)
+    assert read_ids(tiny_bert, once, 0) == read_ids(tiny_bert, once, 1) == read_ids(tiny_bert, once, 2)
+
+
+def test_each_token_is_told_by_what_became_of_it(tiny_bert: MaskedLM) -> None:
+    ids = tiny_bert.tokenizer("i love this show")["input_ids"]
+    i, love, this, show = ids[1:5]
+    read = torch.tensor([ids[0], tiny_bert.mask_token_id, i, this, show, ids[-1], tiny_bert.pad_token_id])
+    labels = torch.tensor([IGNORED, i, love, this, IGNORED, IGNORED, IGNORED])
+    fates = [Fate.NEVER, Fate.MASKED, Fate.RANDOM, Fate.KEPT, Fate.UNTOUCHED, Fate.NEVER, Fate.NEVER]
+    assert token_fates(tiny_bert, read, labels) == fates
+
+
+def test_the_counts_add_up_and_come_close_to_what_is_expected(tiny_bert: MaskedLM) -> None:
+    everything = replace(CONFIG, batch_size=4000, masking=MaskingConfig(0.3, 0.5, 0.25))
+    many = TEXTS * 40
+    *_, (texts, _cut) = tokenize_texts(tiny_bert.tokenizer, many, max_length=32)
+    view = view_masking(tiny_bert, texts, everything, epochs=1)
+    counts = {count.fate: count for count in view.counts[0]}
+    assert sum(count.actual for count in counts.values()) == len(texts.token_ids)
+    assert sum(count.expected for count in counts.values()) == pytest.approx(len(texts.token_ids))
+    for fate in TARGET_FATES:
+        assert counts[fate].actual == pytest.approx(counts[fate].expected, rel=0.15)
+
+
+def test_the_average_counts_the_target_that_every_row_gets() -> None:
+    generator = torch.Generator().manual_seed(0)
+    chosen = choose_targets(torch.ones(20_000, 5, dtype=torch.bool), rate=0.15, generator=generator)
+    assert float(chosen.sum(1).float().mean()) == pytest.approx(expected_targets(5, 0.15), abs=0.02)
