@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..errors import ModelError, TextError
-from ..models.heads import final_norm
+from ..models.architectures import final_norm
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, prepare_text
 
