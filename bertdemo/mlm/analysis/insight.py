@@ -134,7 +134,7 @@ def layer_lens(
     """
     check_count("The number of words shown", top_k)
     prepared, position = locate_mask(masked_lm, text, mask_index)
-    if masked_lm.head is None:
+    if not masked_lm.has_readable_layers:
         raise ModelError(
             f"The layers of {masked_lm.model.config.model_type} models cannot be read one by one; "
             "choose a BERT, DistilBERT, RoBERTa or ModernBERT model."

@@ -154,9 +154,11 @@ def _modules_beside_the_encoder(model: nn.Module) -> Head:
 
     def head(hidden: Tensor) -> Tensor:
         for module in model.children():
-            if module is not model.base_model:
-                hidden = module(hidden)
-            if module is not model.base_model and hidden.shape[-1] == vocabulary_size:
+            if module is model.base_model:
+                continue
+            result = module(hidden)
+            hidden = result[0] if isinstance(result, tuple) else result
+            if hidden.shape[-1] == vocabulary_size:
                 break  # what follows is for other tasks, such as LUKE's entities
         return hidden
 
@@ -165,7 +167,9 @@ def _modules_beside_the_encoder(model: nn.Module) -> Head:
 
 @torch.no_grad()
 def _gives_the_logits(model: nn.Module, head: Head) -> bool:
-    token_ids = torch.arange(min(4, model.config.vocab_size), device=model.device)[None]  # (1, T)
+    padding = getattr(model.config, "pad_token_id", None)
+    known = [token_id for token_id in range(min(5, model.config.vocab_size)) if token_id != padding]
+    token_ids = torch.tensor([known], device=model.device)  # (1, T)
     was_training = model.training
     model.eval()
     try:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import ModelError
-from .architectures import LIBRARY_FAULTS, Head, depends_on_padding, max_positions, mlm_head, untouched
+from .architectures import LIBRARY_FAULTS, Head, architecture, depends_on_padding, max_positions, mlm_head, untouched
 from .devices import autocast, is_out_of_memory
 from .encoder import Encoder, plain_encoder
 
@@ -68,6 +68,11 @@ class MaskedLM:
     @cached_property
     def encoder(self) -> Encoder | None:
         return plain_encoder(self.model)
+
+    @property
+    def has_readable_layers(self) -> bool:
+        """Whether the head reads every layer's states as it reads the last one's, up to a final norm that is known."""
+        return architecture(self.model) is not None
 
     @cached_property
     def depends_on_padding(self) -> bool:
