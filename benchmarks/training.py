@@ -26,7 +26,7 @@ from bertdemo.mlm.data.corpus import read_corpus
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.batching import tokenize_texts
+from bertdemo.mlm.training.batching import tokenize_all
 from bertdemo.mlm.training.evaluation import FixedMasks, score_targets, tokenize_and_fix
 from bertdemo.mlm.training.events import StepDone
 from bertdemo.mlm.training.loop import TrainingSession
@@ -184,7 +184,7 @@ class _TokenCounter(DataCollatorForLanguageModeling):
 
 
 def _token_rows(masked_lm: MaskedLM, texts: list[str]) -> list[dict[str, list[int]]]:
-    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
+    rows, _cut = tokenize_all(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
     return [{"input_ids": rows.row(index).tolist()} for index in range(len(rows))]
 
 

@@ -20,7 +20,7 @@ from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.tokens import readable_pieces
-from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_all
 from bertdemo.mlm.training.evaluation import FixedMasks, TargetScores, score_targets, tokenize_and_fix
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.mlm.training.loop import GENERAL_SEED
@@ -166,7 +166,7 @@ def _baseline(run: Run, masked_lm: MaskedLM, answers: NDArray[np.int64]) -> Base
         texts = read_data(run.record.data, seed=settings.seed).train[:COUNTED_ROWS]
     except BertDemoError:
         return None
-    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=settings.max_length)
+    rows, _cut = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length)
     counts = np.bincount(rows.token_ids, minlength=masked_lm.vocabulary_size)
     counts[list(masked_lm.special_ids)] = 0
     return frequency_baseline(answers, counts)

@@ -17,7 +17,7 @@ import torch
 from ..data.texts import split_texts
 from ..models.masked_lm import MaskedLM
 from ..settings import MaskingConfig, TrainingConfig
-from ..training.batching import TokenizedTexts, tokenize_texts
+from ..training.batching import TokenizedTexts, tokenize_all
 from ..training.evaluation import FixedMasks, score_targets
 from ..training.events import Evaluated, Progress, StepDone
 from ..training.loop import TrainingSession
@@ -139,7 +139,7 @@ def _tokenized(masked_lm: MaskedLM, texts: Sequence[str], config: TrainingConfig
     train, held_out = split_texts(texts, held_out_share=HELD_OUT_SHARE, held_out_max=500, seed=config.seed)
     parts = []
     for part in (train, held_out):
-        *_, (tokenized, _cut) = tokenize_texts(masked_lm.tokenizer, part, max_length=config.max_length)
+        tokenized, _cut = tokenize_all(masked_lm.tokenizer, part, max_length=config.max_length)
         parts.append(tokenized)
     return _Rows(*parts)
 

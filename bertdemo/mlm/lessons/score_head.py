@@ -19,7 +19,7 @@ from ..errors import DataError
 from ..inference.log_probs import evaluating
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig
-from ..training.batching import collate, plan_batches, tokenize_texts
+from ..training.batching import collate, plan_batches, tokenize_all
 from ..training.events import Progress, StepDone
 from ..training.loop import TrainingSession
 
@@ -114,7 +114,7 @@ def _told_right(masked_lm: MaskedLM, train: Sequence[ScoredReview], test: Sequen
 
 def text_features(masked_lm: MaskedLM, texts: Sequence[str], *, max_length: int) -> Tensor:
     """N texts -> (N, H): the mean over each text's tokens of the encoder's last hidden states; nothing is trained."""
-    *_, (tokenized, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
+    tokenized, _cut = tokenize_all(masked_lm.tokenizer, texts, max_length=max_length)
     features = torch.zeros(len(texts), masked_lm.model.config.hidden_size)
     with evaluating(masked_lm.model), torch.inference_mode():
         for rows in plan_batches(tokenized.lengths, batch_size=ROWS_AT_ONCE, rng=None):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig
-from .batching import TokenizedTexts, tokenize_texts
+from .batching import TokenizedTexts, tokenize_all
 from .events import Evaluated, Progress, RunStarted, StepDone
 from .loop import TrainingSession, TrainingTexts
 from .plan import READINGS
@@ -174,8 +174,7 @@ def _tokenized(
 ) -> tuple[TokenizedTexts, int]:
     if isinstance(texts, TokenizedTexts):
         return texts, 0
-    *_, result = tokenize_texts(masked_lm.tokenizer, texts, max_length=config.max_length)
-    return result
+    return tokenize_all(masked_lm.tokenizer, texts, max_length=config.max_length)
 
 
 def _first(texts: TokenizedTexts, count: int) -> TokenizedTexts:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from ..models.masked_lm import MaskedLM
-from ..models.precision import autocast
+from ..inference.log_probs import ranks_of
+from ..models.devices import autocast
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import MaskingConfig
-from .batching import TokenizedTexts, collate, plan_batches, tokenize_texts
+from .batching import TokenizedTexts, collate, of_equal_length, plan_batches, tokenize_all
 from .events import Evaluated, Progress
 from .masking import IGNORED, Stream, mask_generator, mask_tokens
 
@@ -85,7 +86,7 @@ def fix_masks(masked_lm: MaskedLM, texts: TokenizedTexts, *, seed: int) -> Fixed
 
 def tokenize_and_fix(masked_lm: MaskedLM, texts: Sequence[str], *, max_length: int, seed: int) -> FixedMasks:
     """Texts -> rows with fixed masks, cut at ``max_length`` tokens."""
-    *_, (tokenized, _truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
+    tokenized, _cut = tokenize_all(masked_lm.tokenizer, texts, max_length=max_length)
     return fix_masks(masked_lm, tokenized, seed=seed)
 
 
@@ -97,18 +98,18 @@ def score_targets(
 
     Only the targets' logits are computed. The model's mode (train or eval) is left as it was found.
     """
-    texts = fixed.texts
+    texts, precision = fixed.texts, masked_lm.usable_precision(precision)
     rows_at_once = max(1, TOKENS_AT_ONCE // max(1, int(texts.lengths.mean()) if len(texts) else 1))
+    batches = plan_batches(texts.lengths, batch_size=rows_at_once, rng=None)
+    if masked_lm.depends_on_padding:
+        batches = [rows for batch in batches for rows in of_equal_length(batch, texts.lengths)]
     parts: list[tuple[NDArray, ...]] = []
-    done, was_training = 0, masked_lm.model.training
-    masked_lm.model.eval()
-    try:
-        for rows in plan_batches(texts.lengths, batch_size=rows_at_once, rng=None):
+    done = 0
+    with evaluating(masked_lm.model):
+        for rows in batches:
             parts.append(_score_batch(masked_lm, fixed, rows, precision=precision))
             done += len(rows)
             yield Progress(phase, done, len(texts))
-    finally:
-        masked_lm.model.train(was_training)
     empty = tuple(np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.float64, np.int64))
     yield TargetScores(*(np.concatenate(column) for column in zip(empty, *parts, strict=True)))
 
@@ -122,15 +123,12 @@ def _score_batch(
     answers = labels.flatten()[positions]
     device = masked_lm.device
     attention = None if batch.attention_mask is None else batch.attention_mask.to(device)
+    losses, ranks, done = np.zeros(len(answers)), np.zeros(len(answers), np.int64), 0
     with autocast(device, precision):
-        logits = masked_lm.logits_at(batch.token_ids.to(device), attention, positions=positions.to(device))
-    losses, ranks = _loss_and_rank(logits.float(), answers.to(device))
+        for part in masked_lm.logits_in_parts(batch.token_ids.to(device), attention, positions=positions.to(device)):
+            logits, own = part.float(), answers[done : done + len(part)].to(device)  # (m, V), (m,) of the M targets
+            losses[done : done + len(own)] = nn.functional.cross_entropy(logits, own, reduction="none").cpu().numpy()
+            ranks[done : done + len(own)] = ranks_of(logits, own).cpu().numpy()
+            done += len(own)
     row_of_target = torch.from_numpy(rows)[positions // labels.shape[1]]
-    return row_of_target.numpy(), answers.numpy(), losses.double().cpu().numpy(), ranks.cpu().numpy()
-
-
-def _loss_and_rank(logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    """logits (M, V), answers (M,) -> -log p (M,) and rank (M,); ties count as won."""
-    losses = nn.functional.cross_entropy(logits, answers, reduction="none")
-    ranks = (logits > logits.gather(1, answers[:, None])).sum(dim=1) + 1
-    return losses, ranks
+    return row_of_target.numpy(), answers.numpy(), losses, ranks
