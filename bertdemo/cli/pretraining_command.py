@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from bertdemo.mlm.errors import DataError, RunError, SettingsError
 from bertdemo.mlm.models.loading import silence_libraries
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
-from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_all
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.mlm.training.pretraining import (
     PackedCorpus,
@@ -124,7 +124,7 @@ def _scored_rows(packed: TokenizedTexts, options: argparse.Namespace, tokenizer:
         return split_packed(packed)
     paragraphs: Sequence[str] = list(read_paragraphs([options.validation]))
     every = max(1, len(paragraphs) // VALIDATION_ROWS)
-    *_, (held_out, _cut) = tokenize_texts(tokenizer, paragraphs[::every], max_length=VALIDATION_TOKENS)
+    held_out = tokenize_all(tokenizer, paragraphs[::every], max_length=VALIDATION_TOKENS)
     if not len(held_out):
         raise DataError(f"{options.validation.name!r} holds no text to score on; give one with paragraphs.")
     return PackedCorpus(packed, held_out)

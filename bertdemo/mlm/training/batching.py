@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
-MOST_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
 
@@ -29,6 +29,7 @@ class TokenizedTexts:
 
     token_ids: NDArray[np.integer]  # (total tokens,)
     offsets: NDArray[np.int64]  # (N + 1,)
+    truncated: int = 0  # rows that were cut at the maximum length
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -39,6 +40,14 @@ class TokenizedTexts:
 
     def row(self, index: int) -> NDArray[np.integer]:
         return self.token_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """What a run learns from, and what it is scored on; rows may be tokenised already. A ``Corpus`` will do as well."""
+
+    train: Sequence[str] | TokenizedTexts
+    held_out: Sequence[str] | TokenizedTexts = ()
 
 
 @dataclass(frozen=True)
@@ -58,15 +67,15 @@ class Batch:
 
 def tokenize_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
-) -> Iterator[int | tuple[TokenizedTexts, int]]:
-    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result with the number cut.
+) -> Iterator[int | TokenizedTexts]:
+    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result.
 
     Rows longer than ``max_length`` tokens are cut there and keep their closing special token.
     """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MOST_CHARACTERS
+    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MAX_CHARACTERS
     while chunk := list(islice(rows, ROWS_AT_ONCE)):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
@@ -81,7 +90,13 @@ def tokenize_texts(
         done += len(chunk)
         yield done
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *lengths]).cumsum()
-    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets), truncated
+    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets, truncated)
+
+
+def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int) -> TokenizedTexts:
+    """``tokenize_texts`` in one go, where nobody waits for signs of life."""
+    *_, tokenized = tokenize_texts(tokenizer, texts, max_length=max_length)
+    return tokenized
 
 
 def _cut_row(token_ids: list[int], max_length: int) -> list[int]:
@@ -99,7 +114,7 @@ def plan_batches(
     """
     if len(lengths) == 0:
         return []
-    budget = max(1, round(batch_size * float(lengths.mean())))
+    budget = max(1, round(batch_size * float(lengths.mean())))  # in tokens, so that every step is about equal work
     if rng is None:
         return _cut(np.argsort(lengths, kind="stable"), lengths, budget=budget)
     order = rng.permutation(len(lengths))
@@ -119,6 +134,7 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) ->
     batches, start = [], 0
     for end, length in enumerate(lengths[rows].tolist()):
         count = end - start
+        # with this row the batch would be further above the budget than it is below without it
         if count and length * (count + 1) - budget > budget - length * count:
             batches.append(rows[start:end])
             start = end

@@ -19,7 +19,7 @@ from .batching import plan_batches
 from .masking import Stream
 from .optimizer import learning_rate_at
 
-READINGS = 40  # of the probes in a run: about as many points as a curve needs
+READINGS = 40  # of the probes in a run, unless its settings say how often: about as many points as a curve needs
 
 
 class PlannedStep(NamedTuple):
@@ -36,17 +36,25 @@ class TrainingPlan:
     config: TrainingConfig
 
     @cached_property
-    def epoch_ends(self) -> list[int]:
-        """The number of steps done at the end of every epoch, 0 first and the run's last step last.
+    def _ends(self) -> list[int]:
+        return [0]
 
-        Exact: every epoch is cut into batches ahead, since its own order decides how many there are.
+    def cut_epochs(self) -> Iterator[int]:
+        """Cut every epoch into batches ahead, since its own order decides how many there are; yields the epochs done.
+
+        ``epoch_ends`` does the same at once; thousands of epochs take a while, in which a stop should be heard.
         """
-        ends, limit = [0], self.config.max_steps or math.inf
-        for epoch in range(self.config.epochs):
-            ends.append(ends[-1] + len(self.batches(epoch)))
-            if ends[-1] >= limit:
-                return [*ends[:-1], int(limit)]
-        return ends
+        ends, limit = self._ends, self.config.max_steps or math.inf
+        while len(ends) <= self.config.epochs and ends[-1] < limit:
+            ends.append(int(min(limit, ends[-1] + len(self.batches(len(ends) - 1)))))
+            yield len(ends) - 1
+
+    @property
+    def epoch_ends(self) -> list[int]:
+        """The number of steps done at the end of every epoch, 0 first and the run's last step last; exact."""
+        for _ in self.cut_epochs():
+            pass
+        return self._ends
 
     @property
     def steps(self) -> int:
@@ -85,5 +93,8 @@ class TrainingPlan:
 
     def is_probed(self, done: int) -> bool:
         """At step 0, every so many steps, and after the last."""
-        interval = self.config.probe_every or max(1, self.steps // READINGS)
-        return done % interval == 0 or done == self.steps
+        return done % probe_interval(self.config, steps=self.steps) == 0 or done == self.steps
+
+
+def probe_interval(config: TrainingConfig, *, steps: int) -> int:
+    return config.probe_every or max(1, steps // READINGS)
