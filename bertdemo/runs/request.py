@@ -10,7 +10,7 @@ from pathlib import Path
 from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import DataError, SettingsError, TextError
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.text.text_notes import marked_text
+from bertdemo.mlm.text.prompt import marked_text
 
 from .files import disk_errors
 from .names import clean_name, slug

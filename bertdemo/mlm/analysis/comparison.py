@@ -17,8 +17,7 @@ from ..inference.fill_mask import check_answer_size, check_count
 from ..inference.log_probs import log_probabilities_at
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, prepare_ids, prepare_text
-from ..text.tokens import readable_pieces
-from ..text.vocabularies import SharedVocabulary, shared_vocabulary
+from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
 from .mask_comparison import MaskComparison, Side, compare_mask, percent
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..errors import TextError
 from ..inference.fill_mask import check_count
 from ..models.masked_lm import MaskedLM
-from ..text.tokens import readable_pieces
-from ..text.vocabularies import SharedVocabulary, shared_vocabulary
+from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
 from .neighbours import token_id_of
 from .template_readings import TemplateReadings, WordFigures, read_templates
 from .templates import Template, parse_template

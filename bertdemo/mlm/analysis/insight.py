@@ -13,10 +13,8 @@ from itertools import groupby
 import torch
 
 from ..errors import ModelError
-from ..inference.distributions import check_work, hide, log2_ratio, log_probabilities, ranks_of
-from ..inference.fill_mask import Candidate, best_candidates, check_count
-from ..inference.log_probs import log_probabilities_at
-from ..inference.target_words import answer_ids, piece_rows
+from ..inference.fill_mask import Candidate, answer_ids, best_candidates, check_count, piece_rows
+from ..inference.log_probs import check_work, hide, log2_ratio, log_probabilities, log_probabilities_at, ranks_of
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, prepare_ids
 from ..text.tokens import readable_pieces
@@ -136,7 +134,7 @@ def layer_lens(
     """
     check_count("The number of words shown", top_k)
     prepared, position = locate_mask(masked_lm, text, mask_index)
-    if masked_lm.head is None:
+    if not masked_lm.has_readable_layers:
         raise ModelError(
             f"The layers of {masked_lm.model.config.model_type} models cannot be read one by one; "
             "choose a BERT, DistilBERT, RoBERTa or ModernBERT model."

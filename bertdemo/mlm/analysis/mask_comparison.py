@@ -16,11 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..inference.distributions import divergence_parts, log2_ratio
-from ..inference.log_probs import entropy_bits
+from ..inference.log_probs import divergence_parts, entropy_bits, log2_ratio
 from ..models.masked_lm import MaskedLM
-from ..text.tokens import readable_pieces
-from ..text.vocabularies import SharedVocabulary
+from ..text.tokens import SharedVocabulary, readable_pieces
 
 MOVERS = 20  # words of the whole vocabulary that are named because they moved most
 Pair: TypeAlias = tuple[int | None, int | None]  # one token's id before and after; None where it is not in a vocabulary

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import TextError
-from ..inference.fill_mask import check_count
-from ..inference.target_words import target_ids
+from ..inference.fill_mask import check_count, target_ids
 from ..models.masked_lm import MaskedLM
 from ..text.tokens import raw_pieces, readable_pieces
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import TextError
-from ..inference.distributions import ranks_of
-from ..inference.log_probs import log_probabilities_at
+from ..inference.log_probs import log_probabilities_at, ranks_of
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText
 from ..text.tokens import readable_pieces

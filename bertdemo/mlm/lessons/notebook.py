@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..inference.log_probs import evaluating
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import NOTEBOOK, NOTEBOOK_ROWS
 from ..text.prompt import prepare_text
 from ..text.tokens import readable_pieces

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DataError
-from ..inference.log_probs import evaluating
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import TrainingConfig
 from ..training.batching import TrainingTexts, collate, plan_batches, tokenize_all
 from ..training.events import Progress, StepDone

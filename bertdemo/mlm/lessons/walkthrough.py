@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TextError
-from ..inference.log_probs import evaluating
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import MaskingConfig, TrainingConfig
 from ..text.tokens import readable_pieces
 from ..training.batching import tokenize_all

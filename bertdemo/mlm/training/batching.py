@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from ..models.masked_lm import special_frame
+from ..text.tokens import encode
+
 ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
 MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
@@ -70,8 +73,9 @@ def tokenize_texts(
 ) -> Iterator[int | TokenizedTexts]:
     """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result.
 
-    Rows longer than ``max_length`` tokens are cut there and keep their closing special token.
+    Rows longer than ``max_length`` tokens are cut there and keep their closing special tokens.
     """
+    closing = len(special_frame(tokenizer)[1])
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
@@ -79,8 +83,8 @@ def tokenize_texts(
     while chunk := list(islice(rows, ROWS_AT_ONCE)):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
-        encoded = tokenizer(read, return_attention_mask=False, return_token_type_ids=False, verbose=False)
-        cut = [_cut_row(ids, max_length) for ids in encoded["input_ids"]]
+        encoded = encode(tokenizer, read, return_attention_mask=False, return_token_type_ids=False)
+        cut = [_cut_row(ids, max_length, closing=closing) for ids in encoded["input_ids"]]
         too_long = (
             len(ids) > max_length or len(text) > readable for ids, text in zip(encoded["input_ids"], chunk, strict=True)
         )
@@ -99,9 +103,11 @@ def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, ma
     return tokenized
 
 
-def _cut_row(token_ids: list[int], max_length: int) -> list[int]:
-    """At most ``max_length`` tokens, the last of them the closing special token: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
-    return token_ids if len(token_ids) <= max_length else [*token_ids[: max_length - 1], token_ids[-1]]
+def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
+    """At most ``max_length`` tokens, the last of them the closing special ones: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
+    if len(token_ids) <= max_length:
+        return token_ids
+    return [*token_ids[: max_length - closing], *token_ids[len(token_ids) - closing :]]
 
 
 def plan_batches(
@@ -124,6 +130,15 @@ def plan_batches(
         rows = order[start : start + pool]
         batches += _cut(rows[np.argsort(lengths[rows], kind="stable")], lengths, budget=budget)
     return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def of_equal_length(rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows sorted by length -> the same in parts without padding, for models whose result depends on it.
+
+    >>> [part.tolist() for part in of_equal_length(np.array([2, 0, 1]), np.array([5, 9, 5]))]
+    [[2, 0], [1]]
+    """
+    return np.split(rows, np.flatnonzero(np.diff(lengths[rows])) + 1)
 
 
 def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) -> list[NDArray[np.int64]]:

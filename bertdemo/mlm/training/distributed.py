@@ -62,9 +62,13 @@ def any_of(flag: bool) -> bool:
     return total(float(flag), device=device) > 0
 
 
-def parallel(module: nn.Module) -> nn.Module:
-    """The module, with its gradients averaged over all processes where there are several."""
-    return DistributedDataParallel(module) if count() > 1 else module
+def parallel(module: nn.Module, *, all_read: bool) -> nn.Module:
+    """The module, with its gradients averaged over all processes.
+
+    ``all_read`` False where a step does not read every weight: whoever waits for its gradient would wait for ever, so
+    they are looked for at each step, which costs a walk through the graph.
+    """
+    return DistributedDataParallel(module, find_unused_parameters=not all_read)
 
 
 def gradients_kept(module: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:

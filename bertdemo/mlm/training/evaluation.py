@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import ModelError
-from ..inference.distributions import ranks_of
-from ..models.masked_lm import MaskedLM
-from ..models.precision import autocast
+from ..inference.log_probs import ranks_of
+from ..models.devices import autocast
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import MaskingConfig
-from .batching import TokenizedTexts, collate, plan_batches, tokenize_all
+from .batching import TokenizedTexts, collate, of_equal_length, plan_batches, tokenize_all
 from .events import Evaluated, Progress
 from .masking import IGNORED, Stream, mask_generator, mask_tokens
 
@@ -115,13 +115,15 @@ def score_targets(
 
     Raises ModelError where a probability is not a number: such a model has no figures.
     """
-    texts = fixed.texts
+    texts, precision = fixed.texts, masked_lm.usable_precision(precision)
     rows_at_once = max(1, TOKENS_AT_ONCE // max(1, int(texts.lengths.mean()) if len(texts) else 1))
+    batches = plan_batches(texts.lengths, batch_size=rows_at_once, rng=None)
+    if masked_lm.depends_on_padding:
+        batches = [rows for batch in batches for rows in of_equal_length(batch, texts.lengths)]
     parts: list[tuple[NDArray, ...]] = []
-    done, was_training = 0, masked_lm.model.training
-    masked_lm.model.eval()
-    try:
-        for rows in plan_batches(texts.lengths, batch_size=rows_at_once, rng=None):
+    done = 0
+    with evaluating(masked_lm.model):
+        for rows in batches:
             parts.append(_score_batch(masked_lm, fixed, rows, precision=precision))
             if np.isnan(parts[-1][2]).any():
                 raise ModelError(
@@ -131,8 +133,6 @@ def score_targets(
                 )
             done += len(rows)
             yield Progress(phase, done, len(texts))
-    finally:
-        masked_lm.model.train(was_training)
     empty = tuple(np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.float64, np.int64, np.bool_))
     yield TargetScores(*(np.concatenate(column) for column in zip(empty, *parts, strict=True)))
 
@@ -148,11 +148,12 @@ def _score_batch(
     hidden = batch.token_ids.flatten()[positions] == masked_lm.mask_token_id
     device = masked_lm.device
     attention = None if batch.attention_mask is None else batch.attention_mask.to(device)
+    losses, ranks, done = np.zeros(len(answers)), np.zeros(len(answers), np.int64), 0
     with autocast(device, precision):
-        logits = masked_lm.logits_at(batch.token_ids.to(device), attention, positions=positions.to(device))
-    logits = logits.float()  # (M, V)
-    losses = nn.functional.cross_entropy(logits, answers.to(device), reduction="none")
-    ranks = ranks_of(logits, answers.to(device))
+        for part in masked_lm.logits_in_parts(batch.token_ids.to(device), attention, positions=positions.to(device)):
+            logits, own = part.float(), answers[done : done + len(part)].to(device)  # (m, V), (m,) of the M targets
+            losses[done : done + len(own)] = nn.functional.cross_entropy(logits, own, reduction="none").cpu().numpy()
+            ranks[done : done + len(own)] = ranks_of(logits, own).cpu().numpy()
+            done += len(own)
     row_of_target = torch.from_numpy(rows)[positions // labels.shape[1]]
-    columns = (row_of_target, answers, losses.double(), ranks, hidden)
-    return tuple(column.cpu().numpy() for column in columns)
+    return row_of_target.numpy(), answers.numpy(), losses, ranks, hidden.numpy()

@@ -17,9 +17,10 @@ from torch import nn
 
 from ..data.corpus import Corpus
 from ..errors import DataError, SettingsError, TrainingError
+from ..inference.log_probs import precision_notes
+from ..models.devices import automatic_precision, training_device
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
-from ..models.precision import automatic_precision, training_device
 from ..settings import TrainingConfig, unusual_settings
 from .batching import TokenizedTexts, TrainingTexts, tokenize_texts
 from .cpu_training import prepare_for_cpu_training
@@ -29,7 +30,7 @@ from .masking import Stream, mask_generator
 from .optimizer import Optimizers
 from .probes import Prober
 from .schedule import TrainingPlan
-from .step import BatchLoss, MaskedBatch
+from .step import BatchLoss, MaskedBatch, check_step
 
 GENERAL_SEED = 3  # the same masks on general English for every run
 _NOTHING_TO_GUESS = (
@@ -61,7 +62,9 @@ class TrainingSession:
             )
         masked_lm.model.to(training_device())
         self.masked_lm, self.config = masked_lm, config
-        self.precision = config.precision or automatic_precision(masked_lm.device)
+        wanted = config.precision or automatic_precision(masked_lm.device)
+        self.precision = masked_lm.usable_precision(wanted)
+        self._notes = (*masked_lm.notes, *precision_notes(masked_lm, wanted))
         self.held_out: FixedMasks | None = None  # once prepared, as is ``plan``
         self._corpus, self._general_texts = corpus, general
         self._optimizers = Optimizers(masked_lm.model, config)
@@ -69,6 +72,8 @@ class TrainingSession:
         self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
         _set_dropout(masked_lm.model, config.dropout)
         prepare_for_cpu_training(masked_lm.model)
+        if masked_lm.encoder is None:  # the library's code: what it cannot train is refused before the run begins
+            check_step(masked_lm, precision=self.precision)
 
     def events(self) -> Generator[TrainingEvent, None, None]:
         """Prepare, score at step 0, then train and score every epoch.
@@ -168,6 +173,7 @@ class TrainingSession:
 
     def _warnings(self) -> Iterator[Warned]:
         suits = default_learning_rate(self.masked_lm.ref)
+        yield from map(Warned, self._notes)
         for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
             yield Warned(sentence)
 

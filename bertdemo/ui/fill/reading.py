@@ -14,7 +14,7 @@ from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
-from bertdemo.mlm.text.tokens import is_uncased, readable_pieces
+from bertdemo.mlm.text.tokens import readable_pieces
 from bertdemo.runs.store import BEST_MODEL
 
 from ..inside.view import Question
@@ -110,7 +110,7 @@ def standings(question: Question) -> list[str]:
 def about(masked_lm: MaskedLM, prepared: PreparedText) -> str:
     """How much of the model's room the text takes, and how it reads letters, in one quiet line."""
     room = f"{len(prepared.token_ids):,} of {masked_lm.max_length:,} tokens"
-    return f"{room} · {'reads all letters as lower case' if is_uncased(masked_lm) else 'knows capital letters'}"
+    return f"{room} · {'reads all letters as lower case' if masked_lm.is_uncased else 'knows capital letters'}"
 
 
 def _label(services: Services, reference: str) -> str:

@@ -15,7 +15,7 @@ from bertdemo.mlm.analysis.mask_comparison import percent
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.text.prompt import prepare_ids
-from bertdemo.mlm.text.vocabularies import shared_vocabulary
+from bertdemo.mlm.text.tokens import shared_vocabulary
 
 TEXT = "I really [MASK] this show."
 
