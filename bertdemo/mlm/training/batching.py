@@ -5,9 +5,8 @@ Knows no model. A batch never mixes a tweet with a page, so almost no work goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from ..models.masked_lm import special_frame
 from ..text.tokens import encode
 
-ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
+ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 1000, 500_000  # tokenised between two signs of life: a few tenths of a second
 MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
@@ -79,8 +78,8 @@ def tokenize_texts(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MAX_CHARACTERS
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+    done, truncated, readable = 0, 0, max_length * MAX_CHARACTERS
+    for chunk in _chunks(texts, readable):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
         encoded = encode(tokenizer, read, return_attention_mask=False, return_token_type_ids=False)
@@ -101,6 +100,19 @@ def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, ma
     """``tokenize_texts`` in one go, where nobody waits for signs of life."""
     *_, tokenized = tokenize_texts(tokenizer, texts, max_length=max_length)
     return tokenized
+
+
+def _chunks(texts: Iterable[str], readable: int) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += min(len(text), readable)
+        if len(chunk) == ROWS_AT_ONCE or size >= CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
