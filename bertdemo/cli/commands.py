@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
