@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
@@ -67,9 +67,7 @@ def evaluate(options: argparse.Namespace) -> int:
     check_whole("The seed", options.seed, 0, MAX_SEED)
     texts = read_texts(options.file, column=options.column, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
-    rows, _cut = tokenize_all(
-        masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length)
-    )
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length))
     fixed = fix_masks(masked_lm, rows, seed=options.seed)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())

@@ -19,7 +19,7 @@ from .run import Run
 
 METRICS = (
     *("event", "step", "epoch", "loss", "learning_rate", "targets", "tokens", "seconds"),
-    *("pseudo_perplexity", "top1", "top5"),
+    *("perplexity", "top1", "top5", "hidden"),
 )
 
 

@@ -5,9 +5,8 @@ Knows no model. A batch never mixes a tweet with a page, so almost no work goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from ..models.masked_lm import special_frame
 from ..text.tokens import encode
 
-ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
-MOST_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 1000, 500_000  # tokenised between two signs of life: a few tenths of a second
+MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
 
@@ -32,6 +31,7 @@ class TokenizedTexts:
 
     token_ids: NDArray[np.integer]  # (total tokens,)
     offsets: NDArray[np.int64]  # (N + 1,)
+    truncated: int = 0  # rows that were cut at the maximum length
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -42,6 +42,14 @@ class TokenizedTexts:
 
     def row(self, index: int) -> NDArray[np.integer]:
         return self.token_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """What a run learns from, and what it is scored on; rows may be tokenised already. A ``Corpus`` will do as well."""
+
+    train: Sequence[str] | TokenizedTexts
+    held_out: Sequence[str] | TokenizedTexts = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,8 @@ class Batch:
 
 def tokenize_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
-) -> Iterator[int | tuple[TokenizedTexts, int]]:
-    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result with the number cut.
+) -> Iterator[int | TokenizedTexts]:
+    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result.
 
     Rows longer than ``max_length`` tokens are cut there and keep their closing special tokens.
     """
@@ -70,8 +78,8 @@ def tokenize_texts(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MOST_CHARACTERS
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+    done, truncated, readable = 0, 0, max_length * MAX_CHARACTERS
+    for chunk in _chunks(texts, readable):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
         encoded = encode(tokenizer, read, return_attention_mask=False, return_token_type_ids=False)
@@ -85,7 +93,26 @@ def tokenize_texts(
         done += len(chunk)
         yield done
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *lengths]).cumsum()
-    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets), truncated
+    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets, truncated)
+
+
+def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int) -> TokenizedTexts:
+    """``tokenize_texts`` in one go, where nobody waits for signs of life."""
+    *_, tokenized = tokenize_texts(tokenizer, texts, max_length=max_length)
+    return tokenized
+
+
+def _chunks(texts: Iterable[str], readable: int) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += min(len(text), readable)
+        if len(chunk) == ROWS_AT_ONCE or size >= CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
@@ -93,14 +120,6 @@ def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int
     if len(token_ids) <= max_length:
         return token_ids
     return [*token_ids[: max_length - closing], *token_ids[len(token_ids) - closing :]]
-
-
-def tokenize_all(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
-) -> tuple[TokenizedTexts, int]:
-    """All texts at once, without signs of life: the rows, and how many of them were cut at ``max_length`` tokens."""
-    *_, (rows, truncated) = tokenize_texts(tokenizer, texts, max_length=max_length)
-    return rows, truncated
 
 
 def plan_batches(
@@ -113,7 +132,7 @@ def plan_batches(
     """
     if len(lengths) == 0:
         return []
-    budget = max(1, round(batch_size * float(lengths.mean())))
+    budget = max(1, round(batch_size * float(lengths.mean())))  # in tokens, so that every step is about equal work
     if rng is None:
         return _cut(np.argsort(lengths, kind="stable"), lengths, budget=budget)
     order = rng.permutation(len(lengths))
@@ -142,6 +161,7 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) ->
     batches, start = [], 0
     for end, length in enumerate(lengths[rows].tolist()):
         count = end - start
+        # with this row the batch would be further above the budget than it is below without it
         if count and length * (count + 1) - budget > budget - length * count:
             batches.append(rows[start:end])
             start = end

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.inference.fill_mask import score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
 from bertdemo.mlm.text.tokens import readable_pieces
@@ -92,7 +92,7 @@ def standings(question: Question) -> list[str]:
     special = question.models[0].special_ids
     originals = {place: token for place, token in question.originals.items() if token not in special}
     hidden = [
-        score_originals(model, question.prepared, originals)
+        score_hidden_tokens(model, question.prepared, originals)
         for number, model in enumerate(question.models)
         if question.same_ids(number)
     ]
