@@ -95,7 +95,6 @@ def give_up_powers() -> None:
 def main() -> None:
     import torch
 
-
     torch.set_num_threads(1)
     pid = 0
     for line in sys.stdin:

@@ -34,7 +34,7 @@ from bertdemo.runs.log import EventLog
 from bertdemo.runs.manager import RunRequest
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run, RunStatus
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")
 SHORT = TrainingConfig(epochs=2, batch_size=12, max_length=24, precision="fp32", probes=("the [MASK] can bark",))

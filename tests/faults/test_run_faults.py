@@ -32,7 +32,7 @@ from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.execution import Doing, prepare
 from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.run import Run, RunStatus
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")
 QUICK = TrainingConfig(epochs=2, batch_size=4, max_length=24, precision="fp32")
