@@ -95,6 +95,8 @@ def give_up_powers() -> None:
 def main() -> None:
     import torch
 
+    import bertdemo.runs.execution  # noqa: F401 - imported once here, not in every child
+
     torch.set_num_threads(1)
     pid = 0
     for line in sys.stdin:
