@@ -144,7 +144,9 @@ def _chosen_reading(
 ) -> _Reading:
     if delimiter is not None:
         return _read(lines, delimiter or None, encoding, complete)
-    readings = [_read(lines, delimiter, encoding, complete) for delimiter in _DELIMITERS]
+    text = "".join(lines)
+    used = [sign for sign in _DELIMITERS if sign == "," or text.count(sign) > len(lines) / 3]
+    readings = [_read(lines, delimiter, encoding, complete) for delimiter in used]
     tables = [reading for reading in readings if reading.width > 1 and _is_table(reading)]
     if tables:
         return max(tables, key=lambda reading: reading.rank)
@@ -220,6 +222,8 @@ def _quoting(text: str, delimiter: str | None, encoding: str) -> tuple[Dialect, 
 
 def _count_quotes(text: str, delimiter: str | None, quote: str) -> tuple[int, int, int]:
     """Cells quoted well, those among them that need it, and cells that begin with a quote and do not end with one."""
+    if quote not in text:
+        return 0, 0, 0
     edge = re.escape(delimiter) if delimiter else r"\n"
     begin = rf"(?:\A|[\r\n]|{edge}) *{quote}"
     # Possessive, so that a quote that does not close costs one look and no search back.
