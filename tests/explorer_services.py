@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from bertdemo.runs.workspace import Workspace
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 
 def explorer_services(home: Path, *, model: Path) -> Services:

@@ -232,7 +232,7 @@ def check_endpoint(endpoints: Endpoints, name: str, arguments: tuple[Any, ...]) 
     """An answer that is JSON, or a sentence that is not the one for bugs."""
     import gradio as gr
 
-    from bertdemo.ui.context import A_BUG
+    from bertdemo.ui.services import A_BUG
 
     try:
         said = json.dumps(getattr(endpoints, name)(*arguments), allow_nan=False)

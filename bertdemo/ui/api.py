@@ -17,8 +17,8 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.training.inspection import inspect_file
 from bertdemo.runs.log import finite
 
-from .context import MODEL_EVENT, READ_EVENT, Services, user_errors
-from .run_form import RunForm, run_request, whole
+from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .train.run_form import RunForm, run_request, whole
 
 MOST_CHARACTERS = 200_000
 ANSWER = {"type": "object"}

@@ -18,7 +18,7 @@ from bertdemo.cli.arguments import DEFAULT_MODEL, OneLineParser, whole_number
 from bertdemo.mlm.errors import SettingsError
 from bertdemo.runs.workspace import default_home
 
-from .guard import LOOPBACK_HOSTS
+from .security import LOOPBACK_HOSTS
 
 _ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*/?")
 

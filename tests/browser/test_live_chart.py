@@ -17,8 +17,8 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.components.live_chart import live_chart
 from bertdemo.ui.theme import TOGGLE_DARK_JS
+from bertdemo.ui.train.live_chart import live_chart
 
 pytestmark = pytest.mark.browser
 

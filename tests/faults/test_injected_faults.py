@@ -36,7 +36,7 @@ from bertdemo.runs.record import DataSource
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.run import Run
 from bertdemo.runs.status import RunStatus
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")
 SHORT = TrainingConfig(epochs=2, batch_size=12, max_length=24, precision="fp32", probes=("the [MASK] can bark",))

@@ -34,7 +34,7 @@ from bertdemo.runs.preparation import prepare
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.run import Run
 from bertdemo.runs.status import RunStatus
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")
 QUICK = TrainingConfig(epochs=2, batch_size=4, max_length=24, precision="fp32")

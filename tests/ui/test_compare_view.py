@@ -23,14 +23,14 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.compared_rows import BY_AFTER, BY_CHANGE, in_order
-from bertdemo.ui.context import Services
-from bertdemo.ui.fill_mask_tab import answer
-from bertdemo.ui.look_inside import Panel, Panels
-from bertdemo.ui.views import whole_vocabulary
-from bertdemo.ui.views.quantities import bits, equal_choices, signed, times
-from bertdemo.ui.views.view import Question
-from bertdemo.ui.views.whole_vocabulary import numbers_html, show
+from bertdemo.ui.fill.compared_rows import BY_AFTER, BY_CHANGE, in_order
+from bertdemo.ui.fill.tab import answer
+from bertdemo.ui.inside import whole_vocabulary
+from bertdemo.ui.inside.look_inside import Panel, Panels
+from bertdemo.ui.inside.quantities import bits, equal_choices, signed, times
+from bertdemo.ui.inside.view import Question
+from bertdemo.ui.inside.whole_vocabulary import numbers_html, show
+from bertdemo.ui.services import Services
 
 TEXT = "i really [MASK] this show ."
 HOSTILE = "<img src=x onerror=alert(1)>"

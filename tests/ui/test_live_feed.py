@@ -19,8 +19,8 @@ from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.status import Activity, RunStatus
 from bertdemo.runs.store import RunStore
-from bertdemo.ui import live_feed
-from bertdemo.ui.live_feed import duration, live_payload, quick_payload, requested, state_words
+from bertdemo.ui.train import live_feed
+from bertdemo.ui.train.live_feed import duration, live_payload, quick_payload, requested, state_words
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.components.report_html import report_html
-from bertdemo.ui.context import Services
 from bertdemo.ui.model_list import model_choices
-from bertdemo.ui.report_view import BEST, LAST, compare_in_fill, show_computed, show_kept
+from bertdemo.ui.services import Services
+from bertdemo.ui.train.report_html import report_html
+from bertdemo.ui.train.report_view import BEST, LAST, compare_in_fill, show_computed, show_kept
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 BEFORE, AFTER = Quality(3.0, 20.09, 0.3812, 0.6), Quality(2.5, 12.18, 0.4456, 0.7)

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.ui.components.token_strip import strip_edit
-from bertdemo.ui.context import Services
-from bertdemo.ui.fill_answer import NO_BLANK, add_full_stop, answer
-from bertdemo.ui.fill_mask_tab import open_page
+from bertdemo.ui.fill.answer import NO_BLANK, add_full_stop, answer
+from bertdemo.ui.fill.prediction_files import safe_cell
+from bertdemo.ui.fill.reading import ask, read, standings, strip_of
+from bertdemo.ui.fill.share import predictions_file, shared
+from bertdemo.ui.fill.tab import open_page
+from bertdemo.ui.fill.token_strip import strip_edit
 from bertdemo.ui.model_list import NO_MODEL
-from bertdemo.ui.prediction_files import safe_cell
-from bertdemo.ui.reading import ask, read, standings, strip_of
-from bertdemo.ui.share import predictions_file, shared
+from bertdemo.ui.services import Services
 
 TEXT = "The dog barked."
 HOSTILE = "<img src=x onerror=alert(1)> [MASK]."

@@ -19,14 +19,14 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.request import RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
-from bertdemo.ui.components.run_table import runs_html
-from bertdemo.ui.context import Services
-from bertdemo.ui.data_panel import AS_DETECTED, FileReading, describe, name_on_page, show_again, show_new
-from bertdemo.ui.look_ahead import AheadView, look_ahead
-from bertdemo.ui.run_form import RunForm
-from bertdemo.ui.runs_panel import list_runs
-from bertdemo.ui.settings_panel import notebook_preset, usual_preset
-from bertdemo.ui.train_tab import show_state, start, stop
+from bertdemo.ui.services import Services
+from bertdemo.ui.train.data_panel import AS_DETECTED, FileReading, describe, name_on_page, show_again, show_new
+from bertdemo.ui.train.look_ahead import AheadView, look_ahead
+from bertdemo.ui.train.run_form import RunForm
+from bertdemo.ui.train.runs_panel import list_runs
+from bertdemo.ui.train.runs_table import runs_html
+from bertdemo.ui.train.settings_panel import notebook_preset, usual_preset
+from bertdemo.ui.train.tab import show_state, start, stop
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 DETECTED = (AS_DETECTED,) * 3
