@@ -25,6 +25,7 @@ __all__ = [
     "Dialect",
     "Preview",
     "Texts",
+    "chosen_dialect",
     "preview",
     "read_corpus",
     "read_texts",
@@ -35,6 +36,7 @@ __all__ = [
 MIN_ROWS = 8
 _SHOWN_ROWS = 5
 _SHOWN_CHARS = 200
+_SAMPLE_TEXTS = 200
 
 PathLike = str | os.PathLike[str]
 
@@ -60,7 +62,8 @@ class Preview:
     """What a file holds. ``complete`` False: from its beginning, and the counts are scaled to its size ("about").
 
     ``text_columns``: those with free text, best first. ``sample_rows``: the first 5, long cells shortened. ``rows``:
-    all there are; the report counts none of them where there is no text column to read.
+    all there are; the report counts none of them where there is no text column to read. ``sample_texts``: the first of
+    the distinct, clean texts.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Preview:
     text_column: str | None
     text_columns: tuple[str, ...]
     sample_rows: tuple[tuple[str, ...], ...]
+    sample_texts: tuple[str, ...]
     report: DataReport
     complete: bool
 
@@ -99,6 +103,13 @@ def sniff(
     return sniff_head(survey_file(path), encoding=encoding, delimiter=delimiter, header=header)
 
 
+def chosen_dialect(path: PathLike, encoding: str | None, delimiter: str | None, header: bool | None) -> Dialect | None:
+    """What somebody named over what is found, as ``sniff``; None where nothing was named."""
+    if encoding is None and delimiter is None and header is None:
+        return None
+    return sniff(path, encoding=encoding, delimiter=delimiter, header=header)
+
+
 def preview(
     path: PathLike, *, dialect: Dialect | None = None, column: str | None = None, max_bytes: int | None = HEAD_BYTES
 ) -> Preview:
@@ -112,11 +123,13 @@ def preview(
     table = open_table(path, dialect=dialect, column=column, max_bytes=max_bytes)
     whole = max_bytes is None or table.facts.complete
     factor = 1.0 if whole else table.facts.size / len(table.facts.head)
+    texts: Sequence[str] = ()
     if table.text_column is None:
         with table.open_rows(whole=whole) as records:
             rows, report = round(factor * sum(1 for _ in records)), DataReport(0, 0, 0, 0, 0, 0, table.warnings)
     else:
-        report = _scaled(_read_rows(table, whole=whole)[1], factor)
+        texts, report = _read_rows(table, whole=whole)
+        report = _scaled(report, factor)
         rows = report.rows
     first = table.first_records[table.dialect.header + table.dialect.subheaders :][:_SHOWN_ROWS]
     return Preview(
@@ -127,6 +140,7 @@ def preview(
         text_column=table.text_column,
         text_columns=table.text_columns,
         sample_rows=tuple(tuple(map(_shown, table.align(row)[0])) for row in first),
+        sample_texts=tuple(texts[:_SAMPLE_TEXTS]),
         report=report,
         complete=whole,
     )

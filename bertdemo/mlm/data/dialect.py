@@ -2,8 +2,8 @@
 
 Works on decoded text from the beginning of a file; knows no bytes and no file. The delimiter is the one that gives the
 most records the same number of fields; failing that, the one under which all columns but one are numbers, dates,
-categories or short names (texts with unquoted commas); failing that, each line is a text. Not DuckDB's sniffer: it is as
-good on regular files, but it takes an unclosed quote for an ordinary character and leaves rows out that broke at a comma.
+categories or short names (texts with unquoted commas); failing that, each line is a text. DuckDB's sniffer is as good
+on regular files, but takes an unclosed quote for an ordinary character and leaves rows out that broke at a comma.
 """
 
 import codecs
@@ -139,9 +139,7 @@ def sniff_text(
     return _with_header(reading, lines, header)
 
 
-def _chosen_reading(
-    lines: list[str], encoding: str, suffix: str, complete: bool, delimiter: str | None
-) -> _Reading:
+def _chosen_reading(lines: list[str], encoding: str, suffix: str, complete: bool, delimiter: str | None) -> _Reading:
     if delimiter is not None:
         return _read(lines, delimiter or None, encoding, complete)
     text = "".join(lines)

@@ -55,6 +55,7 @@ _SIGNATURES = (
 )
 _WEB_PAGE = re.compile(rb"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(?:\[\s*)?\{\s*"[^"\n]{0,200}"\s*:')
+_FREQUENT = frozenset(b"\t\n\r ,;0123456789")
 _ESCAPES = re.compile(rb"\x1b[$(]|~\{|\+[A-Za-z0-9+/]{2,}-?")
 _CONTROLS = bytes(sorted(set(range(32)) - set(b"\t\n\r\f\x00\x1a\x1b"))) + b"\x7f"
 
@@ -179,8 +180,10 @@ def _marked_encoding(head: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
+    # The code units of ASCII's most frequent signs: Chinese and Japanese have few others, and zero bytes of their own.
     low, high = head[:65_536:2], head[1:65_536:2]
-    little, big = (sum(b == 0 and a in b"\t\n\r ,;0123456789" for a, b in pairs) for pairs in (zip(low, high), zip(high, low)))
+    little = sum(not top and unit in _FREQUENT for unit, top in zip(low, high, strict=False))
+    big = sum(not top and unit in _FREQUENT for top, unit in zip(low, high, strict=False))
     if max(little, big) > max(0.01 * len(high), 10 * min(little, big)):
         return "utf-16-le" if little > big else "utf-16-be"
     return None

@@ -1,7 +1,8 @@
-"""Which of the first records of a table name its columns, and which stand above. Knows records, not how they are written."""
+"""Which of the first records of a table name its columns, and which stand above. Knows records alone."""
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from bertdemo.mlm.data.columns import ColumnProfile, Kind, cell_kind, count_words, is_number, profile_column
 from bertdemo.mlm.data.texts import clean_text, is_missing
@@ -90,7 +91,7 @@ def _header_weight(record: Sequence[str], body: Records, width: int) -> float:
 def _counts_up(cells: Sequence[str]) -> bool:
     """Whether most numbers among at least five cells are one more than the number before, as in numbered names."""
     numbers = [int(cell) for cell in cells if cell.isdecimal() and len(cell) < 6]
-    steps = [later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(numbers)]
     return len(steps) >= 4 and steps.count(1) >= 0.7 * len(steps)
 
 
@@ -100,7 +101,7 @@ def _profiles(body: Records, width: int) -> list[ColumnProfile]:
 
 
 def _name_evidence(cell: str, column: ColumnProfile) -> float:
-    """How much a cell of the first record looks like the name of the column below it; negative: like one of its cells."""
+    """How much a cell of the first record looks like the name of the column below; negative: like one of its cells."""
     if is_missing(cell):
         return 0.0
     kind, words = cell_kind(cell), count_words(cell)

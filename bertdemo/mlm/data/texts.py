@@ -28,7 +28,7 @@ MISSING = frozenset(
 )
 
 # A tag's name is followed by its end, a slash or attributes, so that "<I love it>" keeps its words.
-_ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)|\s+(?:async|checked|disabled|hidden|noshade))*"""
+_ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)|\s+(?:hidden|noshade|nowrap))*"""
 _BLOCK_TAG = re.compile(
     r"</?(?:br|p|div|ul|ol|li|h[1-6]|hr|img|table|tr|td|th|blockquote|pre|section|center)"
     rf"{_ATTRIBUTES}\s*/?>",

@@ -21,7 +21,7 @@ from .batching import TokenizedTexts, tokenize_texts
 from .events import Evaluated, Progress, RunStarted, StepDone
 from .loop import TrainingSession, TrainingTexts
 from .plan import READINGS
-from .preflight import unusual_settings
+from .preflight import unknown_tokens, unusual_settings
 from .probes import Prober
 
 TIMED_STEPS = 3  # the first is slower than the rest, so it is timed only where it is the only one
@@ -83,7 +83,10 @@ def estimate_run(
         seconds=seconds,
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=epochs == config.epochs,
-        warnings=tuple(unusual_settings(config, train_rows=len(train), default_learning_rate=suits)),
+        warnings=(
+            *unknown_tokens(masked_lm, train),
+            *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
+        ),
     )
 
 

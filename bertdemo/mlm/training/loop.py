@@ -27,7 +27,7 @@ from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, S
 from .masking import Stream, mask_generator
 from .optimizer import Optimizers
 from .plan import TrainingPlan
-from .preflight import unusual_settings
+from .preflight import unknown_tokens, unusual_settings
 from .probes import Prober
 from .step import BatchLoss, MaskedBatch
 
@@ -168,6 +168,9 @@ class TrainingSession:
         )
 
     def _warnings(self) -> Iterator[Warned]:
+        report = getattr(self._corpus, "report", None)  # which only texts that were read from a file have
+        yield from map(Warned, report.warnings if report else ())
+        yield from map(Warned, unknown_tokens(self.masked_lm, self._train))
         suits = default_learning_rate(self.masked_lm.ref)
         for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
             yield Warned(sentence)

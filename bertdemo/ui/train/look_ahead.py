@@ -17,7 +17,9 @@ import gradio as gr
 
 from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.training.batching import tokenize_texts
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
+from bertdemo.mlm.training.preflight import unknown_tokens
 from bertdemo.runs.request import RunRequest
 
 from ..notes import note_html
@@ -77,7 +79,8 @@ def look_ahead(
     try:
         request = _request(services, held(path, file), column, *chosen)
         cheap = not services.manager.live() and _is_here(services, request)
-        yield _planned(request, measuring=asked or cheap)
+        unknown = _unknown(services, request) if _is_here(services, request) else ""
+        yield _planned(request, measuring=asked or cheap, unknown=unknown)
         if asked or cheap:
             yield _shown(measure(request), max_length=request.settings.max_length)
     except BertDemoError as error:
@@ -98,13 +101,22 @@ def _is_here(services: Services, request: RunRequest) -> bool:
     return Path(ref.source).is_absolute()
 
 
-def _planned(request: RunRequest, *, measuring: bool) -> AheadView:
+def _unknown(services: Services, request: RunRequest) -> str:
+    """A warning where the model's vocabulary cannot write the file's first texts."""
+    ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
+    texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
+    masked_lm = services.registry.shared(ref)
+    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
+    return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
+
+
+def _planned(request: RunRequest, *, measuring: bool, unknown: str = "") -> AheadView:
     """From the preview's count of rows, which may be "about"."""
     rows = _usable_rows(request)
     train = rows - min(500, round(rows / 10))
     steps = request.settings.epochs * -(-train // request.settings.batch_size)
     more = "working out time and memory…" if measuring else "press “Check time and memory” for the rest"
-    return AheadView(_line([f"about {train:,} rows to learn from", f"about {steps:,} steps", more]), "")
+    return AheadView(_line([f"about {train:,} rows to learn from", f"about {steps:,} steps", more]) + unknown, "")
 
 
 def _usable_rows(request: RunRequest) -> int:
@@ -133,9 +145,13 @@ def _shown(estimate: Estimate, *, max_length: int) -> AheadView:
         f"about {duration(max(1.0, estimate.seconds))}",
         f"about {max(0.1, estimate.memory / _GIGABYTE):.1f} GB of memory",
     ]
-    warnings = "".join(f'<p class="note unusual">{escape(warning)}</p>' for warning in estimate.warnings)
+    warnings = "".join(map(_warning, estimate.warnings))
     cut = f"too long <b>{about}{estimate.truncated:,}</b> (cut at {max_length} tokens)"
     return AheadView(_line(parts) + warnings, f'<p class="counts">{cut}</p>' if estimate.truncated else "")
+
+
+def _warning(sentence: str) -> str:
+    return f'<p class="note unusual">{escape(sentence)}</p>'
 
 
 def _line(parts: list[str]) -> str:
