@@ -138,6 +138,7 @@ def command_line(record: RunRecord) -> str:
     settings, data = record.settings, record.data
     options = {
         "--column": data.column,
+        **{f"--{name}": (data.dialect or {}).get(name) for name in ("encoding", "delimiter")},
         "--model": record.model.label,
         "--epochs": settings.epochs,
         "--learning-rate": settings.learning_rate,
@@ -149,6 +150,8 @@ def command_line(record: RunRecord) -> str:
         "--precision": record.precision or settings.precision,
     }
     words = ["bertdemo", "train", data.name]
+    if data.dialect is not None:
+        words.append("--header" if data.dialect["header"] else "--no-header")
     words += [str(word) for option, value in options.items() if value is not None for word in (option, value)]
     words += [word for probe in settings.probes for word in ("--probe", probe)]
     words += [word for watched in settings.watch for word in ("--watch", watched)]
