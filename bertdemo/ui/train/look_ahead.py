@@ -79,8 +79,10 @@ def look_ahead(
     try:
         request = _request(services, held(path, file), column, *chosen)
         cheap = not services.manager.live() and _is_here(services, request)
-        unknown = _unknown(services, request) if _is_here(services, request) else ""
-        yield _planned(request, measuring=asked or cheap, unknown=unknown)
+        planned = _planned(request, measuring=asked or cheap)
+        yield planned
+        if _is_here(services, request) and (unknown := _unknown(services, request)):
+            yield planned._replace(line=planned.line + unknown)
         if asked or cheap:
             yield _shown(measure(request), max_length=request.settings.max_length)
     except BertDemoError as error:
@@ -110,13 +112,13 @@ def _unknown(services: Services, request: RunRequest) -> str:
     return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
-def _planned(request: RunRequest, *, measuring: bool, unknown: str = "") -> AheadView:
+def _planned(request: RunRequest, *, measuring: bool) -> AheadView:
     """From the preview's count of rows, which may be "about"."""
     rows = _usable_rows(request)
     train = rows - min(500, round(rows / 10))
     steps = request.settings.epochs * -(-train // request.settings.batch_size)
     more = "working out time and memory…" if measuring else "press “Check time and memory” for the rest"
-    return AheadView(_line([f"about {train:,} rows to learn from", f"about {steps:,} steps", more]) + unknown, "")
+    return AheadView(_line([f"about {train:,} rows to learn from", f"about {steps:,} steps", more]), "")
 
 
 def _usable_rows(request: RunRequest) -> int:
