@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 
 from bertdemo.mlm.data.columns import REFUSED, UNUSUAL, ColumnProfile, Kind, cell_kind, profile_column
 from bertdemo.mlm.data.dialect import MAX_COLUMNS, Dialect, declared_delimiter, find_anchor, sniff_text
@@ -121,15 +121,8 @@ class RecordReader:
 
 def _without_last(records: Iterator[list[str]]) -> Iterator[list[str]]:
     """All records but the last, which may be cut off; a lone row after the first record is kept all the same."""
-    held: list[str] | None = None
-    count = 0
-    for record in records:
-        if held is not None:
-            yield held
-        held = record
-        count += 1
-    if held is not None and count <= 2:
-        yield held
+    yield from islice(records, 2)
+    yield from (record for record, _ in pairwise(records))
 
 
 @dataclass(frozen=True)
