@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from against_transformers import differences
-from bertdemo.mlm.analysis.attention_maps import attention_from_mask
-from bertdemo.mlm.analysis.layer_lens import layer_lens
 from tiny_checkpoints import ARCHITECTURES, LENGTH, REFUSED, VARIANTS, WORDS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertConfig, BertForMaskedLM
 
+from bertdemo.mlm.analysis.attention_maps import attention_from_mask
+from bertdemo.mlm.analysis.layer_lens import layer_lens
 from bertdemo.mlm.errors import ModelError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.log_probs import log_probabilities_at
