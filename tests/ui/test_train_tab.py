@@ -304,7 +304,7 @@ def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Service
     notebook = notebook_preset()
     assert (notebook.epochs, notebook.learning_rate) == (NOTEBOOK.epochs, 1e-5)
     assert (notebook.batch_size, notebook.max_length, notebook.limit) == (16, 512, 100)
-    assert usual_preset(services, "mini-bert").learning_rate == 3e-4
+    assert usual_preset(services, "mini-bert").learning_rate == 1e-4
     assert usual_preset(services, "mini-bert").limit is None
 
 
