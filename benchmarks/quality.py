@@ -2,13 +2,14 @@
 of sentences of which one is wrong.
 
 Paragraphs stand alone and are cut at 128 tokens; 15% of the tokens are targets, 80/10/10: the loss is over all of
-them, top-1 and top-5 over those that show [MASK], and beside them over all targets. Without ``--text`` the bundled general English is scored.
+them, top-1 and top-5 over those that show [MASK], and beside that over all targets. Without ``--text`` the bundled
+general English is scored.
 ``benchmarks/everyday_blanks.tsv`` was written for this project.
 
     python benchmarks/quality.py [--model REF] [--text FILE.txt(.xz)] [--blimp FILE.jsonl]
 
-``--blimp``: lines of ``good``, ``bad`` and ``uid``, as BLiMP has them (Warstadt et al. 2020). A model is right on a pair
-if the good sentence has the greater PLL, every token masked in turn; the mean is over the paradigms (``uid``).
+``--blimp``: lines of ``good``, ``bad`` and ``uid``, as BLiMP has them (Warstadt et al. 2020). A model is right on a
+pair if the good sentence has the greater PLL, every token masked in turn; the mean is over the paradigms (``uid``).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def everyday(masked_lm: MaskedLM) -> tuple[float, float, int]:
 
 
 def minimal_pairs(masked_lm: MaskedLM, path: Path) -> tuple[float, int]:
-    """(mean over paradigms of the share of pairs whose good sentence scores higher, number of pairs); ties are wrong."""
+    """(mean over paradigms of the share of pairs whose good sentence scores higher, number of pairs). Ties are wrong."""
     right: dict[str, list[bool]] = defaultdict(list)
     for pair in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
         good, bad = (score_sentence(masked_lm, pair[side], within_word="plain").pll for side in ("good", "bad"))
