@@ -88,7 +88,7 @@ def everyday(masked_lm: MaskedLM) -> tuple[float, float, int]:
 
 
 def minimal_pairs(masked_lm: MaskedLM, path: Path) -> tuple[float, int]:
-    """(mean over paradigms of the share of pairs whose good sentence scores higher, number of pairs). Ties are wrong."""
+    """(mean over paradigms of the share of pairs whose good sentence scores higher, number of pairs); ties lose."""
     right: dict[str, list[bool]] = defaultdict(list)
     for pair in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
         good, bad = (score_sentence(masked_lm, pair[side], within_word="plain").pll for side in ("good", "bad"))
