@@ -23,10 +23,10 @@ def plain(text: str, *, most: int = 18) -> str:
 
 
 def smoothed(losses: Sequence[float | None]) -> list[float | None]:
-    """An exponential mean of each loss and those before it, a step back counting 1 - 1/window of the one behind it; None
-    where the loss is. The window is a fortieth of the steps, from 8 to 200.
+    """An exponential mean of each loss and those before it; None where the loss is.
 
-    As in the live chart (``live_series.js``). The weights are made to add up to one, so the first mean is the first loss.
+    Each counts 1 - 1 / window of the one behind it; the window is a fortieth of the steps, from 8 to 200, as in the
+    live chart (``live_series.js``). The weights are made to add up to one, so the first mean is the first loss.
 
     >>> smoothed([3.0, None, 3.0]), smoothed([8.0, 0.0])
     ([3.0, None, 3.0], [8.0, 3.7333333333333334])

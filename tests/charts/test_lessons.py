@@ -51,9 +51,9 @@ def test_no_text_becomes_markup() -> None:
 
 
 def test_smoothing_takes_only_what_came_before() -> None:
-    assert smoothed([4.0, 2.0, 0.0]) == pytest.approx(
-        [4.0, (7 / 8 * 4 + 2) / (7 / 8 + 1), smoothed([4.0, 2.0, 0.0, 9.0])[2]]
-    )
+    weighted = (7 / 8) ** 2 * 4 + 7 / 8 * 2
+    ends = [4.0, (7 / 8 * 4 + 2) / (7 / 8 + 1), weighted / ((7 / 8) ** 2 + 7 / 8 + 1)]
+    assert smoothed([4.0, 2.0, 0.0]) == pytest.approx(ends)
     assert smoothed([None, 2.0, None]) == [None, 2.0, None]
     assert smoothed([1.0] * 8000)[-1] == pytest.approx(1.0)
     jump = smoothed([0.0] * 4000 + [1.0] * 4000)

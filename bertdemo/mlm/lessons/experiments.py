@@ -29,7 +29,10 @@ HELD_OUT_SHARE = 0.4  # more than a run holds out: short lessons on few rows nee
 
 @dataclass(frozen=True)
 class Experiment:
-    """Two settings that differ in one thing: ``usual`` is how it is done, ``variant`` the slip. ``rows``: the most texts that are used."""
+    """Two settings that differ in one thing: ``usual`` is how it is done, ``variant`` the slip.
+
+    ``rows``: the most texts that are used.
+    """
 
     key: str
     usual: TrainingConfig

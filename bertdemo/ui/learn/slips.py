@@ -68,8 +68,8 @@ def _curves(outcome: ExperimentResult) -> str:
         + lines_svg(training, title="Training loss by step", x_label="step", from_zero=True)
         + f"</figure><figure><figcaption>The loss on {outcome.targets:,} held-out targets</figcaption>"
         + lines_svg(held_out, title="Held-out loss by step", x_label="step")
-        + '</figure></div><p class="quiet">The left curves are smoothed as in the live chart. On the right both are asked '
-        "the same blanks, 80/10/10, whatever they trained with.</p>"
+        + '</figure></div><p class="quiet">The left curves are smoothed as in the live chart. On the right both are '
+        "asked the same blanks, 80/10/10, whatever they trained with.</p>"
     )
 
 
