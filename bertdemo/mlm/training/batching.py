@@ -157,8 +157,8 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) ->
     """Cut rows, sorted by length, where the padded size is nearest to the budget; a longer row stands alone.
 
     Nearest, not below: a hard limit would leave a small batch half a row short on average. A row of length L joins n
-    others where L(n + 1) - budget <= budget - Ln, so a batch of more than one row has L(n + 1) <= 2(n + 1) / (2n + 1) of
-    the budget: at most 4/3, with two rows, and less with more.
+    others where L(n + 1) - budget <= budget - Ln, so a batch of n + 1 rows has at most 2(n + 1) / (2n + 1) of the
+    budget: 4/3 with two rows, and less with more.
     """
     batches, start = [], 0
     for end, length in enumerate(lengths[rows].tolist()):
