@@ -30,7 +30,7 @@ from bertdemo.runs.execution import claim_to_resume, execute, restore
 from bertdemo.runs.files import write_atomically
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import RECORD_NAME, Run, open_run
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 
 SCORED_TOKENS = 128  # paragraphs are scored one by one, and cut here
 VALIDATION_ROWS = 1000

@@ -35,9 +35,9 @@ from bertdemo.mlm.training.report import (
     verdict,
 )
 
+from .execution import read_data
 from .files import disk_errors, write_atomically
 from .log import finite
-from .preparation import read_data
 from .record import FROM_SCRATCH
 from .run import REPORT_NAME, Run
 
