@@ -1,7 +1,8 @@
 """What is said before a run starts: what a file holds to a model, and what a run on it will take.
 
-Rows, tokens and steps are as planned; time and memory come from a few real steps, on weights that the caller gives away,
-at learning rate 0 and without dropout: nothing is learned, and no random number is drawn outside the seeded streams.
+Rows, tokens and steps are as planned; time and memory come from a few real steps, on weights that the caller gives
+away, at learning rate 0 and without dropout: nothing is learned, and no random number is drawn outside the seeded
+streams.
 Knows no page.
 """
 
@@ -22,7 +23,7 @@ from ..data.corpus import Corpus, Dialect, preview, read_texts
 from ..errors import SettingsError
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
-from ..settings import TrainingConfig, unusual_settings
+from ..settings import DEFAULT_MAX_LENGTH, TrainingConfig, unusual_settings
 from .batching import TokenizedTexts, TrainingTexts, tokenize_all, unknown_share, unknown_tokens
 from .events import Evaluated, Progress, StepDone
 from .loop import TrainingSession
