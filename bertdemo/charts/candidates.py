@@ -11,16 +11,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from .comparison import plain
-from .palette import MODEL_COLORS
+from .palette import GRID, MODEL_COLORS, plain
 
 _ROW, _MARGIN = 34, 120  # px
-_GRID, _LINK = "rgba(128, 140, 160, 0.3)", "rgba(128, 140, 160, 0.8)"
-_LONGEST_TEXT = 90  # characters of the sentence above the picture
+_LINK = "rgba(128, 140, 160, 0.8)"
+_MAX_TEXT = 90  # characters of the sentence above the picture
 
 
 @dataclass(frozen=True)
-class Chances:
+class WordProbabilities:
     """A word, and its probability in each model."""
 
     word: str
@@ -28,21 +27,25 @@ class Chances:
 
 
 def candidates_figure(
-    text: str, blanks: Sequence[tuple[str, Sequence[Chances]]], *, labels: Sequence[str], kinds: Sequence[str]
+    text: str, blanks: Sequence[tuple[str, Sequence[WordProbabilities]]], *, labels: Sequence[str], kinds: Sequence[str]
 ) -> go.Figure:
     """``blanks``: a title ("" where there is one blank) and its words, in the order to show them; one or two models."""
     rows = [
         row for title, words in blanks for row in [*([(title, None)] if title else []), *((w.word, w) for w in words)]
     ]
-    names = [f"<b>{plain(name)}</b>" if chances is None else plain(name) for name, chances in rows]
-    drawn = [(place, chances.probabilities) for place, (_, chances) in enumerate(rows) if chances is not None]
+    names = [f"<b>{plain(name)}</b>" if probabilities is None else plain(name) for name, probabilities in rows]
+    drawn = [
+        (place, probabilities.probabilities)
+        for place, (_, probabilities) in enumerate(rows)
+        if probabilities is not None
+    ]
     draw = _bars if len(labels) == 1 else _dots
     layout = _layout(text, names=names, legend=len(labels) > 1)
     return go.Figure(draw(drawn, labels, kinds), layout)
 
 
 def _bars(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kinds: Sequence[str]) -> list[go.Bar]:
-    x, y = [chances[0] for _, chances in drawn], [place for place, _ in drawn]
+    x, y = [probabilities[0] for _, probabilities in drawn], [place for place, _ in drawn]
     written = {"text": [f"{chance:.1%}" for chance in x], "textposition": "outside", "cliponaxis": False}
     return [
         go.Bar(x=x, y=y, orientation="h", name=plain(labels[0]), marker={"color": MODEL_COLORS[kinds[0]]}, **written)
@@ -52,12 +55,12 @@ def _bars(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kin
 def _dots(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kinds: Sequence[str]) -> list[go.Scatter]:
     """A line a word from before to after, and under it two traces of dots."""
     y = [place for place, _ in drawn]
-    link_x = [x for _, chances in drawn for x in (*chances, None)]
+    link_x = [x for _, probabilities in drawn for x in (*probabilities, None)]
     link_y = [value for place in y for value in (place, place, None)]
     link = go.Scatter(x=link_x, y=link_y, mode="lines", line={"color": _LINK, "width": 3}, showlegend=False)
     sides = [
         go.Scatter(
-            x=[chances[number] for _, chances in drawn],
+            x=[probabilities[number] for _, probabilities in drawn],
             y=y,
             mode="markers",
             name=plain(label, most=28),
@@ -74,12 +77,12 @@ def _dots(drawn: list[tuple[int, tuple[float, ...]]], labels: Sequence[str], kin
 
 
 def _layout(text: str, *, names: Sequence[str], legend: bool) -> dict[str, Any]:
-    axis = {"gridcolor": _GRID, "zeroline": False, "automargin": True}
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
     axis |= {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}  # room between a name and its bar
     return {
         "template": "none",
         "height": _MARGIN + _ROW * len(names),
-        "title": {"text": plain(text, most=_LONGEST_TEXT), "x": 0.02, "font": {"size": 18}},
+        "title": {"text": plain(text, most=_MAX_TEXT), "x": 0.02, "font": {"size": 18}},
         "margin": {"l": 90, "r": 70, "t": 90 if legend else 60, "b": 45},
         "font": {"size": 15},
         "showlegend": legend,

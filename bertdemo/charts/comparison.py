@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison
 
-from .palette import BASE, FONT, GRID, OTHERS, TEXT, TUNED
+from .palette import BASE, FONT, GRID, OTHERS, TEXT, TUNED, plain
 
-MOST_POINTS = 2_000  # sent to the page, the movers aside
+MAX_POINTS = 2_000  # sent to the page, the movers aside
 HEAD = 500  # of each model's most probable words, always among them
-MOST_NAMED = 8  # movers with a name in the picture, on each side of the diagonal
+MAX_NAMED = 8  # movers with a name in the picture, on each side of the diagonal
 
 _HEIGHT, _PLOT_HEIGHT, _LINE = 480, 370, 28  # px: the figure, its inside, and one name under another
 _NAMES_SHARE = 0.22  # of the width, beyond 100%: room for the names of the words that fell
@@ -49,7 +48,7 @@ class Sample:
         )
 
 
-def vocabulary_sample(mask: MaskComparison, *, most: int = MOST_POINTS, head: int = HEAD, seed: int = 0) -> Sample:
+def vocabulary_sample(mask: MaskComparison, *, most: int = MAX_POINTS, head: int = HEAD, seed: int = 0) -> Sample:
     """All words, or where these are more than ``most`` both models' likeliest ones and a seeded choice of the rest.
 
     Log-probabilities (-1, -2, -3, -4) in both models, ``most=3``, ``head=1`` -> place 0 and two of 1, 2, 3.
@@ -83,19 +82,9 @@ def vocabulary_figure(
     ]
     figure = go.Figure(traces, _layout(ends, labels, named=bool(fell)))
     for words, color, side in ((rose, TUNED, "left"), (fell, BASE, "right")):
-        for annotation in _named(words[:MOST_NAMED], ends, color=color, side=side):
+        for annotation in _named(words[:MAX_NAMED], ends, color=color, side=side):
             figure.add_annotation(**annotation)
     return figure
-
-
-def plain(text: str, *, most: int = 18) -> str:
-    """A word as Plotly draws it: its little HTML disarmed, what cannot be printed replaced, not too long.
-
-    >>> plain("<b>"), plain("incomprehensibilities")
-    ('&lt;b&gt;', 'incomprehensibili…')
-    """
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return escape(shown if len(shown) <= most else f"{shown[: most - 1]}…", quote=False)
 
 
 def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

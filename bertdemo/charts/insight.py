@@ -13,8 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from .comparison import plain
-from .palette import BASE, GRID, MODEL_COLORS, TEXT
+from .palette import BASE, GRID, MODEL_COLORS, TEXT, plain
 
 _NOTHING = "rgba(128, 140, 160, 0.08)"
 _DASHES = {"base": "solid", "tuned": "dash"}

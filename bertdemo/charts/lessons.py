@@ -13,7 +13,7 @@ from html import escape
 
 WIDTH, HEIGHT = 380, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 38
-MOST_TICKS = 5
+MAX_TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Bar:
     shown: str
 
 
-def ticks(low: float, high: float, *, most: int = MOST_TICKS) -> list[float]:
+def ticks(low: float, high: float, *, most: int = MAX_TICKS) -> list[float]:
     """Round numbers from ``low`` or below to ``high`` or above, at most about ``most`` of them.
 
     >>> ticks(0.2, 3.9), ticks(0, 60)
@@ -97,16 +97,6 @@ def _line(plot: _Plot, line: Line) -> str:
     path = " ".join(f"{x},{y}" for x, y in places)
     marks = "".join(f'<circle cx="{x}" cy="{y}" r="4"/>' for x, y in places) if line.marked else ""
     return f'<g class="chart-line {escape(line.kind)}"><polyline points="{path}"/>{marks}</g>'
-
-
-def smoothed(values: Sequence[float], *, window: int = 5) -> list[float]:
-    """The mean of each value and those up to ``window`` - 1 before it.
-
-    >>> smoothed([1.0, 3.0, 5.0], window=2)
-    [1.0, 2.0, 4.0]
-    """
-    parts = [values[max(0, end - window) : end] for end in range(1, len(values) + 1)]
-    return [sum(part) / len(part) for part in parts]
 
 
 def key_html(names: Sequence[tuple[str, str]]) -> str:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from .palette import FONT
+from .palette import FONT, GRID, TEXT, plain, smoothed
 
-MOST_POINTS = 400  # of one curve: more cannot be told apart on a screen
-SMOOTHED_SHARE, FEWEST_SMOOTHED = 0.05, 8  # of a run's steps, averaged into each point
-GRID, TEXT = "rgba(128, 136, 150, 0.35)", "#7a8494"  # 4:1 or so on white and on the dark page alike
+MAX_NAME = 40  # characters of a run's name
+MAX_POINTS = 400  # of one curve: more cannot be told apart on a screen
 _LOOKS = (  # colour, dash and marker: never colour alone
     ("#c2620f", "solid", "circle"),
     ("#4f79bd", "dash", "diamond"),
@@ -40,9 +39,8 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
     figure = go.Figure()
     for number, run in enumerate(runs):
         colour, dash, symbol = _LOOKS[number % len(_LOOKS)]
-        name, group = _plain(run.name), str(number)
-        window = max(FEWEST_SMOOTHED, round(len(run.losses) * SMOOTHED_SHARE))
-        steps, losses = thinned(run.steps, smoothed(run.losses, window=window))
+        name, group = plain(run.name, most=MAX_NAME), str(number)
+        steps, losses = thinned(run.steps, smoothed(run.losses))
         line = {"color": colour, "dash": dash, "width": 2.5}
         figure.add_scatter(
             x=steps, y=losses, name=name, legendgroup=group, mode="lines", line=line, hovertemplate="%{y:.3f} training"
@@ -57,36 +55,15 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
     return figure.update_layout(_layout())
 
 
-def smoothed(losses: Sequence[float | None], *, window: int) -> list[float | None]:
-    """The mean of each value and those up to ``window`` - 1 before it; None where none of them is known.
-
-    >>> smoothed([4.0, 2.0, None, 1.0], window=2)
-    [4.0, 3.0, 2.0, 1.0]
-    """
-    means: list[float | None] = []
-    total, count = 0.0, 0
-    for end, loss in enumerate(losses):
-        gone = losses[end - window] if end >= window else None
-        total += (loss or 0.0) - (gone or 0.0)
-        count += (loss is not None) - (gone is not None)
-        means.append(total / count if count else None)
-    return means
-
-
 def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
-    """At most ``MOST_POINTS`` of the points, evenly, the last among them."""
-    size = -(-len(steps) // MOST_POINTS) or 1
+    """At most ``MAX_POINTS`` of the points, evenly, the last among them."""
+    size = -(-len(steps) // MAX_POINTS) or 1
     places = range((len(steps) - 1) % size, len(steps), size) if steps else range(0)
     return [steps[place] for place in places], [_rounded(losses[place]) for place in places]
 
 
 def _rounded(loss: float | None) -> float | None:
     return None if loss is None else round(loss, 4)
-
-
-def _plain(name: str) -> str:
-    """Plotly reads some HTML in names: none of it is left."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _layout() -> dict[str, object]:

@@ -17,9 +17,9 @@ from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.batching import tokenize_all
+from bertdemo.mlm.training.estimate import inspect_file, length_limit
 from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.training.events import event_record
-from bertdemo.mlm.training.inspection import inspect_file, length_limit
 from bertdemo.runs.store import Workspace, default_home
 
 from . import display

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bertdemo.charts.runs import MOST_POINTS, RunSeries, overlay_figure, smoothed, thinned
+from bertdemo.charts.runs import MAX_POINTS, RunSeries, overlay_figure, thinned
 
 
 def series(name: str, count: int = 60) -> RunSeries:
@@ -35,13 +35,12 @@ def test_a_name_is_text() -> None:
 
 def test_long_runs_are_thinned_and_end_where_they_ended() -> None:
     figure = overlay_figure([series("long", 100_000)])
-    assert len(figure.data[0].x) <= MOST_POINTS
+    assert len(figure.data[0].x) <= MAX_POINTS
     assert figure.data[0].x[-1] == 100_000
     assert len(figure.to_json()) < 60_000
 
 
 def test_gaps_and_nothing_at_all() -> None:
-    assert smoothed([None, 2.0, None], window=2) == [None, 2.0, 2.0]
     assert thinned([], []) == ([], [])
     assert len(overlay_figure([]).data) == 0
     nan_free = json.loads(overlay_figure([RunSeries("a", [1, 2], [None, 1.0])]).to_json())

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from bertdemo.charts.comparison import HEAD, MOST_POINTS, plain, vocabulary_figure, vocabulary_sample
+from bertdemo.charts.comparison import HEAD, MAX_POINTS, vocabulary_figure, vocabulary_sample
+from bertdemo.charts.palette import plain
 from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM
@@ -134,7 +135,7 @@ def test_a_large_vocabulary_is_sent_in_part_with_everything_likely_in_it() -> No
     before, after = (np.log(generator.dirichlet(np.full(30_522, 0.05)) + 1e-12).astype(np.float32) for _ in range(2))
     mask = mask_of(before, after)
     sample = vocabulary_sample(mask)
-    assert len(set(sample.places.tolist())) == MOST_POINTS
+    assert len(set(sample.places.tolist())) == MAX_POINTS
     for side in (before, after):
         assert set(np.argsort(-side, kind="stable")[:HEAD]) <= set(sample.places.tolist())
     assert np.array_equal(sample.places, vocabulary_sample(mask).places)

@@ -87,5 +87,7 @@ def _adamw(
         {"params": matrices, "weight_decay": config.weight_decay, "share": share},
         {"params": vectors, "weight_decay": 0.0, "share": share},
     ]
+    # 0.98 as RoBERTa (Liu et al. 2019, section 3.1): it remembers some 50 steps, and 0.999 would 1,000, more than most
+    # runs here have
     device = next((parameter.device.type for parameter in [*matrices, *vectors]), "cpu")
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=device in ("cpu", "cuda"))

@@ -28,7 +28,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 SHOWN_ROWS = 3  # of each kind
 SHOWN_TOKENS = 80  # of a row
-FEWEST_TARGETS = 3  # a row with fewer says more about luck than about the row
+MIN_ROW_TARGETS = 3  # a row with fewer says more about luck than about the row
 _CLOSING = frozenset(".,!?;:)]}'’”…%")
 _RISE = 1.01  # a held-out loss this many times its lowest counts as risen
 
@@ -255,7 +255,7 @@ def best_and_worst_rows(
     """The rows with the lowest and the highest mean loss after training; no row is in both."""
     targets = np.bincount(after.rows, minlength=len(fixed.texts))
     losses = np.bincount(after.rows, weights=after.losses, minlength=len(fixed.texts)) / np.maximum(targets, 1)
-    candidates = np.flatnonzero(targets >= FEWEST_TARGETS)
+    candidates = np.flatnonzero(targets >= MIN_ROW_TARGETS)
     order = candidates[np.argsort(losses[candidates], kind="stable")]
     count = min(count, len(order) // 2)
     chosen = [*order[:count], *order[len(order) - count :][::-1]]

@@ -126,7 +126,7 @@ class BatchLoss:
         while True:
             fits, loss, having = yield from self._backward_in_parts(drawn)
             # Asked of all processes in one message, since all or none of them must try again
-            short, loss, *having = processes.totals([float(not fits), loss, *having], device=device)
+            short, loss, *having = processes.all_reduce_sum([float(not fits), loss, *having], device=device)
             if not short:
                 self._gradients.share(having)
                 return loss
@@ -206,13 +206,13 @@ class BatchLoss:
 
 def _own_part(drawn: MaskedBatch, rows: slice, *, padded: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """This process's share of the rows, cut to its longest unless ``padded``: (token_ids, labels, attention)."""
-    token_ids, labels = (processes.own_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
+    token_ids, labels = (processes.shard_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
     if not len(token_ids):  # fewer rows than processes: run along on a row that nothing is asked of
         row = drawn.masked.token_ids[:1]
         return row, torch.full_like(row, IGNORED), None
     if drawn.batch.attention_mask is None:
         return token_ids, labels, None
-    attention = processes.own_rows(drawn.batch.attention_mask[rows])
+    attention = processes.shard_rows(drawn.batch.attention_mask[rows])
     if padded:  # the recipe is to pay for the padding, so that what it costs can be seen
         return token_ids, labels, attention
     scored = (attention != 0) | (labels != IGNORED)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from bertdemo.charts.candidates import Chances, candidates_figure
+from bertdemo.charts.candidates import WordProbabilities, candidates_figure
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
@@ -147,11 +147,12 @@ def predictions_picture(services: Services, *asked: Any) -> dict[str, Any]:
 def _picture(question: Question, *, top_k: int) -> go.Figure:
     if len(question.models) == 1:
         masks = fill_masks(question.models[0], question.prepared, top_k=top_k).masks
-        words = [[Chances(c.token, (c.probability,)) for c in mask.candidates] for mask in masks]
+        words = [[WordProbabilities(c.token, (c.probability,)) for c in mask.candidates] for mask in masks]
     else:
         rows = compared_rows(compare(*question.models, question.prepared, top_k=top_k), BY_CHANGE)
         words = [
-            [Chances(r.token, (r.probability, r.after.probability)) for r in mask.rows if r.after] for mask in rows
+            [WordProbabilities(r.token, (r.probability, r.after.probability)) for r in mask.rows if r.after]
+            for mask in rows
         ]
     blanks = [(blank_title(number, len(words)), chances) for number, chances in enumerate(words)]
     return candidates_figure(question.prepared.text, blanks, labels=question.labels, kinds=question.kinds)

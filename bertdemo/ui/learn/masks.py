@@ -10,11 +10,11 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.lessons.masking_view import (
-    MOST_ROWS,
-    TARGET_FATES,
+    MAX_ROWS,
+    TARGET_CORRUPTIONS,
+    Corruption,
+    CorruptionCount,
     DrawnToken,
-    Fate,
-    FateCount,
     MaskingView,
     view_file,
 )
@@ -28,11 +28,11 @@ from .lesson import Lesson, Opening, next_seed, text
 
 SHOWN_TOKENS = 40
 FATES = {
-    Fate.MASKED: "turned into [MASK], scored",
-    Fate.RANDOM: "replaced by a random token, scored",
-    Fate.KEPT: "kept as it is, but scored",
-    Fate.UNTOUCHED: "untouched, not scored (label -100)",
-    Fate.NEVER: "never chosen: [CLS], [SEP] and their like",
+    Corruption.MASKED: "turned into [MASK], scored",
+    Corruption.RANDOM: "replaced by a random token, scored",
+    Corruption.KEPT: "kept as it is, but scored",
+    Corruption.UNTOUCHED: "untouched, not scored (label -100)",
+    Corruption.NEVER: "never chosen: [CLS], [SEP] and their like",
 }
 
 
@@ -93,14 +93,20 @@ def row_html(view: MaskingView, place: int) -> str:
         for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
     )
     key = "".join(
-        f'<li><span class="draw-swatch {fate}">{_SIGNS[fate]}</span> {escape(words)}</li>'
-        for fate, words in FATES.items()
+        f'<li><span class="draw-swatch {corruption}">{_SIGNS[corruption]}</span> {escape(words)}</li>'
+        for corruption, words in FATES.items()
     )
     return f'<div class="draw"><ul class="draw-key">{key}</ul><div class="draw-epochs">{epochs}</div></div>'
 
 
-_SIGNS = {Fate.MASKED: "[MASK]", Fate.RANDOM: "other", Fate.KEPT: "word", Fate.UNTOUCHED: "word", Fate.NEVER: "[CLS]"}
-_IN_SHORT = {Fate.MASKED: "[MASK]", Fate.RANDOM: "random", Fate.KEPT: "kept"}
+_SIGNS = {
+    Corruption.MASKED: "[MASK]",
+    Corruption.RANDOM: "other",
+    Corruption.KEPT: "word",
+    Corruption.UNTOUCHED: "word",
+    Corruption.NEVER: "[CLS]",
+}
+_IN_SHORT = {Corruption.MASKED: "[MASK]", Corruption.RANDOM: "random", Corruption.KEPT: "kept"}
 
 
 def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
@@ -115,7 +121,7 @@ def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
 def _token_html(token: DrawnToken) -> str:
     label = "−100" if token.label == IGNORED else visible(token.written)
     return (
-        f'<li class="draw-token {token.fate}" title="{escape(FATES[token.fate])}">'
+        f'<li class="draw-token {token.corruption}" title="{escape(FATES[token.corruption])}">'
         f"<span><bdi>{visible(token.read)}</bdi></span><small><bdi>{label}</bdi></small></li>"
     )
 
@@ -128,11 +134,14 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
     epochs = range(1, len(view.counts) + 1)
     head = "".join(f'<th scope="col">epoch {epoch}</th>' for epoch in epochs)
-    rows = "".join(_count_row(fate, [_of(counts, fate) for counts in view.counts], masking) for fate in TARGET_FATES)
-    chosen = [[_of(counts, fate) for fate in TARGET_FATES] for counts in view.counts]
+    rows = "".join(
+        _count_row(corruption, [_of(counts, corruption) for counts in view.counts], masking)
+        for corruption in TARGET_CORRUPTIONS
+    )
+    chosen = [[_of(counts, corruption) for corruption in TARGET_CORRUPTIONS] for counts in view.counts]
     totals = "".join(f"<td>{sum(count.actual for count in found):,}</td>" for found in chosen)
     expected = sum(count.expected for count in chosen[0])
-    eligible = round(expected + _of(view.counts[0], Fate.UNTOUCHED).expected)
+    eligible = round(expected + _of(view.counts[0], Corruption.UNTOUCHED).expected)
     return (
         '<div class="table-scroll" tabindex="0"><table class="plain-table">'
         f"<caption>All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen</caption>"
@@ -145,16 +154,20 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     )
 
 
-def _of(counts: tuple[FateCount, ...], fate: Fate) -> FateCount:
-    return next(count for count in counts if count.fate is fate)
+def _of(counts: tuple[CorruptionCount, ...], corruption: Corruption) -> CorruptionCount:
+    return next(count for count in counts if count.corruption is corruption)
 
 
-def _count_row(fate: Fate, counts: list[FateCount], masking: MaskingConfig) -> str:
+def _count_row(corruption: Corruption, counts: list[CorruptionCount], masking: MaskingConfig) -> str:
     kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
-    share = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}[fate]
+    share = {
+        Corruption.MASKED: masking.mask_token_rate,
+        Corruption.RANDOM: masking.random_token_rate,
+        Corruption.KEPT: kept,
+    }[corruption]
     cells = "".join(f"<td>{count.actual:,}</td>" for count in counts)
     return (
-        f'<tr><th scope="row">{_IN_SHORT[fate]}</th><td>{share * masking.selection_rate:.1%}</td>'
+        f'<tr><th scope="row">{_IN_SHORT[corruption]}</th><td>{share * masking.selection_rate:.1%}</td>'
         f"<td>{counts[0].expected:.1f}</td>{cells}</tr>"
     )
 
@@ -180,7 +193,7 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
             masked = gr.Slider(0, 100, value=80, step=5, label="of these, to [MASK]")
             random = gr.Slider(0, 100, value=10, step=5, label="to a random token")
             kept = gr.Slider(0, 100, value=10, step=5, label="kept as they are")
-        file = gr.File(label=f"Your own CSV (its first {MOST_ROWS:,} rows)", file_count="single", height=120)
+        file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
     text(
         "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
         "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "

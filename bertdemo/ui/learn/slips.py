@@ -6,9 +6,10 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, smoothed, table_html
-from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
-from bertdemo.mlm.lessons.masking_view import Fate
+from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, table_html
+from bertdemo.charts.palette import smoothed
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, ExperimentResult, Trained
+from bertdemo.mlm.lessons.masking_view import Corruption
 from bertdemo.runs.lesson_runs import LessonRuns
 
 from ..services import READ_EVENT, Services
@@ -36,7 +37,7 @@ CLOSE = 0.02  # nats per target: below this two held-out losses are called equal
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 
-def render(outcome: Outcome) -> str:
+def render(outcome: ExperimentResult) -> str:
     _, usual, slip = NAMES[outcome.key]
     if outcome.key == "padding":
         picture = _speeds(outcome)
@@ -45,9 +46,9 @@ def render(outcome: Outcome) -> str:
     return f'<div class="lesson-text">{finding(outcome)}</div>{picture}{_table(outcome)}'
 
 
-def _speeds(outcome: Outcome) -> str:
+def _speeds(outcome: ExperimentResult) -> str:
     _, usual, slip = NAMES[outcome.key]
-    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.slip))
+    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.variant))
     return bars_html(
         [Bar(name, kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second") for name, kind, side in sides]
     )
@@ -57,9 +58,9 @@ def _speed(side: Trained) -> str:
     return "–" if side.rows_per_second is None else f"{side.rows_per_second:.1f}"
 
 
-def _curves(outcome: Outcome) -> str:
+def _curves(outcome: ExperimentResult) -> str:
     """Left what training itself shows, right what held-out rows show."""
-    sides = (("usual", outcome.usual), ("slip", outcome.slip))
+    sides = (("usual", outcome.usual), ("slip", outcome.variant))
     training = [Line(kind, kind, side.steps, smoothed(side.losses)) for kind, side in sides]
     held_out = [Line(kind, kind, side.scored_steps, side.held_out, marked=True) for kind, side in sides]
     return (
@@ -67,32 +68,33 @@ def _curves(outcome: Outcome) -> str:
         + lines_svg(training, title="Training loss by step", x_label="step", from_zero=True)
         + f"</figure><figure><figcaption>The loss on {outcome.targets:,} held-out targets</figcaption>"
         + lines_svg(held_out, title="Held-out loss by step", x_label="step")
-        + '</figure></div><p class="quiet">The left curves are the mean of five steps. On the right both are asked '
-        "the same blanks, 80/10/10, whatever they trained with.</p>"
+        + '</figure></div><p class="quiet">The left curves are smoothed as in the live chart. On the right both are '
+        "asked the same blanks, 80/10/10, whatever they trained with.</p>"
     )
 
 
-def _table(outcome: Outcome) -> str:
+def _table(outcome: ExperimentResult) -> str:
     _, usual, slip = NAMES[outcome.key]
-    fates = {
-        Fate.MASKED: "where [MASK] stood",
-        Fate.RANDOM: "where a random token stood",
-        Fate.KEPT: "where it was kept",
+    corruptions = {
+        Corruption.MASKED: "where [MASK] stood",
+        Corruption.RANDOM: "where a random token stood",
+        Corruption.KEPT: "where it was kept",
     }
     rows = [
-        ("training loss, last five steps", *(f"{_ending(side):.2f}" for side in (outcome.usual, outcome.slip))),
-        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in (outcome.usual, outcome.slip))),
-        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in (outcome.usual, outcome.slip))),
+        ("training loss at the end, smoothed", *(f"{_ending(side):.2f}" for side in (outcome.usual, outcome.variant))),
+        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in (outcome.usual, outcome.variant))),
+        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in (outcome.usual, outcome.variant))),
     ]
     rows += [
-        (f"  {name}", *(_loss(side, fate) for side in (outcome.usual, outcome.slip))) for fate, name in fates.items()
+        (f"  {name}", *(_loss(side, corruption) for side in (outcome.usual, outcome.variant)))
+        for corruption, name in corruptions.items()
     ]
-    rows += [("rows a second", *(_speed(side) for side in (outcome.usual, outcome.slip)))]
+    rows += [("rows a second", *(_speed(side) for side in (outcome.usual, outcome.variant)))]
     return f"<details><summary>All numbers</summary>{table_html(['', usual, slip], rows)}</details>"
 
 
-def _loss(side: Trained, fate: Fate) -> str:
-    value = side.by_fate[str(fate)]
+def _loss(side: Trained, corruption: Corruption) -> str:
+    value = side.by_corruption[str(corruption)]
     return "–" if value is None else f"{value:.2f}"
 
 
@@ -100,49 +102,49 @@ def _ending(side: Trained) -> float:
     return smoothed(side.losses)[-1]
 
 
-def finding(outcome: Outcome) -> str:
+def finding(outcome: ExperimentResult) -> str:
     """What this run shows, from its numbers alone: where it does not show the slip's cost, it says so."""
     return "".join(f"<p>{sentence}</p>" for sentence in _FINDINGS[outcome.key](outcome))
 
 
-def _held_out(outcome: Outcome) -> str:
-    slip, usual = outcome.slip.held_out[-1], outcome.usual.held_out[-1]
+def _held_out(outcome: ExperimentResult) -> str:
+    slip, usual = outcome.variant.held_out[-1], outcome.usual.held_out[-1]
     if abs(slip - usual) < CLOSE:
         return f"On held-out blanks both end alike, at {slip:.2f} and {usual:.2f}."
     verdict = "worse" if slip > usual else "no worse in this short run"
     return f"On held-out blanks the slip ends {verdict}: {slip:.2f} against {usual:.2f}."
 
 
-def _about_loss(outcome: Outcome) -> list[str]:
+def _about_loss(outcome: ExperimentResult) -> list[str]:
     said = [
-        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"With the slip the training loss ends at {_ending(outcome.variant):.2f}, without it at "
         f"{_ending(outcome.usual):.2f}. The two count different things: most places of the slip show their own answer.",
         f"<strong>{_held_out(outcome)}</strong>",
     ]
-    slip, usual = (side.by_fate[str(Fate.RANDOM)] for side in (outcome.slip, outcome.usual))
+    slip, usual = (side.by_corruption[str(Corruption.RANDOM)] for side in (outcome.variant, outcome.usual))
     if slip is not None and usual is not None and slip > usual + CLOSE:
         said.append(f"Where a wrong token stood, the slip trusts it more: {slip:.2f} against {usual:.2f}.")
     return said
 
 
-def _about_once(outcome: Outcome) -> list[str]:
-    lowest = min(outcome.slip.held_out)
-    risen = outcome.slip.held_out[-1] > lowest + CLOSE
+def _about_once(outcome: ExperimentResult) -> list[str]:
+    lowest = min(outcome.variant.held_out)
+    risen = outcome.variant.held_out[-1] > lowest + CLOSE
     return [
-        f"With the slip the training loss falls to {_ending(outcome.slip):.2f}, without it to "
+        f"With the slip the training loss falls to {_ending(outcome.variant):.2f}, without it to "
         f"{_ending(outcome.usual):.2f}.",
         f"<strong>{_held_out(outcome)}</strong>"
         + (f" It had been at {lowest:.2f} before it rose again: learnt by heart, not learnt." if risen else ""),
     ]
 
 
-def _about_always(outcome: Outcome) -> list[str]:
+def _about_always(outcome: ExperimentResult) -> list[str]:
     said = [
-        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"With the slip the training loss ends at {_ending(outcome.variant):.2f}, without it at "
         f"{_ending(outcome.usual):.2f}: without it some targets show their own answer.",
         f"<strong>{_held_out(outcome)}</strong>",
     ]
-    slip, usual = (side.by_fate[str(Fate.KEPT)] for side in (outcome.slip, outcome.usual))
+    slip, usual = (side.by_corruption[str(Corruption.KEPT)] for side in (outcome.variant, outcome.usual))
     if slip is not None and usual is not None:
         worse = "the slip knows them less well" if slip > usual else "the slip knows them no less well"
         verdict = "both know them alike" if abs(slip - usual) < CLOSE else worse
@@ -155,8 +157,8 @@ def _about_always(outcome: Outcome) -> list[str]:
     return said
 
 
-def _about_padding(outcome: Outcome) -> list[str]:
-    slip, usual = outcome.slip.rows_per_second, outcome.usual.rows_per_second
+def _about_padding(outcome: ExperimentResult) -> list[str]:
+    slip, usual = outcome.variant.rows_per_second, outcome.usual.rows_per_second
     if not slip or not usual:
         return []
     factor = usual / slip

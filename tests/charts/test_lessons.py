@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, smoothed, table_html, ticks
+from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, table_html, ticks
+from bertdemo.charts.palette import smoothed
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
@@ -50,5 +51,11 @@ def test_no_text_becomes_markup() -> None:
 
 
 def test_smoothing_takes_only_what_came_before() -> None:
-    assert smoothed([4.0, 2.0, 0.0], window=2) == [4.0, 3.0, 1.0]
+    weighted = (7 / 8) ** 2 * 4 + 7 / 8 * 2
+    ends = [4.0, (7 / 8 * 4 + 2) / (7 / 8 + 1), weighted / ((7 / 8) ** 2 + 7 / 8 + 1)]
+    assert smoothed([4.0, 2.0, 0.0]) == pytest.approx(ends)
+    assert smoothed([None, 2.0, None]) == [None, 2.0, None]
+    assert smoothed([1.0] * 8000)[-1] == pytest.approx(1.0)
+    jump = smoothed([0.0] * 4000 + [1.0] * 4000)
+    assert jump[4099] == pytest.approx(1 - (1 - 1 / 200) ** 100, rel=1e-6)
     assert smoothed([]) == []
