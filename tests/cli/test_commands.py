@@ -28,7 +28,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 Cli = Callable[..., Outcome]
 TEXT = "i really love this show and you like the dog cat house car it was awesome full of mystery a good film"
 ROWS = 40
-FIGURES = {"step", "loss", "pseudo_perplexity", "top1", "top5", "targets"}
+FIGURES = {"step", "loss", "perplexity", "top1", "top5", "targets", "hidden"}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from ..data.corpus import preview, read_texts
 from ..errors import SettingsError
 from ..models.masked_lm import MaskedLM
 from ..settings import DEFAULT_MAX_LENGTH
-from .batching import tokenize_texts
+from .batching import tokenize_all
 
 
 def inspect_file(
@@ -43,8 +43,7 @@ def inspect_file(
     if masked_lm is not None and found.text_column is not None:
         limit = length_limit(masked_lm, max_length)
         texts = read_texts(path, column=found.text_column)[0]
-        *_, (_rows, truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=limit)
-        record["report"]["truncated"] = truncated
+        record["report"]["truncated"] = tokenize_all(masked_lm.tokenizer, texts, max_length=limit).truncated
     return record
 
 

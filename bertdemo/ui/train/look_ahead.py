@@ -118,10 +118,9 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     corpus = read_corpus(request.data, column=request.column, dialect=request.dialect, limit=limit, seed=settings.seed)
     ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
     masked_lm = services.registry.private_copy(ref)
-    estimate = estimate_run(masked_lm, corpus, settings, general=services.general)
-    if corpus.report.used < limit or limit == request.limit:
-        return estimate
-    return estimate.scaled(max(1.0, _usable_rows(request) / corpus.report.used))
+    whole = corpus.report.used < limit or limit == request.limit
+    share = 1.0 if whole else min(1.0, corpus.report.used / _usable_rows(request))
+    return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
 
 
 def _shown(estimate: Estimate, *, max_length: int) -> AheadView:
