@@ -47,6 +47,8 @@ def inspection_tables(record: Record) -> Iterator[Table | str]:
     yield escape(f"Text column: {record['text_column']}" + (f" (or {', '.join(others)})" if others else ""))
     counts = ("used", "empty", "duplicate", "truncated", "ragged")
     yield ", ".join(f"{name} {record['report'][name]}" for name in counts)
+    if "unknown_share" in record:
+        yield f"[UNK] among the tokens: {percent(record['unknown_share'])}".replace("[", r"\[")
     yield from map(escape, record["report"]["warnings"])
 
 

@@ -149,8 +149,12 @@ def command_line(record: RunRecord) -> str:
     """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
     values = config_values(record.settings, limit=record.data.limit)
     values["precision"] = record.precision or values["precision"]
+    dialect = record.data.dialect or {}
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
+    for name in ("encoding", "delimiter"):
+        words += [f"--{name}", str(dialect[name])] if dialect.get(name) is not None else []
+    words += ["--header" if dialect["header"] else "--no-header"] if dialect else []
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 

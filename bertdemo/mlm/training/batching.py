@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ..models.masked_lm import special_frame
+from ..models.masked_lm import MaskedLM, special_frame
 from ..text.tokens import encode
 
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 1000, 500_000  # tokenised between two signs of life: a few tenths of a second
 MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+MANY_UNKNOWN = 0.05  # from this share of [UNK] on a model learns above all to predict that
+_COUNTED_TOKENS = 1_000_000
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
 
@@ -179,3 +181,26 @@ def collate(texts: TokenizedTexts, rows: NDArray[np.int64], *, pad_token_id: int
     token_ids[real] = np.concatenate(sequences)
     attention = None if bool(real.all()) else torch.from_numpy(real.astype(np.int64))
     return Batch(torch.from_numpy(token_ids), attention, int(lengths.sum()))
+
+
+def unknown_share(masked_lm: MaskedLM, texts: TokenizedTexts) -> float:
+    """The share of [UNK] among the first million tokens, special ones not counted: 0 to 1.
+
+    0 for a vocabulary without [UNK], which writes every text in bytes or single characters.
+    """
+    token_ids, unknown = texts.token_ids[:_COUNTED_TOKENS], masked_lm.tokenizer.unk_token_id
+    if unknown is None:
+        return 0.0
+    special = np.isin(token_ids, sorted(masked_lm.special_ids - {unknown}))
+    return int((token_ids == unknown).sum()) / max(1, int((~special).sum()))
+
+
+def unknown_tokens(masked_lm: MaskedLM, texts: TokenizedTexts) -> Iterator[str]:
+    """One sentence where so many tokens are [UNK] that the model would learn to predict that."""
+    share = unknown_share(masked_lm, texts)
+    if share >= MANY_UNKNOWN:
+        yield (
+            f"{share:.0%} of the tokens are {masked_lm.tokenizer.unk_token}: the vocabulary of {masked_lm.ref.label!r}"
+            " cannot write these texts; choose a multilingual model, such as"
+            " google-bert/bert-base-multilingual-cased or FacebookAI/xlm-roberta-base."
+        )

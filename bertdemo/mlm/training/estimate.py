@@ -19,7 +19,7 @@ from ..data.corpus import Corpus
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig, unusual_settings
-from .batching import TokenizedTexts, TrainingTexts, tokenize_all
+from .batching import TokenizedTexts, TrainingTexts, tokenize_all, unknown_tokens
 from .events import Evaluated, Progress, StepDone
 from .loop import TrainingSession
 from .probes import Prober
@@ -91,7 +91,10 @@ def estimate_run(
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=read_share == 1 and (cut_short or epochs == config.epochs),
-        warnings=tuple(unusual_settings(config, train_rows=len(train), default_learning_rate=suits)),
+        warnings=(
+            *unknown_tokens(masked_lm, train),
+            *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
+        ),
     )
 
 

@@ -22,7 +22,7 @@ from ..models.devices import automatic_precision, training_device
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig, unusual_settings
-from .batching import TokenizedTexts, TrainingTexts, tokenize_texts
+from .batching import TokenizedTexts, TrainingTexts, tokenize_texts, unknown_tokens
 from .cpu_training import prepare_for_cpu_training
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
 from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
@@ -179,6 +179,9 @@ class TrainingSession:
         )
 
     def _warnings(self) -> Iterator[Warned]:
+        report = getattr(self._corpus, "report", None)  # which only texts that were read from a file have
+        yield from map(Warned, report.warnings if report else ())
+        yield from map(Warned, unknown_tokens(self.masked_lm, self._train))
         suits = default_learning_rate(self.masked_lm.ref)
         yield from map(Warned, self._notes)
         for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
