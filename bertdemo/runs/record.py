@@ -152,9 +152,10 @@ def command_line(record: RunRecord) -> str:
     dialect = record.data.dialect or {}
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
-    for name in ("encoding", "delimiter"):
-        words += [f"--{name}", str(dialect[name])] if dialect.get(name) is not None else []
-    words += ["--header" if dialect["header"] else "--no-header"] if dialect else []
+    words += ["--encoding", dialect["encoding"]] if dialect.get("encoding") else []
+    if "delimiter" in dialect:
+        words += ["--delimiter", {"\t": "tab", None: "none"}.get(dialect["delimiter"], dialect["delimiter"])]
+    words += ["--header" if dialect["header"] else "--no-header"] if "header" in dialect else []
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 
