@@ -168,8 +168,8 @@ def _evaluation(record: Record) -> str:
     if not record["targets"]:
         return "no targets to score"
     return (
-        f"loss {record['loss']:.4f} per target, pseudo-perplexity {record['pseudo_perplexity']:.2f},"
-        f" top-1 {record['top1']:.1%}, top-5 {record['top5']:.1%}, {record['targets']} targets"
+        f"loss {record['loss']:.4f} per target, perplexity {record['perplexity']:.2f}, {record['targets']} targets;"
+        f" of the {record['hidden']} hidden ones top-1 {percent(record['top1'])}, top-5 {percent(record['top5'])}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.api_component import Api
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import Dialect, chosen_dialect
 from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record

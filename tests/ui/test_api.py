@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from served import ROOT, ServedApp, served_app
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.inspection import inspect_file

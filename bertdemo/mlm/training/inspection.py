@@ -10,8 +10,7 @@ from ..data.corpus import Dialect, preview, read_texts
 from ..errors import SettingsError
 from ..models.masked_lm import MaskedLM
 from ..settings import DEFAULT_MAX_LENGTH
-from .batching import tokenize_texts
-from .preflight import unknown_share, unknown_tokens
+from .batching import tokenize_all, unknown_share, unknown_tokens
 
 
 def inspect_file(
@@ -47,8 +46,8 @@ def inspect_file(
     if masked_lm is not None and found.text_column is not None:
         limit = length_limit(masked_lm, max_length)
         texts = read_texts(path, column=found.text_column, dialect=dialect)[0]
-        *_, (rows, truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=limit)
-        record["report"]["truncated"] = truncated
+        rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit)
+        record["report"]["truncated"] = rows.truncated
         record["unknown_share"] = unknown_share(masked_lm, rows)
         record["report"]["warnings"] += unknown_tokens(masked_lm, rows)
     return record

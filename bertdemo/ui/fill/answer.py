@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from bertdemo.mlm.analysis.comparison import Comparison, compare
+from bertdemo.mlm.analysis.compare import Comparison, compare
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
 

@@ -10,8 +10,7 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.analysis.comparison import Comparison
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate
+from bertdemo.mlm.analysis.compare import ComparedCandidate, Comparison
 
 from .candidate_bars import CandidateRow, MaskRows, Score, blank_title, percent
 
@@ -62,7 +61,7 @@ def _rows(candidates: Sequence[ComparedCandidate]) -> list[CandidateRow]:
 
 def gist_html(comparison: Comparison) -> str:
     """The line above the rows."""
-    return f'<p class="gist">{escape(comparison.gist)}</p>'
+    return f'<p class="gist">{escape(comparison.summary)}</p>'
 
 
 def both_covered(comparison: Comparison) -> str:

@@ -11,8 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 
-from bertdemo.mlm.analysis.comparison import Comparison
-from bertdemo.mlm.analysis.mask_comparison import Standing
+from bertdemo.mlm.analysis.compare import Comparison, TokenStats
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_record
 
 _ONE = ("blank", "position", "rank", "token", "token_id", "probability", "log_probability")
@@ -66,7 +65,7 @@ def safe_cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _standing(standing: Standing) -> tuple[int | None, float | None]:
+def _standing(standing: TokenStats) -> tuple[int | None, float | None]:
     return standing.rank, standing.probability
 
 

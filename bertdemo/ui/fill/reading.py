@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.inference.fill_mask import score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
-from bertdemo.mlm.text.tokens import is_uncased, readable_pieces
+from bertdemo.mlm.text.tokens import readable_pieces
 from bertdemo.runs.store import BEST_MODEL
 
 from ..inside.view import Question
@@ -92,7 +92,7 @@ def standings(question: Question) -> list[str]:
     special = question.models[0].special_ids
     originals = {place: token for place, token in question.originals.items() if token not in special}
     hidden = [
-        score_originals(model, question.prepared, originals)
+        score_hidden_tokens(model, question.prepared, originals)
         for number, model in enumerate(question.models)
         if question.same_ids(number)
     ]
@@ -110,7 +110,7 @@ def standings(question: Question) -> list[str]:
 def about(masked_lm: MaskedLM, prepared: PreparedText) -> str:
     """How much of the model's room the text takes, and how it reads letters, in one quiet line."""
     room = f"{len(prepared.token_ids):,} of {masked_lm.max_length:,} tokens"
-    return f"{room} · {'reads all letters as lower case' if is_uncased(masked_lm) else 'knows capital letters'}"
+    return f"{room} · {'reads all letters as lower case' if masked_lm.is_uncased else 'knows capital letters'}"
 
 
 def _label(services: Services, reference: str) -> str:

@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from bertdemo.charts.candidates import Chances, candidates_figure
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 

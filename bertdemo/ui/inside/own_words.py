@@ -7,9 +7,8 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.analysis.mask_comparison import percent
-from bertdemo.mlm.inference.fill_mask import fill_masks
-from bertdemo.mlm.inference.target_words import TargetScore
+from bertdemo.mlm.analysis.compare import percent
+from bertdemo.mlm.inference.fill_mask import TargetScore, fill_masks
 
 from ..fill.candidate_bars import visible
 from .view import Parts, Question, View, said

@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast
-from bertdemo.mlm.analysis.template_readings import WordFigures
+from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast, WordFigures
 
 from ..fill.candidate_bars import percent, visible
 from .quantities import signed, times

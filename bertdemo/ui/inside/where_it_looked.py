@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from bertdemo.charts.insight import attention_figure
-from bertdemo.mlm.analysis.insight import AttentionView, MaskAttention, attention_from_mask
+from bertdemo.mlm.analysis.attention_maps import AttentionView, MaskAttention, attention_from_mask
 
 from ..fill.candidate_bars import percent
 from ..plot import figure, figure_value

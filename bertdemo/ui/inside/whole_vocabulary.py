@@ -11,8 +11,7 @@ from html import escape
 import gradio as gr
 
 from bertdemo.charts.comparison import vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.analysis.comparison import compare
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing, percent
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare, percent
 
 from ..fill.candidate_bars import visible
 from .quantities import bits, equal_choices, signed, times
@@ -42,7 +41,7 @@ def show(question: Question) -> Sequence[object]:
     labels = (question.labels[0], question.labels[1])
     sample = vocabulary_sample(mask)
     figure = vocabulary_figure(mask, comparison.vocabulary, labels=labels, sample=sample)
-    beside = f"{said(mask.gist)}{movers_html(mask)}<p class='quiet'>{escape(sample.caption)}</p>"
+    beside = f"{said(mask.summary)}{movers_html(mask)}<p class='quiet'>{escape(sample.caption)}</p>"
     return [gr.Plot(figure, visible=True), beside, numbers_html(mask, labels=labels, notes=comparison.notes)]
 
 
@@ -113,7 +112,7 @@ def _candidate_row(candidate: ComparedCandidate) -> str:
     return f"<tr><th scope='row'><bdi>{visible(candidate.token)}</bdi></th>{data}</tr>"
 
 
-def _probability(side: Standing) -> str:
+def _probability(side: TokenStats) -> str:
     return "not in its vocabulary" if side.probability is None else percent(side.probability)
 
 

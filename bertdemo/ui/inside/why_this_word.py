@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from bertdemo.charts.insight import Series, erasure_figure
-from bertdemo.mlm.analysis.insight import ErasedWord, Erasure, erasure
+from bertdemo.mlm.analysis.erasure import ErasedWord, Erasure, erasure
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.inference.target_words import order_note
+from bertdemo.mlm.inference.fill_mask import order_note
 
 from ..fill.candidate_bars import percent
 from ..plot import figure, figure_value

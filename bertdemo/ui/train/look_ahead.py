@@ -17,10 +17,9 @@ import gradio as gr
 
 from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.training.batching import tokenize_texts
+from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
-from bertdemo.mlm.training.preflight import unknown_tokens
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunRequest
 
 from ..notes import note_html
 from ..services import PAGE_EVENT, Services
@@ -108,7 +107,7 @@ def _unknown(services: Services, request: RunRequest) -> str:
     ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
     texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
     masked_lm = services.registry.shared(ref)
-    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
     return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
@@ -132,10 +131,9 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     corpus = read_corpus(request.data, column=request.column, dialect=request.dialect, limit=limit, seed=settings.seed)
     ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
     masked_lm = services.registry.private_copy(ref)
-    estimate = estimate_run(masked_lm, corpus, settings, general=services.general)
-    if corpus.report.used < limit or limit == request.limit:
-        return estimate
-    return estimate.scaled(max(1.0, _usable_rows(request) / corpus.report.used))
+    whole = corpus.report.used < limit or limit == request.limit
+    share = 1.0 if whole else min(1.0, corpus.report.used / _usable_rows(request))
+    return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
 
 
 def _shown(estimate: Estimate, *, max_length: int) -> AheadView:
