@@ -15,6 +15,7 @@ from bertdemo.mlm.analysis.comparison import compare
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.log_probs import precision_notes
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.settings import MAX_SEED, check_whole
 from bertdemo.mlm.training.batching import tokenize_all
@@ -67,17 +68,18 @@ def evaluate(options: argparse.Namespace) -> int:
     check_whole("The seed", options.seed, 0, MAX_SEED)
     texts = read_texts(options.file, column=options.column, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
-    rows, _cut = tokenize_all(
-        masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length)
-    )
+    rows, _cut = tokenize_all(masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length))
     fixed = fix_masks(masked_lm, rows, seed=options.seed)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())
+    precision = options.precision or "fp32"
     with display.progress(hidden=options.json) as report:
-        for result in score_targets(masked_lm, fixed, precision=options.precision or "fp32"):
+        for result in score_targets(masked_lm, fixed, precision=precision):
             if not isinstance(result, TargetScores):
                 report(result)
-    display.show(event_record(result.evaluated(0)), display.evaluation_tables, as_json=options.json)
+    notes = [*masked_lm.notes, *precision_notes(masked_lm, precision)]
+    record = event_record(result.evaluated(0)) | ({"notes": notes} if notes else {})
+    display.show(record, display.evaluation_tables, as_json=options.json)
     return 0
 
 

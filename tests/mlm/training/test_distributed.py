@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_checkpoints import VARIANTS
 
 ROWS = [
     f"The {adjective} {noun} was {verb} by everyone who saw it on day {n}."
@@ -47,5 +48,15 @@ def losses_of(folder: Path, model: Path, *, processes: int) -> list[float]:
 def test_two_processes_have_the_losses_of_one(tmp_path, tiny_bert_folder):
     alone = losses_of(tmp_path, tiny_bert_folder, processes=1)
     together = losses_of(tmp_path, tiny_bert_folder, processes=2)
+    assert len(alone) == len(together) > 5
+    assert max(abs(one - two) for one, two in zip(alone, together, strict=True)) < 1e-4
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_model_with_a_weight_that_nobody_reads(tmp_path):
+    """An untied BERT keeps a bias beside its decoder's: no process may wait for its gradient."""
+    folder = VARIANTS["untied"](tmp_path / "untied")
+    alone = losses_of(tmp_path, folder, processes=1)
+    together = losses_of(tmp_path, folder, processes=2)
     assert len(alone) == len(together) > 5
     assert max(abs(one - two) for one, two in zip(alone, together, strict=True)) < 1e-4
