@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bertdemo.ui.launch import main
+from bertdemo.ui.server import main
 
 if __name__ == "__main__":
     sys.exit(main())

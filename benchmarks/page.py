@@ -38,8 +38,8 @@ from bertdemo.runs.log import EventLog, encode
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
-from bertdemo.runs.workspace import Workspace
-from bertdemo.ui.live_feed import live_payload
+from bertdemo.runs.store import Workspace
+from bertdemo.ui.train.live_feed import live_payload
 
 HERE = Path(__file__).parent
 LENGTHS = (1_000, 10_000, 100_000)

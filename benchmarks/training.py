@@ -47,7 +47,7 @@ class Task:
 
     def held_out_loss(self, masked_lm: MaskedLM) -> float:
         *_, scores = score_targets(masked_lm, self.held_out, precision="fp32")
-        return scores.figures()[0]
+        return scores.quality().loss
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class _TokenCounter(DataCollatorForLanguageModeling):
 
 
 def _token_rows(masked_lm: MaskedLM, texts: list[str]) -> list[dict[str, list[int]]]:
-    rows, _cut = tokenize_all(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
     return [{"input_ids": rows.row(index).tolist()} for index in range(len(rows))]
 
 

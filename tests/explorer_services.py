@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from bertdemo.runs.workspace import Workspace
-from bertdemo.ui.context import Services
+from bertdemo.runs.store import Workspace
+from bertdemo.ui.services import Services
 
 
 def explorer_services(home: Path, *, model: Path) -> Services:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import preview, read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
@@ -232,7 +232,7 @@ def check_endpoint(endpoints: Endpoints, name: str, arguments: tuple[Any, ...]) 
     """An answer that is JSON, or a sentence that is not the one for bugs."""
     import gradio as gr
 
-    from bertdemo.ui.context import A_BUG
+    from bertdemo.ui.services import A_BUG
 
     try:
         said = json.dumps(getattr(endpoints, name)(*arguments), allow_nan=False)

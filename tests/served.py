@@ -19,7 +19,7 @@ import httpx
 if TYPE_CHECKING:
     import gradio as gr
 
-    from bertdemo.ui.context import Services
+    from bertdemo.ui.services import Services
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120.0  # seconds, for a machine that is busy with other things
@@ -50,8 +50,8 @@ class ServedApp:
 def served_app(home: Path, *arguments: str) -> Iterator[ServedApp]:
     """The app as ``main`` starts it, in this process."""
     from bertdemo.ui.app import build_app
-    from bertdemo.ui.launch import build_services, launch, quiet_network
     from bertdemo.ui.options import parse_options
+    from bertdemo.ui.server import build_services, launch, quiet_network
     from bertdemo.ui.uploads import uploads_folder
 
     quiet_network()

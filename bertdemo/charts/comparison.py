@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison
 
 from .palette import BASE, FONT, GRID, OTHERS, TEXT, TUNED
 

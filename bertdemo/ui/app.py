@@ -5,11 +5,11 @@ from __future__ import annotations
 import gradio as gr
 
 from .api import add_endpoints
-from .context import PAGE_EVENT, Services
-from .fill_mask_tab import build_fill_mask_tab
-from .learn_tab import build_learn_tab
+from .fill.tab import build_fill_mask_tab
+from .learn.tab import build_learn_tab
+from .services import PAGE_EVENT, Services
 from .theme import TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
-from .train_tab import build_train_tab
+from .train.tab import build_train_tab
 
 TITLE = "bertdemo"
 TAGLINE = "See what BERT expects in the blank, and teach it something new."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import BEST_MODEL
 
-from .context import Services
+from .services import Services
 
 NO_MODEL = "none"
 MOST_RUNS = 50

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bertdemo.cli.arguments import DEFAULT_MODEL, OneLineParser, whole_number
 from bertdemo.mlm.errors import SettingsError
-from bertdemo.runs.workspace import default_home
+from bertdemo.runs.store import default_home
 
-from .guard import LOOPBACK_HOSTS
+from .security import LOOPBACK_HOSTS
 
 _ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*/?")
 

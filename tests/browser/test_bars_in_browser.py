@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from bertdemo.ui.components.candidate_bars import CandidateRow, MaskRows, Score, bars_html, candidate_bars
+from bertdemo.ui.fill.candidate_bars import CandidateRow, MaskRows, Score, bars_html, candidate_bars
 
 pytestmark = pytest.mark.browser
 

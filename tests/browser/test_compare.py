@@ -11,9 +11,9 @@ import torch
 from bertdemo.mlm.analysis.counterfactuals import CAUTION
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_text
-from bertdemo.ui.look_inside import build_look_inside
-from bertdemo.ui.views import pairs, whole_vocabulary
-from bertdemo.ui.views.view import Question
+from bertdemo.ui.inside import pairs, whole_vocabulary
+from bertdemo.ui.inside.look_inside import build_look_inside
+from bertdemo.ui.inside.view import Question
 
 pytestmark = pytest.mark.browser
 

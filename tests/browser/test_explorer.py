@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 from explorer_services import explorer_services
 
-from bertdemo.ui.fill_mask_tab import build_fill_mask_tab
-from bertdemo.ui.look_inside import VIEWS
+from bertdemo.ui.fill.tab import build_fill_mask_tab
+from bertdemo.ui.inside.look_inside import VIEWS
 
 pytestmark = pytest.mark.browser
 

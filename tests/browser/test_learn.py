@@ -13,8 +13,8 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.context import Services
-from bertdemo.ui.learn_tab import build_learn_tab
+from bertdemo.ui.learn.tab import build_learn_tab
+from bertdemo.ui.services import Services
 
 pytestmark = pytest.mark.browser
 

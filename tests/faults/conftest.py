@@ -12,7 +12,7 @@ from served import ServedApp, raw_client
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 WORDS = (
     *("the", "old", "dog", "can", "bark", "but", "new", "cats", "like", "a"),

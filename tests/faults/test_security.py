@@ -15,7 +15,7 @@ import httpx
 import pytest
 from served import PATIENCE, ROOT, CallError, ServedApp, call, raw_client, served_app, upload
 
-from bertdemo.ui.live_feed import quick_payload
+from bertdemo.ui.train.live_feed import quick_payload
 
 SECRET = "the-secret-of-this-machine"
 PASSWORD = "open sesame"

@@ -11,10 +11,10 @@ from fuzzing import ARGUMENTS, FAST, TRAINING_ARGUMENTS, check_endpoint
 from hypothesis import given
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunRequest
 from bertdemo.ui.api import Endpoints
-from bertdemo.ui.context import Services
-from bertdemo.ui.run_form import RunForm, run_request
+from bertdemo.ui.services import Services
+from bertdemo.ui.train.run_form import RunForm, run_request
 
 REFUSED: dict[str, list[Any]] = {
     "epochs": [0, -1, 1.5, 1e9, "", "abc", "1e3x", float("nan"), float("inf"), 10**400, True, [3], {}],

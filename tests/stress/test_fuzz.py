@@ -28,7 +28,7 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
-from bertdemo.ui.context import Services
+from bertdemo.ui.services import Services
 
 Figure = Callable[[str, str], None]
 CASES = settings(LONG, max_examples=int(os.environ.get("BERTDEMO_CASES", str(LONG.max_examples))))

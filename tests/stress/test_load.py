@@ -14,7 +14,7 @@ import httpx
 import pytest
 from served import ROOT, AppProcess, CallError, app_process, call, raw_client, upload
 
-from bertdemo.ui.launch import MOST_SESSIONS
+from bertdemo.ui.server import MOST_SESSIONS
 
 SECONDS = float(os.environ.get("BERTDEMO_LOAD_SECONDS", "60"))
 FILLERS, WATCHERS, STARTERS = 50, 10, 5

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertdemo.ui.components.candidate_bars import (
+from bertdemo.ui.fill.candidate_bars import (
     CandidateRow,
     MaskRows,
     Score,

@@ -15,22 +15,21 @@ import pytest
 import torch
 
 from bertdemo.charts.comparison import HEAD, MOST_POINTS, plain, vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.analysis.comparison import compare
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.compared_rows import BY_AFTER, BY_CHANGE, in_order
-from bertdemo.ui.context import Services
-from bertdemo.ui.fill_mask_tab import answer
-from bertdemo.ui.look_inside import Panel, Panels
-from bertdemo.ui.views import whole_vocabulary
-from bertdemo.ui.views.quantities import bits, equal_choices, signed, times
-from bertdemo.ui.views.view import Question
-from bertdemo.ui.views.whole_vocabulary import numbers_html, show
+from bertdemo.ui.fill.compared_rows import BY_AFTER, BY_CHANGE, in_order
+from bertdemo.ui.fill.tab import answer
+from bertdemo.ui.inside import whole_vocabulary
+from bertdemo.ui.inside.look_inside import Panel, Panels
+from bertdemo.ui.inside.quantities import bits, equal_choices, signed, times
+from bertdemo.ui.inside.view import Question
+from bertdemo.ui.inside.whole_vocabulary import numbers_html, show
+from bertdemo.ui.services import Services
 
 TEXT = "i really [MASK] this show ."
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -144,16 +143,16 @@ def test_a_large_vocabulary_is_sent_in_part_with_everything_likely_in_it() -> No
 
 def test_a_probability_of_nothing_still_has_a_place() -> None:
     sides = np.array([0.0, -np.inf], dtype=np.float32), np.array([-0.7, -0.7], dtype=np.float32)
-    word = ComparedCandidate("b", Standing(0.0, 2), Standing(0.5, 1), np.inf)
+    word = ComparedCandidate("b", TokenStats(0.0, 2), TokenStats(0.5, 1), np.inf)
     mask = mask_of(*sides, word)
     drawn = vocabulary_figure(mask, ("a", "b"), labels=("x", "y"), sample=vocabulary_sample(mask))
     assert np.isfinite([*drawn.data[1].x, *drawn.data[2].x, *drawn.layout.xaxis.range]).all()
 
 
 def test_compared_words_stand_in_the_order_that_is_asked_for() -> None:
-    fell = ComparedCandidate("fell", Standing(0.5, 1), Standing(0.1, 3), -2.3)
-    stays = ComparedCandidate("stays", Standing(0.4, 2), Standing(0.5, 1), 0.3)
-    alone = ComparedCandidate("alone", Standing(), Standing(0.2, 2), None)
+    fell = ComparedCandidate("fell", TokenStats(0.5, 1), TokenStats(0.1, 3), -2.3)
+    stays = ComparedCandidate("stays", TokenStats(0.4, 2), TokenStats(0.5, 1), 0.3)
+    alone = ComparedCandidate("alone", TokenStats(), TokenStats(0.2, 2), None)
     words = [alone, stays, fell]
     assert [word.token for word in in_order(words, BY_CHANGE)] == ["fell", "stays", "alone"]
     assert [word.token for word in in_order(words, BY_AFTER)] == ["stays", "alone", "fell"]

@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 
 from bertdemo.mlm.errors import DataError
-from bertdemo.ui.context import A_BUG, user_errors
+from bertdemo.ui.services import A_BUG, user_errors
 
 
 def test_our_own_error_reaches_the_reader_as_text() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from asgi import ask, behind
 
-from bertdemo.ui.guard import LOOPBACK_HOSTS, HostGuard, host_name
+from bertdemo.ui.security import LOOPBACK_HOSTS, HostGuard, host_name
 
 LOOPBACK = HostGuard(behind, allowed_hosts=LOOPBACK_HOSTS)
 ANY = HostGuard(behind, allowed_hosts=None)

@@ -22,17 +22,17 @@ from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.text.tokens import readable_pieces
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.mlm.training.step import BatchLoss, MaskedBatch
+from bertdemo.runs.execution import read_data
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonResult, LessonRuns, LessonStatus, lesson_jobs
 from bertdemo.runs.manager import RunManager
-from bertdemo.runs.preparation import read_data
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.store import RunStore
-from bertdemo.ui import learn_tab
-from bertdemo.ui.context import Services
-from bertdemo.ui.lessons import guess, loss, masks, notebook, run_panel, slips, tasks
-from bertdemo.ui.lessons.game import SENTENCES
-from bertdemo.ui.lessons.glossary import TERMS, glossary_html, term
-from bertdemo.ui.lessons.tours import FILL, LEARN, TOURS, TRAIN
+from bertdemo.ui.learn import guess, loss, masks, notebook, run_panel, slips, tasks
+from bertdemo.ui.learn import tab as learn_tab
+from bertdemo.ui.learn.game import SENTENCES
+from bertdemo.ui.learn.glossary import TERMS, glossary_html, term
+from bertdemo.ui.learn.tours import FILL, LEARN, TOURS, TRAIN
+from bertdemo.ui.services import Services
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 USUAL = Trained((1, 2), (4.0, 3.0), (0, 2), (4.5, 4.0), (0.2, 0.3), {"masked": 4.4, "random": 5.0, "kept": 1.0}, 40.0)

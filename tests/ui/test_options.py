@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bertdemo.mlm.errors import SettingsError
-from bertdemo.ui.launch import launch_settings, main, quiet_network
 from bertdemo.ui.logs import JsonFormatter, configure_logging
 from bertdemo.ui.options import check_home, check_port, parse_options
+from bertdemo.ui.server import launch_settings, main, quiet_network
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
 

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast
-from bertdemo.mlm.analysis.template_readings import WordFigures
+from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast, WordFigures
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_text
-from bertdemo.ui.views.pair_rows import pairs_html, pairs_table_html
-from bertdemo.ui.views.pairs import EXAMPLES, MOST_CHARACTERS, MOST_WORDS, build, show
-from bertdemo.ui.views.view import Question
+from bertdemo.ui.inside.pair_rows import pairs_html, pairs_table_html
+from bertdemo.ui.inside.pairs import EXAMPLES, MOST_CHARACTERS, MOST_WORDS, build, show
+from bertdemo.ui.inside.view import Question
 
 TEMPLATES = "the {man|woman} worked as a [MASK] .\nthe {man|woman} is a [MASK] ."
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -12,14 +12,13 @@ import pytest
 
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.ownership import token_hash
+from bertdemo.runs.manager import RunManager, token_hash
 from bertdemo.runs.record import FROM_SCRATCH, DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui import run_actions
-from bertdemo.ui.context import Services
-from bertdemo.ui.runs_panel import ask_to_delete, list_runs, refresh_overlay, show_actions, show_overlay
+from bertdemo.ui.services import Services
+from bertdemo.ui.train import run_actions
+from bertdemo.ui.train.runs_panel import ask_to_delete, list_runs, refresh_overlay, show_actions, show_overlay
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -188,7 +187,7 @@ def test_a_long_list_is_cut_and_says_so(services: Services, write_run, monkeypat
     for name in ("first", "second", "third"):
         write_run(name)
     assert "newest" not in list_runs(services, "")
-    monkeypatch.setattr("bertdemo.ui.runs_panel.MOST_RUNS", 2)
+    monkeypatch.setattr("bertdemo.ui.train.runs_panel.MOST_RUNS", 2)
     cut = list_runs(services, "")
     assert "the newest 2 of 3" in cut
     assert ">first<" not in cut

@@ -8,10 +8,10 @@ import gradio as gr
 import pytest
 from served import ServedApp, call, raw_client, served_app
 
+from bertdemo.ui.fill.reading import ask
 from bertdemo.ui.model_list import NO_MODEL
-from bertdemo.ui.reading import ask
-from bertdemo.ui.run_actions import overlay
 from bertdemo.ui.sessions import LightSessions
+from bertdemo.ui.train.run_actions import overlay
 
 
 @pytest.fixture

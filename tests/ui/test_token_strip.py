@@ -16,17 +16,17 @@ from explorer_services import explorer_services
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.inference.fill_mask import score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.ui.components.token_strip import strip_edit
-from bertdemo.ui.context import Services
-from bertdemo.ui.fill_answer import NO_BLANK, add_full_stop, answer
-from bertdemo.ui.fill_mask_tab import open_page
+from bertdemo.ui.fill.answer import NO_BLANK, add_full_stop, answer
+from bertdemo.ui.fill.prediction_files import safe_cell
+from bertdemo.ui.fill.reading import ask, read, standings, strip_of
+from bertdemo.ui.fill.share import predictions_file, shared
+from bertdemo.ui.fill.tab import open_page
+from bertdemo.ui.fill.token_strip import strip_edit
 from bertdemo.ui.model_list import NO_MODEL
-from bertdemo.ui.prediction_files import safe_cell
-from bertdemo.ui.reading import ask, read, standings, strip_of
-from bertdemo.ui.share import predictions_file, shared
+from bertdemo.ui.services import Services
 
 TEXT = "The dog barked."
 HOSTILE = "<img src=x onerror=alert(1)> [MASK]."
@@ -86,7 +86,7 @@ def test_a_hidden_words_probability_and_rank_are_those_of_transformers(any_tiny:
     question = read(any_tiny, "The dog can bark.", edit)
     with torch.no_grad():
         logits = any_tiny.model(torch.tensor([edit["ids"]])).logits[0]
-    for hidden in score_originals(any_tiny, question.prepared, question.originals):
+    for hidden in score_hidden_tokens(any_tiny, question.prepared, question.originals):
         scores = logits[hidden.position].log_softmax(-1)
         assert hidden.token_id == strip["ids"][hidden.position]
         assert hidden.probability == pytest.approx(math.exp(scores[hidden.token_id]), rel=1e-4)

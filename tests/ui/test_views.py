@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from bertdemo.charts.insight import Series, attention_figure, erasure_figure, rank_figure
-from bertdemo.mlm.analysis.insight import attention_from_mask, erasure
+from bertdemo.mlm.analysis.attention_maps import attention_from_mask
+from bertdemo.mlm.analysis.erasure import erasure
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.ui.look_inside import VIEWS, Panel, Panels
-from bertdemo.ui.reading import read
-from bertdemo.ui.views import (
+from bertdemo.ui.fill.reading import read
+from bertdemo.ui.inside import (
     every_word,
     layer_by_layer,
     nearest,
@@ -29,8 +29,9 @@ from bertdemo.ui.views import (
     where_it_looked,
     why_this_word,
 )
-from bertdemo.ui.views.view import Parts, Question, View
-from bertdemo.ui.views.word_strip import ShadedWord, table, word_strip
+from bertdemo.ui.inside.look_inside import VIEWS, Panel, Panels
+from bertdemo.ui.inside.view import Parts, Question, View
+from bertdemo.ui.inside.word_strip import ShadedWord, table, word_strip
 
 TEXT = "The dog barked , you [MASK] the old house ."
 HOSTILE = "<img src=x onerror=alert(1)>"

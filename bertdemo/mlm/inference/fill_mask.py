@@ -10,7 +10,7 @@ word). Knows no chart and no training.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -275,3 +275,60 @@ def _score_pieces(
     positions = [[position + known] for known in range(len(ids))]
     scores = log_probabilities_at(masked_lm, rows, positions, precision=precision)  # (pieces, V)
     return math.fsum(float(scores[known, piece]) for known, piece in enumerate(ids))
+
+
+def token_id_of(masked_lm: MaskedLM, word: str | int, *, after_space: bool = True) -> int:
+    """The one token that a word is, tokenised as it would stand in a text; an id is only checked.
+
+    Raises:
+        TextError: no such id, or a word of no, several or unknown tokens.
+    """
+    if isinstance(word, int):
+        if not 0 <= word < masked_lm.vocabulary_size:
+            raise TextError(f"This model has no token {word}; its ids go from 0 to {masked_lm.vocabulary_size - 1}.")
+        return word
+    name = word.strip()
+    ids = target_ids(masked_lm, name, after_space=after_space) if name else ()
+    if not ids:
+        raise TextError("There is no word to look at; type one.")
+    if masked_lm.tokenizer.unk_token_id in ids:
+        raise TextError(f'The model\'s vocabulary cannot write "{name}"; try another word.')
+    if len(ids) > 1:
+        pieces = " ".join(readable_pieces(masked_lm, ids))
+        raise TextError(f'"{name}" is {len(ids)} tokens to this model ({pieces}); choose a word that is one.')
+    return ids[0]
+
+
+@dataclass(frozen=True)
+class HiddenToken:
+    """A token behind a mask, and what the model gives it there; rank 1 is its first guess."""
+
+    position: int  # index into the tokens
+    token: str
+    token_id: int
+    probability: float
+    rank: int
+
+
+def score_hidden_tokens(
+    masked_lm: MaskedLM, prepared: PreparedText, hidden_tokens: Mapping[int, int]
+) -> tuple[HiddenToken, ...]:
+    """``hidden_tokens``: position of a mask -> id of the token it hides; all other masks stay masks.
+
+    ``I really [MASK] it`` with {3: id of "love"} -> love 0.41, rank 1.
+
+    Raises:
+        TextError: a position that is no mask, or an id that the model does not have.
+    """
+    places = sorted(hidden_tokens)
+    if not set(places) <= set(prepared.mask_positions):
+        raise TextError("A hidden word stands where there is no mask; start from the text again.")
+    if not places:
+        return ()
+    ids = [token_id_of(masked_lm, hidden_tokens[place]) for place in places]
+    scores = log_probabilities_at(masked_lm, [prepared.token_ids], [places])  # (M, V)
+    answers = scores.new_tensor(ids).long()
+    ranks = ranks_of(scores, answers).tolist()
+    chances = [math.exp(float(row[token_id])) for row, token_id in zip(scores, ids, strict=True)]
+    columns = zip(places, readable_pieces(masked_lm, ids), ids, chances, ranks, strict=True)
+    return tuple(HiddenToken(*column) for column in columns)

@@ -12,15 +12,7 @@ from dataclasses import dataclass
 
 from ..errors import TextError
 from ..models.masked_lm import MaskedLM
-from .tokens import (
-    begins_with_space,
-    continues_word,
-    encode,
-    raw_pieces,
-    readable_pieces,
-    space_marker,
-    word_ids,
-)
+from .tokens import begins_with_space, continues_word, encode, raw_pieces, readable_pieces, space_marker, word_ids
 
 _WRITTEN_MASK = re.compile(r"\[ ?mask ?\]|< ?mask ?>|(?<![A-Za-z0-9_])_{2,}(?![A-Za-z0-9_])", re.IGNORECASE)
 _EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -275,3 +267,18 @@ def _listed(words: Iterable[str]) -> str:
     words = [word if len(word) <= _NAME_LENGTH else word[:_NAME_LENGTH] + "…" for word in words]
     named = ", ".join(f'"{word}"' for word in words[:_NAMED])
     return named if len(words) <= _NAMED else f"{named} and {len(words) - _NAMED} more"
+
+
+def locate_mask(masked_lm: MaskedLM, text: str | PreparedText, mask_index: int) -> tuple[PreparedText, int]:
+    """What the model reads, and where in it the mask stands that is the ``mask_index``-th, counted from 0.
+
+    Raises:
+        TextError: no mask, or not so many.
+    """
+    prepared = prepare_text(masked_lm, text) if isinstance(text, str) else text
+    count = len(prepared.mask_positions)
+    if not 0 <= mask_index < count:
+        raise TextError(
+            f"The text has {count} masks, counted from 0, so there is no mask {mask_index}; choose another."
+        )
+    return prepared, prepared.mask_positions[mask_index]

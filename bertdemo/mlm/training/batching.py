@@ -5,9 +5,8 @@ Knows no model. A batch never mixes a tweet with a page, so almost no work goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -15,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ..models.masked_lm import special_frame
+from ..models.masked_lm import MaskedLM, special_frame
 from ..text.tokens import encode
 
-ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
-MOST_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 1000, 500_000  # tokenised between two signs of life: a few tenths of a second
+MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+MANY_UNKNOWN = 0.05  # from this share of [UNK] on a model learns above all to predict that
+_COUNTED_TOKENS = 1_000_000
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
 
@@ -32,6 +33,7 @@ class TokenizedTexts:
 
     token_ids: NDArray[np.integer]  # (total tokens,)
     offsets: NDArray[np.int64]  # (N + 1,)
+    truncated: int = 0  # rows that were cut at the maximum length
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -42,6 +44,14 @@ class TokenizedTexts:
 
     def row(self, index: int) -> NDArray[np.integer]:
         return self.token_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """What a run learns from, and what it is scored on; rows may be tokenised already. A ``Corpus`` will do as well."""
+
+    train: Sequence[str] | TokenizedTexts
+    held_out: Sequence[str] | TokenizedTexts = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,8 @@ class Batch:
 
 def tokenize_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
-) -> Iterator[int | tuple[TokenizedTexts, int]]:
-    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result with the number cut.
+) -> Iterator[int | TokenizedTexts]:
+    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result.
 
     Rows longer than ``max_length`` tokens are cut there and keep their closing special tokens.
     """
@@ -70,8 +80,8 @@ def tokenize_texts(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MOST_CHARACTERS
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+    done, truncated, readable = 0, 0, max_length * MAX_CHARACTERS
+    for chunk in _chunks(texts, readable):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
         encoded = encode(tokenizer, read, return_attention_mask=False, return_token_type_ids=False)
@@ -85,7 +95,26 @@ def tokenize_texts(
         done += len(chunk)
         yield done
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *lengths]).cumsum()
-    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets), truncated
+    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets, truncated)
+
+
+def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int) -> TokenizedTexts:
+    """``tokenize_texts`` in one go, where nobody waits for signs of life."""
+    *_, tokenized = tokenize_texts(tokenizer, texts, max_length=max_length)
+    return tokenized
+
+
+def _chunks(texts: Iterable[str], readable: int) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += min(len(text), readable)
+        if len(chunk) == ROWS_AT_ONCE or size >= CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
@@ -93,14 +122,6 @@ def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int
     if len(token_ids) <= max_length:
         return token_ids
     return [*token_ids[: max_length - closing], *token_ids[len(token_ids) - closing :]]
-
-
-def tokenize_all(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
-) -> tuple[TokenizedTexts, int]:
-    """All texts at once, without signs of life: the rows, and how many of them were cut at ``max_length`` tokens."""
-    *_, (rows, truncated) = tokenize_texts(tokenizer, texts, max_length=max_length)
-    return rows, truncated
 
 
 def plan_batches(
@@ -113,7 +134,7 @@ def plan_batches(
     """
     if len(lengths) == 0:
         return []
-    budget = max(1, round(batch_size * float(lengths.mean())))
+    budget = max(1, round(batch_size * float(lengths.mean())))  # in tokens, so that every step is about equal work
     if rng is None:
         return _cut(np.argsort(lengths, kind="stable"), lengths, budget=budget)
     order = rng.permutation(len(lengths))
@@ -142,6 +163,7 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) ->
     batches, start = [], 0
     for end, length in enumerate(lengths[rows].tolist()):
         count = end - start
+        # with this row the batch would be further above the budget than it is below without it
         if count and length * (count + 1) - budget > budget - length * count:
             batches.append(rows[start:end])
             start = end
@@ -159,3 +181,26 @@ def collate(texts: TokenizedTexts, rows: NDArray[np.int64], *, pad_token_id: int
     token_ids[real] = np.concatenate(sequences)
     attention = None if bool(real.all()) else torch.from_numpy(real.astype(np.int64))
     return Batch(torch.from_numpy(token_ids), attention, int(lengths.sum()))
+
+
+def unknown_share(masked_lm: MaskedLM, texts: TokenizedTexts) -> float:
+    """The share of [UNK] among the first million tokens, special ones not counted: 0 to 1.
+
+    0 for a vocabulary without [UNK], which writes every text in bytes or single characters.
+    """
+    token_ids, unknown = texts.token_ids[:_COUNTED_TOKENS], masked_lm.tokenizer.unk_token_id
+    if unknown is None:
+        return 0.0
+    special = np.isin(token_ids, sorted(masked_lm.special_ids - {unknown}))
+    return int((token_ids == unknown).sum()) / max(1, int((~special).sum()))
+
+
+def unknown_tokens(masked_lm: MaskedLM, texts: TokenizedTexts) -> Iterator[str]:
+    """One sentence where so many tokens are [UNK] that the model would learn to predict that."""
+    share = unknown_share(masked_lm, texts)
+    if share >= MANY_UNKNOWN:
+        yield (
+            f"{share:.0%} of the tokens are {masked_lm.tokenizer.unk_token}: the vocabulary of {masked_lm.ref.label!r}"
+            " cannot write these texts; choose a multilingual model, such as"
+            " google-bert/bert-base-multilingual-cased or FacebookAI/xlm-roberta-base."
+        )

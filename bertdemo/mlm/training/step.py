@@ -40,17 +40,15 @@ class MaskedBatch:
     targets: int
 
 
-class _SummedLoss(nn.Module):
-    """The loss of a batch summed over its targets, as a module: so that several processes can share its gradients."""
+class _SummedLoss:
+    """The loss of a batch summed over its targets."""
 
     def __init__(self, masked_lm: MaskedLM, precision: str, *, padded: bool) -> None:
-        super().__init__()
-        self.model = masked_lm.model  # registers the parameters
         self._masked_lm, self._precision, self._padded = masked_lm, precision, padded
         at_once = MAX_LOGITS if masked_lm.device.type == "cpu" else MAX_GPU_LOGITS
         self._targets_at_once = max(1, at_once // masked_lm.vocabulary_size)
 
-    def forward(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
+    def __call__(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
         """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
         masked_lm = self._masked_lm
         with autocast(token_ids.device, self._precision):
@@ -74,10 +72,8 @@ class _SummedLoss(nn.Module):
         return hidden.flatten(0, 1).index_select(0, positions)
 
 
-def check_step(masked_lm: MaskedLM, *, precision: str) -> bool:
-    """Whether a step reads every weight, tried on one short row; weights, gradients and random state stay as found.
-
-    An untied BERT, for one, has a bias beside its decoder's that nobody reads.
+def check_step(masked_lm: MaskedLM, *, precision: str) -> None:
+    """Try a step on one short row; weights, gradients and random state stay as found.
 
     Raises:
         ModelError: the library's code for this architecture cannot train on such a row.
@@ -90,7 +86,6 @@ def check_step(masked_lm: MaskedLM, *, precision: str) -> bool:
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())), masked_lm.library_faults(row.numel()):
             _SummedLoss(masked_lm, precision, padded=False)(row, everywhere, row[0], None).backward()
-        return all(weight.grad is not None for weight in masked_lm.model.parameters() if weight.requires_grad)
     finally:
         masked_lm.model.train(was_training)
         masked_lm.model.zero_grad(set_to_none=True)
@@ -101,10 +96,8 @@ class BatchLoss:
 
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
-        self._summed_loss: nn.Module = _SummedLoss(masked_lm, precision, padded=config.pad_to_max_length)
-        if processes.count() > 1:
-            all_read = check_step(masked_lm, precision=precision)
-            self._summed_loss = processes.parallel(self._summed_loss, all_read=all_read)
+        self._summed_loss = _SummedLoss(masked_lm, precision, padded=config.pad_to_max_length)
+        self._gradients = processes.GradientSum(masked_lm.model)
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
 
@@ -126,23 +119,36 @@ class BatchLoss:
 
         Raises TrainingError when a single row does not fit into memory.
         """
+        device = self._masked_lm.device
         while True:
-            try:
-                return (yield from self._backward_in_parts(drawn))
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
+            fits, loss, having = yield from self._backward_in_parts(drawn)
+            # Asked of all processes in one message, since all or none of them must try again
+            short, loss, *having = processes.totals([float(not fits), loss, *having], device=device)
+            if not short:
+                self._gradients.share(having)
+                return loss
             self._masked_lm.model.zero_grad(set_to_none=True)
             yield Warned(self._halve(drawn))
 
-    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, float]:
-        total, parts = 0.0, list(self._parts(drawn))
+    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, tuple[bool, float, list[float]]]:
+        """(whether this process had the memory for it, its share of the loss, which parameters have gradients).
+
+        One that runs out of memory goes through the other parts without working on them, since all processes are asked
+        whether to stop between two parts.
+        """
+        fits, loss, having, parts = True, 0.0, self._gradients.none(), list(self._parts(drawn))
         for number, rows in enumerate(parts, start=1):
-            with processes.gradients_kept(self._summed_loss, wanted=number < len(parts)):
-                total += self._backward_rows(drawn, rows)
+            try:
+                if fits:
+                    loss += self._backward_rows(drawn, rows)
+                    having = self._gradients.gather() if number == len(parts) else having
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                fits = False
             if number < len(parts):
                 yield Progress("training", number, len(parts))
-        return processes.total(total, device=self._masked_lm.device)
+        return fits, loss, having
 
     def _backward_rows(self, drawn: MaskedBatch, rows: slice) -> float:
         device = self._masked_lm.device
@@ -154,7 +160,7 @@ class BatchLoss:
             attention = attention.to(device, non_blocking=True)
         moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
         loss = self._summed_loss(*moved, attention) / drawn.targets
-        (loss * processes.count()).backward()  # several processes' gradients are averaged, but the loss is a sum
+        loss.backward()
         return loss.item()
 
     def _mask(self, token_ids: Tensor, *key: int) -> MaskedTokens:

@@ -1,0 +1,77 @@
+"""Every term of the trade that the lessons use, explained where it stands: hover it, or tap it.
+
+The explanations are ours. What they state as a fact of a paper names the paper.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import count
+
+TERMS: dict[str, str] = {
+    "token": "One entry of the model's vocabulary: a whole word, a piece of one, a punctuation mark, or a special sign "
+    "such as [MASK]. The model reads numbers, one for each token.",
+    "word piece": "Part of a word. Words that the vocabulary does not hold are cut into pieces that it does hold; in "
+    "BERT a piece that continues a word begins with ##.",
+    "[MASK] token": "The sign that stands where a word is hidden. It is an ordinary entry of the vocabulary with a "
+    "number of its own. (Mask no. 1 of three.)",
+    "attention mask": "A row of ones and zeros that tells the model which places are real and which are only padding. "
+    "It hides nothing that is to be guessed. (Mask no. 2 of three.)",
+    "causal mask": "In models such as GPT: every place may look only at itself and at what stands before "
+    "it. BERT has none; it reads both sides of a blank. (Mask no. 3 of three.)",
+    "target": "A token that was chosen to be guessed. Only targets count in the loss.",
+    "label": "The right answer at a place. Places that are not scored carry the label -100, which the loss skips.",
+    "logit": "The raw score that the model gives one word of its vocabulary at one place. Any number; only differences "
+    "between logits of the same place mean something.",
+    "softmax": "Turns the logits of one place into probabilities: e to the power of each, divided by their sum. They "
+    "are all above 0 and add up to 1.",
+    "loss": "How surprised the model was: minus the natural logarithm of the probability that it gave to the right "
+    "answer, averaged over the targets. 0 would be certain and right every time.",
+    "perplexity": "e to the power of the mean loss over the targets: on average the model is as surprised as someone "
+    "who must pick blindly among that many words. Here it is of held-out rows with 15% of their tokens as targets, as "
+    "on the Train tab; GPT's perplexity is another figure.",
+    "pseudo-perplexity": "The same of a sentence in which every token is hidden in turn, as on Fill mask. 'Pseudo', "
+    "because a masked model gives no probability of a whole sentence. It cannot be compared with the perplexity of "
+    "held-out rows.",
+    "epoch": "One pass over all rows that are trained on.",
+    "step": "One batch of rows read, one small change of all weights.",
+    "batch": "The rows that are read together for one step.",
+    "learning rate": "How far one step may move the weights. Too small and nothing changes, too large and what was "
+    "learnt before is lost.",
+    "held-out": "Rows that are never trained on. Only they show whether the model learnt something that holds for "
+    "texts it has not seen.",
+    "fine-tuning": "Going on with training a model that has already read a lot, on texts of your own.",
+    "padding": "Empty tokens that fill short rows up to the length of the longest, so that rows fit into one table.",
+    "weights": "The numbers inside the model that training changes.",
+    "gradient": "For every weight: how the loss would change if that weight grew a little.",
+    "vocabulary": "The fixed list of all tokens that the model knows. It can read and name nothing else.",
+    "optimiser": "The rule that turns the gradient into a change of the weights; here AdamW, which gives every "
+    "weight a step of its own size.",
+    "seed": "The number that random draws start from. The same seed gives the same draws.",
+}
+
+_numbers = count(1)  # ids on one page must differ, also when a term stands there twice
+
+
+def term(name: str, shown: str | None = None) -> str:
+    """A term as HTML: a button that opens its explanation; hovering shows it too.
+
+    ``shown`` is how the word stands in the sentence, for instance in the plural. Raises KeyError for an unknown term.
+    """
+    meaning = escape(TERMS[name])
+    number = f"term-{next(_numbers)}"
+    word = escape(shown or name)
+    return (
+        f'<button type="button" class="term" popovertarget="{number}" title="{meaning}">{word}</button>'
+        f'<span popover id="{number}" class="term-card"><strong>{escape(name)}</strong> {meaning}</span>'
+    )
+
+
+def glossary_html() -> str:
+    """All terms in order, as a list."""
+    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(TERMS[name])}</dd>" for name in sorted(TERMS, key=_plain))
+    return f'<dl class="glossary">{entries}</dl>'
+
+
+def _plain(name: str) -> str:
+    return name.strip("[]").lower()

@@ -1,0 +1,209 @@
+"""Guess first: the reader's word for a blank, then the model's, then the tuned model's, and a running score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from html import escape
+from typing import NamedTuple
+
+import gradio as gr
+
+from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.inference.fill_mask import MaskPrediction, TargetScore, fill_masks
+
+from ..fill.candidate_bars import CandidateRow, MaskRows, bars_html, candidate_bars, percent, visible
+from ..model_list import NO_MODEL, comparison_choices
+from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, unchecked, user_errors
+from ..theme import TOGGLE_PROJECTOR_JS
+from .game import MOST_CHARACTERS, SENTENCES, TOP, Game, sentences
+from .glossary import term
+from .lesson import Lesson, Opening, text
+
+
+class GuessView(NamedTuple):
+    game: object
+    sentence: object
+    guess: object
+    reveal: object
+    following: object
+    verdict: object
+    bars: object
+    tuned_bars: object
+    score: object
+
+
+def begin(own: str) -> GuessView:
+    return _asking(Game(), sentences(own))
+
+
+def go_on(game: Game, own: str) -> GuessView:
+    """The next sentence; after the last, the first again with the score kept."""
+    return _asking(replace(game, place=game.place + 1, revealed=False), sentences(own))
+
+
+def _asking(game: Game, asked: list[str]) -> GuessView:
+    return GuessView(
+        game=game,
+        sentence=_sentence_html(game, asked),
+        guess=gr.Textbox(value="", interactive=True),
+        reveal=gr.Button(interactive=True),
+        following=gr.Button(variant="secondary"),
+        verdict="",
+        bars="",
+        tuned_bars="",
+        score=score_html(game),
+    )
+
+
+def reveal(services: Services, game: Game, guess: str, own: str, tuned: str) -> GuessView:
+    """The models' answers, and where the reader's word stands in them. Without a word nothing is shown."""
+    with user_errors():
+        if game.revealed:
+            return GuessView(*[gr.skip()] * len(GuessView._fields))
+        word, asked = guess.strip()[:80], sentences(own)
+        if not word:
+            return _say("First write down a word of your own; then look.")
+        try:
+            base = _answer(services, services.default_model, asked[game.place % len(asked)], word)
+            other = None
+            if tuned and tuned != NO_MODEL:
+                other = _answer(services, tuned, asked[game.place % len(asked)], word)
+        except BertDemoError as error:
+            return _say(str(error))
+    if base.targets[0].rank is None:
+        return _say(_unfit(services.default_model, base.targets[0]))
+    game = replace(game, revealed=True, base=game.base.with_rank(base.targets[0].rank))
+    verdicts = [_verdict(services.default_model, base.targets[0], "base")]
+    if other is not None:
+        if other.targets[0].rank is not None:
+            game = replace(game, tuned=game.tuned.with_rank(other.targets[0].rank))
+        verdicts.append(_verdict("the tuned model", other.targets[0], "tuned"))
+    return GuessView(
+        game=game,
+        sentence=_sentence_html(game, asked, word),
+        guess=gr.Textbox(interactive=False),
+        reveal=gr.Button(interactive=False),
+        following=gr.Button(variant="primary"),
+        verdict="".join(verdicts),
+        bars=_bars(base),
+        tuned_bars="" if other is None else _bars(other, tuned=True),
+        score=score_html(game),
+    )
+
+
+def _say(sentence: str) -> GuessView:
+    shown = f'<p class="notes" role="status">{escape(sentence)}</p>'
+    return GuessView(*[gr.skip()] * len(GuessView._fields))._replace(verdict=shown)
+
+
+def _answer(services: Services, model: str, sentence: str, word: str) -> MaskPrediction:
+    registry = services.registry
+    masked_lm = registry.shared(registry.resolve(model, allow_folders=services.allow_folders))
+    return fill_masks(masked_lm, sentence, top_k=TOP, targets=[word]).masks[0]
+
+
+def _sentence_html(game: Game, asked: list[str], word: str = "") -> str:
+    number = game.place % len(asked)
+    blank = f'<span class="blank">{escape(word) if word else "&nbsp;?&nbsp;"}</span>'
+    parts = escape(asked[number]).replace("___", "[MASK]").split("[MASK]", 1)
+    return (
+        f'<p class="quiet">Sentence {number + 1} of {len(asked)}</p><p class="guess-sentence">{blank.join(parts)}</p>'
+    )
+
+
+def _unfit(model: str, target: TargetScore) -> str:
+    """Why a word cannot be compared with single tokens; it is not held against the reader."""
+    if target.probability is None:
+        return f"{target.note} Try another word."
+    return (
+        f"For {model} “{target.word}” is {len(target.pieces)} pieces ({' '.join(target.pieces)}), and one blank is one "
+        "piece. Try another word."
+    )
+
+
+def _verdict(model: str, target: TargetScore, kind: str) -> str:
+    word, name = f"<strong><bdi>{visible(target.word)}</bdi></strong>", escape(model)
+    if target.rank is None:
+        said = escape(_unfit(model, target))
+    elif target.rank == 1:
+        said = f"{word} is {name}'s first guess too ({percent(target.probability)})."
+    else:
+        said = f"{word} is {name}'s guess number {target.rank:,} ({percent(target.probability)})."
+    return f'<p class="verdict {kind}" role="status">{said}</p>'
+
+
+def _bars(mask: MaskPrediction, *, tuned: bool = False) -> str:
+    rows = [CandidateRow(c.token, c.token_id, c.probability, c.rank) for c in mask.candidates]
+    return bars_html([MaskRows(rows, "The tuned model" if tuned else "The base model")], tuned=tuned)
+
+
+def score_html(game: Game) -> str:
+    """The running score; nothing before the first guess."""
+    if not game.base.asked:
+        return ""
+    rows = [("base", "the base model", game.base)]
+    if game.tuned.asked:
+        rows.append(("tuned", "the tuned model", game.tuned))
+    items = "".join(
+        f'<li class="{kind}"><b>{tally.top} of {tally.asked}</b> of your words are among the first {TOP} of {name}, '
+        f"<b>{tally.first}</b> its very first</li>"
+        for kind, name, tally in rows
+    )
+    return f'<ul class="score">{items}</ul>'
+
+
+def build(demo: gr.Blocks, services: Services) -> Opening:
+    text("<p>A word is missing. Write down what <em>you</em> would put there. Only then look at what BERT says.</p>")
+    view = _build_view()
+    own, tuned = _build_for_class(services)
+    text(
+        "<p>There is no right answer: BERT gives every word of its vocabulary a probability. Its numbers come from the "
+        "texts that it read; a likely word is not a true one. One blank is one "
+        f"{term('token')}, so long or rare words may not fit. After {term('fine-tuning')} the same blank gets other "
+        "words.</p>"
+    )
+    event = {**MODEL_EVENT, **PAGE_EVENT}
+    asked = [view.game, view.guess, own, tuned]
+    gr.on([view.reveal.click, view.guess.submit], partial(reveal, services), asked, list(view), **event)
+    view.following.click(go_on, [view.game, own], list(view), **READ_EVENT)
+    own.change(begin, own, list(view), **READ_EVENT)
+    return Opening(partial(_tuned_models, services), [tuned], [tuned], READ_EVENT)
+
+
+def _build_view() -> GuessView:
+    game = gr.State(Game())
+    sentence = gr.HTML(_sentence_html(Game(), list(SENTENCES)), apply_default_css=False)
+    with gr.Row(elem_classes="guess-row"):
+        guess = gr.Textbox(label="Your word", max_lines=1, max_length=80, scale=2, elem_id="guess-word")
+        look = gr.Button("Show BERT's answer", variant="primary", scale=1, min_width=180, elem_id="guess-reveal")
+        following = gr.Button("Next sentence", scale=1, min_width=160, elem_id="guess-next")
+    verdict = gr.HTML(apply_default_css=False, elem_id="guess-verdict")
+    with gr.Row():
+        with gr.Column(min_width=300):
+            bars = candidate_bars()
+        with gr.Column(min_width=300):
+            tuned_bars = candidate_bars()
+    score = gr.HTML(apply_default_css=False, elem_id="guess-score")
+    return GuessView(game, sentence, guess, look, following, verdict, bars, tuned_bars, score)
+
+
+def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
+    with gr.Accordion("For a class: large type, your own sentences, a tuned model", open=False):
+        large = gr.Button("Large type on or off", size="sm")
+        own = gr.Textbox(label="Your own sentences, one a line, each with [MASK]", lines=4, max_length=MOST_CHARACTERS)
+        tuned = gr.Dropdown(
+            comparison_choices(services), value=NO_MODEL, label="Score against this model too", elem_id="guess-tuned"
+        )
+    large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
+    return own, unchecked(tuned)
+
+
+def _tuned_models(services: Services, chosen: str) -> gr.Dropdown:
+    """The runs that there are by now; unless one was chosen, the newest that left a model."""
+    choices = comparison_choices(services)
+    newest = next((reference for _, reference in choices if reference not in (NO_MODEL, services.default_model)), None)
+    return gr.Dropdown(choices=choices, value=chosen if chosen != NO_MODEL else newest or NO_MODEL)
+
+
+GUESS = Lesson("guess", "Guess first", "Your word, then BERT's", build)

@@ -1,0 +1,204 @@
+"""The masking lesson: which tokens of the reader's own rows are hidden, drawn by the code that trains."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import NamedTuple
+
+import gradio as gr
+
+from bertdemo.mlm.errors import BertDemoError, SettingsError
+from bertdemo.mlm.lessons.masking_view import (
+    MOST_ROWS,
+    TARGET_FATES,
+    DrawnToken,
+    Fate,
+    FateCount,
+    MaskingView,
+    view_file,
+)
+from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
+from bertdemo.mlm.training.masking import IGNORED
+
+from ..fill.candidate_bars import visible
+from ..services import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors
+from .glossary import term
+from .lesson import Lesson, Opening, next_seed, text
+
+SHOWN_TOKENS = 40
+FATES = {
+    Fate.MASKED: "turned into [MASK], scored",
+    Fate.RANDOM: "replaced by a random token, scored",
+    Fate.KEPT: "kept as it is, but scored",
+    Fate.UNTOUCHED: "untouched, not scored (label -100)",
+    Fate.NEVER: "never chosen: [CLS], [SEP] and their like",
+}
+
+
+class MasksView(NamedTuple):
+    drawing: object
+    row: object
+    counts: object
+
+
+class Choice(NamedTuple):
+    """The controls when built, their values when something changes."""
+
+    rate: object
+    masked: object
+    random: object
+    kept: object
+    seed: object
+    row: object
+    file: object
+
+
+def draw(services: Services, *values: object) -> MasksView:
+    """The first batch that a run with these settings would train on."""
+    with user_errors():
+        choice = Choice(*values)
+        registry = services.registry
+        masked_lm = registry.shared(registry.resolve(services.default_model))
+        config = TrainingConfig(
+            max_length=min(DEFAULT_MAX_LENGTH, masked_lm.max_length),
+            masking=_masking(choice),
+            seed=int(choice.seed or 0),
+        )
+        try:
+            view = view_file(masked_lm, choice.file or services.sample_csv, config)
+        except BertDemoError as error:
+            return MasksView(f'<p class="notes" role="status">{escape(str(error))}</p>', gr.skip(), "")
+        row = min(max(1, int(choice.row or 1)), len(view.rows))
+        return MasksView(
+            drawing=row_html(view, row - 1),
+            row=gr.Slider(maximum=max(2, len(view.rows)), value=row),
+            counts=counts_html(view, config.masking),
+        )
+
+
+def _masking(choice: Choice) -> MaskingConfig:
+    """The three shares may be any three numbers; what counts is their ratio."""
+    shares = [float(share or 0) for share in (choice.masked, choice.random, choice.kept)]
+    if sum(shares) <= 0:
+        raise SettingsError("At least one of the three shares must be above 0.")
+    return MaskingConfig(float(choice.rate), shares[0] / sum(shares), shares[1] / sum(shares))
+
+
+def row_html(view: MaskingView, place: int) -> str:
+    """One row of the batch in every epoch, side by side where there is room."""
+    row = view.rows[place]
+    epochs = "".join(
+        f'<section class="draw-epoch"><h3>Epoch {number}</h3>{_tokens_html(tokens)}{_padding(padding)}</section>'
+        for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
+    )
+    key = "".join(
+        f'<li><span class="draw-swatch {fate}">{_SIGNS[fate]}</span> {escape(words)}</li>'
+        for fate, words in FATES.items()
+    )
+    return f'<div class="draw"><ul class="draw-key">{key}</ul><div class="draw-epochs">{epochs}</div></div>'
+
+
+_SIGNS = {Fate.MASKED: "[MASK]", Fate.RANDOM: "other", Fate.KEPT: "word", Fate.UNTOUCHED: "word", Fate.NEVER: "[CLS]"}
+_IN_SHORT = {Fate.MASKED: "[MASK]", Fate.RANDOM: "random", Fate.KEPT: "kept"}
+
+
+def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
+    first = f'<ol class="draw-tokens">{"".join(map(_token_html, tokens[:SHOWN_TOKENS]))}</ol>'
+    rest = tokens[SHOWN_TOKENS:]
+    if not rest:
+        return first
+    more = "".join(map(_token_html, rest))
+    return f'{first}<details><summary>{len(rest)} more</summary><ol class="draw-tokens">{more}</ol></details>'
+
+
+def _token_html(token: DrawnToken) -> str:
+    label = "−100" if token.label == IGNORED else visible(token.written)
+    return (
+        f'<li class="draw-token {token.fate}" title="{escape(FATES[token.fate])}">'
+        f"<span><bdi>{visible(token.read)}</bdi></span><small><bdi>{label}</bdi></small></li>"
+    )
+
+
+def _padding(padding: int) -> str:
+    return f'<p class="quiet">and {padding} × [PAD], never chosen</p>' if padding else ""
+
+
+def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
+    """Expected against actual counts over the whole batch, a column an epoch."""
+    epochs = range(1, len(view.counts) + 1)
+    head = "".join(f'<th scope="col">epoch {epoch}</th>' for epoch in epochs)
+    rows = "".join(_count_row(fate, [_of(counts, fate) for counts in view.counts], masking) for fate in TARGET_FATES)
+    chosen = [[_of(counts, fate) for fate in TARGET_FATES] for counts in view.counts]
+    totals = "".join(f"<td>{sum(count.actual for count in found):,}</td>" for found in chosen)
+    expected = sum(count.expected for count in chosen[0])
+    eligible = round(expected + _of(view.counts[0], Fate.UNTOUCHED).expected)
+    return (
+        '<div class="table-scroll" tabindex="0"><table class="plain-table">'
+        f"<caption>All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen</caption>"
+        f'<thead><tr><th scope="col">became</th><th scope="col">share</th>'
+        f'<th scope="col">expected</th>{head}</tr></thead><tbody>{rows}'
+        f'<tr class="total"><th scope="row">targets</th><td>{masking.selection_rate:.1%}</td>'
+        f"<td>{expected:.1f}</td>{totals}</tr></tbody></table></div>"
+        '<p class="quiet">The draw is random, so the counts differ from the expectation and from epoch to epoch. '
+        "A row in which no token was chosen gets one all the same; the expectation counts that.</p>"
+    )
+
+
+def _of(counts: tuple[FateCount, ...], fate: Fate) -> FateCount:
+    return next(count for count in counts if count.fate is fate)
+
+
+def _count_row(fate: Fate, counts: list[FateCount], masking: MaskingConfig) -> str:
+    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
+    share = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}[fate]
+    cells = "".join(f"<td>{count.actual:,}</td>" for count in counts)
+    return (
+        f'<tr><th scope="row">{_IN_SHORT[fate]}</th><td>{share * masking.selection_rate:.1%}</td>'
+        f"<td>{counts[0].expected:.1f}</td>{cells}</tr>"
+    )
+
+
+def build(demo: gr.Blocks, services: Services) -> Opening:
+    text(
+        f"<p>To learn, BERT is given texts with holes. Some {term('token', 'tokens')} are chosen by chance: the "
+        f"{term('target', 'targets')}. Most targets turn into {term('[MASK] token', '[MASK]')}, a few into a random "
+        "token, a few stay as they are. BERT must name the right token at every target, and only there.</p>"
+        "<p>Below is the first batch of a training run with these settings, drawn by the same code that trains. "
+        "Above: what BERT reads. Beneath: the label, that is the right answer, or −100 where nothing is asked.</p>"
+    )
+    drawing = gr.HTML(apply_default_css=False)
+    with gr.Row():
+        row = unchecked(gr.Slider(1, 16, value=1, step=1, label="Row of the batch", scale=3, elem_id="masks-row"))
+        redraw = gr.Button("Draw again", variant="primary", scale=1, min_width=160, elem_id="masks-redraw")
+    counts = gr.HTML(apply_default_css=False)
+    with gr.Accordion("Change the rules", open=False):
+        with gr.Row():
+            rate = gr.Slider(0.01, 0.9, value=0.15, step=0.01, label="Share of tokens chosen")
+            seed = gr.Number(0, label="Seed", info="The same seed draws the same masks.", precision=0, minimum=0)
+        with gr.Row():
+            masked = gr.Slider(0, 100, value=80, step=5, label="of these, to [MASK]")
+            random = gr.Slider(0, 100, value=10, step=5, label="to a random token")
+            kept = gr.Slider(0, 100, value=10, step=5, label="kept as they are")
+        file = gr.File(label=f"Your own CSV (its first {MOST_ROWS:,} rows)", file_count="single", height=120)
+    text(
+        "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
+        "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "
+        "15% and 80/10/10 are the choices of the BERT paper (Devlin et al. 2019, section 3.1). They are a convention: "
+        "larger models can learn better from 40% (Wettig et al. 2023).</p>"
+        f"<p><strong>Three things are called mask.</strong> The {term('[MASK] token')} that you see here, the "
+        f"{term('attention mask')} over {term('padding')}, and GPT's {term('causal mask')}. Only the first is a blank "
+        "to fill.</p>"
+    )
+    choice = Choice(rate, masked, random, kept, seed, row, file)
+    view = MasksView(drawing, row, counts)
+    fn = partial(draw, services)
+    event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
+    changed = [part.release for part in (rate, masked, random, kept, row)]
+    changed += [row.input, seed.change, file.change]
+    gr.on(changed, fn, list(choice), list(view), **event)
+    redraw.click(next_seed, seed, seed, **PAGE_EVENT)
+    return Opening(fn, list(choice), list(view), event)
+
+
+MASKS = Lesson("masks", "Which words are hidden", "15%, and 80/10/10 of them, on real rows", build)

@@ -1,0 +1,87 @@
+"""A lesson's short training on the page: what was found last, how a new run is getting on, and the button for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from bertdemo.runs.lesson_runs import LessonResult, LessonRuns, LessonStatus
+
+from ..services import READ_EVENT, user_errors
+from .lesson import Opening
+
+POLL_SECONDS = 2.0
+FIRST_RUN = "Run it here (10 to 30 seconds)"
+Render = Callable[[Any], str]
+
+
+class PanelView(NamedTuple):
+    status: object
+    result: object
+    button: object
+    timer: object
+
+
+def build_run_panel(runs: LessonRuns, key: Any, *, before: str, render: Render) -> Opening:
+    """The panel for the lesson whose key the component ``key`` holds; ``render`` draws a result's value.
+
+    ``before`` is shown while there is no result. The returned opening shows the last result.
+    """
+    button = gr.Button(FIRST_RUN, variant="primary", elem_classes="lesson-run")
+    status = gr.HTML(apply_default_css=False)
+    result = gr.HTML(apply_default_css=False, elem_classes="lesson-result")
+    timer = gr.Timer(POLL_SECONDS, active=False)
+    view = PanelView(status, result, button, timer)
+    look = partial(show, runs, before, render)
+    button.click(partial(start, runs, look), key, list(view), **READ_EVENT)
+    timer.tick(look, key, list(view), **READ_EVENT)
+    return Opening(look, [key], list(view), READ_EVENT)
+
+
+def start(runs: LessonRuns, look: Callable[[str], PanelView], key: str) -> PanelView:
+    with user_errors():
+        runs.start(key)
+    return look(key)
+
+
+def show(runs: LessonRuns, before: str, render: Render, key: str) -> PanelView:
+    """The lesson as it stands; the page asks again while a run goes on."""
+    with user_errors():
+        status = runs.status(key)
+        busy = status.state != "idle"
+        again = "Run it again" if status.result else FIRST_RUN
+        return PanelView(
+            status=status_html(status, training=runs.training_at_work()),
+            result=render(status.result.value) + made_html(status.result) if status.result else before,
+            button=gr.Button(again, interactive=not busy),
+            timer=gr.Timer(active=busy),
+        )
+
+
+def status_html(status: LessonStatus, *, training: bool) -> str:
+    """What is going on, in words; empty when nothing is."""
+    beside = (
+        " A training run is at work on this machine as well: both take longer." if training and not status.error else ""
+    )
+    if status.state == "waiting":
+        said = f"Waiting for another lesson's run to end.{beside}"
+    elif status.state == "running":
+        share = 100 * status.done / max(1, status.total)
+        bar = f'<span class="lesson-bar base"><span style="width:{share:.1f}%"></span></span>'
+        said = f"{bar} Step {status.done} of {status.total or '…'}.{beside}"
+    elif status.error:
+        return f'<p class="notes" role="status">{escape(status.error)}</p>'
+    else:
+        said = beside.strip()
+    return f'<p class="run-status" role="status">{said}</p>' if said else ""
+
+
+def made_html(result: LessonResult) -> str:
+    """When and how the numbers above came about."""
+    beside = "; a training run was at work beside it, so its times are too long" if result.beside_training else ""
+    day = escape(result.ended[:16].replace("T", " "))
+    return f'<p class="quiet">Computed on this machine, {day} UTC, in {result.seconds:.0f} seconds{beside}.</p>'

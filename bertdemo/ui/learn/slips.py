@@ -1,0 +1,196 @@
+"""What goes wrong: four slips as short trainings, each beside the same training without it."""
+
+from __future__ import annotations
+
+from html import escape
+
+import gradio as gr
+
+from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, smoothed, table_html
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
+from bertdemo.mlm.lessons.masking_view import Fate
+from bertdemo.runs.lesson_runs import LessonRuns
+
+from ..services import READ_EVENT, Services
+from .glossary import term
+from .lesson import Lesson, Opening, text
+from .run_panel import build_run_panel
+
+NAMES = {
+    "loss": ("Loss on all tokens", "loss on the targets", "loss on all tokens, padding too"),
+    "once": ("Masks drawn once", "masks drawn anew in every epoch", "masks drawn once"),
+    "always": ("Always [MASK]", "80/10/10", "always [MASK]"),
+    "padding": ("Padding to 512", "padded to the longest row of the batch", "padded to 512"),
+}
+WHAT = {
+    "loss": "Labels are left at every place, so copying what stands there is rewarded too, and so is naming padding: "
+    "both trainings pad their rows to 48 tokens, and only the labels differ. Watch the loss that "
+    "training shows, then the loss on held-out blanks.",
+    "once": "The blanks are chosen before the first epoch and stay the same. The model can learn these answers by "
+    "heart. Watch how the two losses part.",
+    "always": "Every target becomes [MASK]; none is replaced or kept, so every question of the training is a hard one. "
+    "Does the model learn less from them? Watch whether the held-out losses part.",
+    "padding": "The same rows, filled up to 512 tokens each. Padding is never scored; what differs is the time.",
+}
+CLOSE = 0.02  # nats per target: below this two held-out losses are called equal here
+BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
+
+
+def render(outcome: Outcome) -> str:
+    _, usual, slip = NAMES[outcome.key]
+    if outcome.key == "padding":
+        picture = _speeds(outcome)
+    else:
+        picture = key_html([("usual", usual), ("slip", slip)]) + _curves(outcome)
+    return f'<div class="lesson-text">{finding(outcome)}</div>{picture}{_table(outcome)}'
+
+
+def _speeds(outcome: Outcome) -> str:
+    _, usual, slip = NAMES[outcome.key]
+    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.slip))
+    return bars_html(
+        [Bar(name, kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second") for name, kind, side in sides]
+    )
+
+
+def _speed(side: Trained) -> str:
+    return "–" if side.rows_per_second is None else f"{side.rows_per_second:.1f}"
+
+
+def _curves(outcome: Outcome) -> str:
+    """Left what training itself shows, right what held-out rows show."""
+    sides = (("usual", outcome.usual), ("slip", outcome.slip))
+    training = [Line(kind, kind, side.steps, smoothed(side.losses)) for kind, side in sides]
+    held_out = [Line(kind, kind, side.scored_steps, side.held_out, marked=True) for kind, side in sides]
+    return (
+        '<div class="two-charts"><figure><figcaption>The loss that training shows</figcaption>'
+        + lines_svg(training, title="Training loss by step", x_label="step", from_zero=True)
+        + f"</figure><figure><figcaption>The loss on {outcome.targets:,} held-out targets</figcaption>"
+        + lines_svg(held_out, title="Held-out loss by step", x_label="step")
+        + '</figure></div><p class="quiet">The left curves are the mean of five steps. On the right both are asked '
+        "the same blanks, 80/10/10, whatever they trained with.</p>"
+    )
+
+
+def _table(outcome: Outcome) -> str:
+    _, usual, slip = NAMES[outcome.key]
+    fates = {
+        Fate.MASKED: "where [MASK] stood",
+        Fate.RANDOM: "where a random token stood",
+        Fate.KEPT: "where it was kept",
+    }
+    rows = [
+        ("training loss, last five steps", *(f"{_ending(side):.2f}" for side in (outcome.usual, outcome.slip))),
+        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in (outcome.usual, outcome.slip))),
+        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in (outcome.usual, outcome.slip))),
+    ]
+    rows += [
+        (f"  {name}", *(_loss(side, fate) for side in (outcome.usual, outcome.slip))) for fate, name in fates.items()
+    ]
+    rows += [("rows a second", *(_speed(side) for side in (outcome.usual, outcome.slip)))]
+    return f"<details><summary>All numbers</summary>{table_html(['', usual, slip], rows)}</details>"
+
+
+def _loss(side: Trained, fate: Fate) -> str:
+    value = side.by_fate[str(fate)]
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _ending(side: Trained) -> float:
+    return smoothed(side.losses)[-1]
+
+
+def finding(outcome: Outcome) -> str:
+    """What this run shows, from its numbers alone: where it does not show the slip's cost, it says so."""
+    return "".join(f"<p>{sentence}</p>" for sentence in _FINDINGS[outcome.key](outcome))
+
+
+def _held_out(outcome: Outcome) -> str:
+    slip, usual = outcome.slip.held_out[-1], outcome.usual.held_out[-1]
+    if abs(slip - usual) < CLOSE:
+        return f"On held-out blanks both end alike, at {slip:.2f} and {usual:.2f}."
+    verdict = "worse" if slip > usual else "no worse in this short run"
+    return f"On held-out blanks the slip ends {verdict}: {slip:.2f} against {usual:.2f}."
+
+
+def _about_loss(outcome: Outcome) -> list[str]:
+    said = [
+        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"{_ending(outcome.usual):.2f}. The two count different things: most places of the slip show their own answer.",
+        f"<strong>{_held_out(outcome)}</strong>",
+    ]
+    slip, usual = (side.by_fate[str(Fate.RANDOM)] for side in (outcome.slip, outcome.usual))
+    if slip is not None and usual is not None and slip > usual + CLOSE:
+        said.append(f"Where a wrong token stood, the slip trusts it more: {slip:.2f} against {usual:.2f}.")
+    return said
+
+
+def _about_once(outcome: Outcome) -> list[str]:
+    lowest = min(outcome.slip.held_out)
+    risen = outcome.slip.held_out[-1] > lowest + CLOSE
+    return [
+        f"With the slip the training loss falls to {_ending(outcome.slip):.2f}, without it to "
+        f"{_ending(outcome.usual):.2f}.",
+        f"<strong>{_held_out(outcome)}</strong>"
+        + (f" It had been at {lowest:.2f} before it rose again: learnt by heart, not learnt." if risen else ""),
+    ]
+
+
+def _about_always(outcome: Outcome) -> list[str]:
+    said = [
+        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"{_ending(outcome.usual):.2f}: without it some targets show their own answer.",
+        f"<strong>{_held_out(outcome)}</strong>",
+    ]
+    slip, usual = (side.by_fate[str(Fate.KEPT)] for side in (outcome.slip, outcome.usual))
+    if slip is not None and usual is not None:
+        worse = "the slip knows them less well" if slip > usual else "the slip knows them no less well"
+        verdict = "both know them alike" if abs(slip - usual) < CLOSE else worse
+        said.append(f"Words that were kept as they are: {verdict}, {slip:.2f} against {usual:.2f}.")
+    said.append(
+        "In Google's own comparison (Devlin et al. 2019, appendix C.2) it made little difference once the whole model "
+        "was fine-tuned: 84.3 for always [MASK] and 84.2 for 80/10/10 on MNLI. With BERT frozen it cost more: 94.0 "
+        "against 94.9 in finding names."
+    )
+    return said
+
+
+def _about_padding(outcome: Outcome) -> list[str]:
+    slip, usual = outcome.slip.rows_per_second, outcome.usual.rows_per_second
+    if not slip or not usual:
+        return []
+    factor = usual / slip
+    verdict = f"{factor:.1f} times as many rows a second without the padding" if factor > 1 else "no gain in this run"
+    return [f"<strong>{escape(verdict).capitalize()}.</strong>"]
+
+
+_FINDINGS = {"loss": _about_loss, "once": _about_once, "always": _about_always, "padding": _about_padding}
+
+
+def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
+    text(
+        "<p>Each slip is a real, short training of the bundled model on the sample reviews, beside the same training "
+        f"without it. Both start from the same {term('weights')} and are asked the same {term('held-out')} blanks. "
+        "What this machine found last is shown at once.</p>"
+    )
+    choice = gr.Radio(
+        [(NAMES[key][0], key) for key in EXPERIMENTS], value="loss", show_label=False, container=False, elem_id="slip"
+    )
+    what = gr.HTML(_what("loss"), apply_default_css=False)
+    opening = build_run_panel(runs, choice, before=BEFORE, render=render)
+    choice.change(_what, choice, what, **READ_EVENT)
+    choice.change(opening.fn, list(opening.inputs), list(opening.outputs), **opening.event)
+    return opening
+
+
+def _what(key: str) -> str:
+    return f'<div class="lesson-text"><p>{escape(WHAT.get(key, ""))}</p></div>'
+
+
+def slips(runs: LessonRuns) -> Lesson:
+    return Lesson(
+        "slips",
+        "What goes wrong",
+        "Four slips, trained before your eyes",
+        lambda demo, services: build(demo, services, runs),
+    )

@@ -1,0 +1,228 @@
+"""Six short tours that drive the real page: what to show, where, and in which words. The driving is ``tour.js``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from html import escape
+
+import gradio as gr
+
+from ..services import Services
+from .lesson import Lesson, text
+from .tour import tour_guide
+
+FILL, TRAIN, LEARN = "Fill mask", "Train", "Learn"
+_TEXT, _BARS, _STRIP = "#fill-text", ".candidate-bars", "#token-strip"
+
+
+@dataclass(frozen=True)
+class TourStep:
+    """One stop. Selectors are CSS; a tab or lesson is opened, then ``press`` is clicked and ``write`` typed into the
+    sentence of Fill mask, then ``look`` is framed."""
+
+    said: str
+    look: str = ""
+    tab: str = ""
+    lesson: str = ""
+    press: str = ""
+    write: str = ""
+
+
+@dataclass(frozen=True)
+class Tour:
+    key: str
+    title: str
+    gist: str
+    steps: tuple[TourStep, ...]
+
+
+def _walk_step(number: int) -> str:
+    return f"#lesson-loss .step-names li:nth-child({number}) button"
+
+
+TOURS = (
+    Tour(
+        "mask",
+        "What a mask is",
+        "A blank, and what BERT expects in it",
+        (
+            TourStep(
+                "This sentence has a blank, written [MASK]. You can change every word of it.",
+                look=_TEXT,
+                tab=FILL,
+                write="The dog ran after the [MASK].",
+            ),
+            TourStep(
+                "Each bar is a word that BERT could put there, and how probable it finds it. All words of its "
+                "vocabulary together make 100%.",
+                look=_BARS,
+            ),
+            TourStep(
+                "Now there are words behind the blank too. BERT reads both sides at once: see which bars moved.",
+                look=_BARS,
+                write="The dog ran after the [MASK] and brought it back to the boy who had thrown it.",
+            ),
+            TourStep(
+                "This is the sentence as BERT gets it. Press a word to hide it as well; press again to bring it back.",
+                look=_STRIP,
+            ),
+        ),
+    ),
+    Tour(
+        "pieces",
+        "Word pieces",
+        "How a fixed vocabulary writes any word",
+        (
+            TourStep(
+                "Here is a word that nobody has used before.",
+                look=_TEXT,
+                tab=FILL,
+                write="The snorgleflump was very [MASK] today.",
+            ),
+            TourStep(
+                "The vocabulary does not hold it, so it falls into pieces that it does hold. ## marks a piece that "
+                "continues a word.",
+                look=_STRIP,
+            ),
+            TourStep(
+                "One blank is one piece. BERT cannot put a word of two pieces there, so every bar is one entry of the "
+                "vocabulary.",
+                look=_BARS,
+            ),
+            TourStep(
+                "Each piece is a number. This is all that the model reads.",
+                look="#lesson-loss .steps",
+                tab=LEARN,
+                lesson="loss",
+                press=_walk_step(3),
+            ),
+        ),
+    ),
+    Tour(
+        "rates",
+        "15%, and 80/10/10",
+        "Which words are hidden in training",
+        (
+            TourStep(
+                "One review, three times: in every epoch chance chooses other words. Those on a blue ground turned "
+                "into [MASK].",
+                look="#lesson-masks .draw-epochs",
+                tab=LEARN,
+                lesson="masks",
+            ),
+            TourStep(
+                "15% of the tokens are chosen. 80% of those become [MASK], 10% a random token, 10% stay: about 12%, "
+                "1.5% and 1.5% of all. The table sets what is expected beside what came out.",
+                look="#lesson-masks .plain-table",
+            ),
+            TourStep(
+                "Another throw of the dice: other rows, other words, nearly the same counts.",
+                look="#masks-redraw",
+                press="#masks-redraw",
+            ),
+        ),
+    ),
+    Tour(
+        "targets",
+        "Loss only on targets",
+        "What is counted, and what is not",
+        (
+            TourStep(
+                "Some words are hidden. Beneath each stands the right answer; only these are asked.",
+                look="#lesson-loss .steps",
+                tab=LEARN,
+                lesson="loss",
+                press=_walk_step(4),
+            ),
+            TourStep(
+                "The loss is the mean surprise over those words. All others count for nothing.",
+                look="#lesson-loss .steps",
+                press=_walk_step(8),
+            ),
+            TourStep(
+                "What if every word counted? Then copying would be rewarded. Here is that slip as a real training; "
+                "press the button if nobody has run it yet.",
+                look="#lesson-slips .lesson-result",
+                lesson="slips",
+                press="#slip input[value='loss']",
+            ),
+        ),
+    ),
+    Tour(
+        "perplexity",
+        "Perplexity",
+        "The loss as a number that one can picture",
+        (
+            TourStep(
+                "The surprise at one word: minus the logarithm of the probability that the model gave it.",
+                look="#lesson-loss .steps",
+                tab=LEARN,
+                lesson="loss",
+                press=_walk_step(7),
+            ),
+            TourStep(
+                "The loss is the mean of these. e to the power of the loss is the perplexity: on average the "
+                "model is as surprised as someone who must pick blindly among that many words.",
+                look="#lesson-loss .steps",
+                press=_walk_step(8),
+            ),
+            TourStep(
+                "BERT sees the words on both sides of each blank and so gives no probability of a whole sentence: do "
+                "not compare this with the perplexity of GPT. When a run has ended, this number stands here for both "
+                "models, measured on rows that were held out.",
+                look="#report",
+                tab=TRAIN,
+            ),
+        ),
+    ),
+    Tour(
+        "moved",
+        "What fine-tuning moved",
+        "The same blank, before and after",
+        (
+            TourStep(
+                "These are the texts that BERT would learn from: the sample reviews, or a CSV of your own.",
+                look="#preview",
+                tab=TRAIN,
+            ),
+            TourStep(
+                "“Start training” teaches a copy of the model. Press it if you like; the tour waits. The bundled model "
+                "itself never changes.",
+                look="#start-training",
+            ),
+            TourStep(
+                "When the run has ended, choose it here. Until then there is only “none”.",
+                look="#fill-compared",
+                tab=FILL,
+                write="I really really [MASK] this show!",
+            ),
+            TourStep(
+                "With two models each word has two dots: before and after. What moved is what the reviews taught. It "
+                "is a habit of these texts, and not a fact about the world.",
+                look=_BARS,
+            ),
+        ),
+    ),
+)
+
+
+def list_html() -> str:
+    """The tours to choose from; which ones this browser has been through is filled in there."""
+    items = "".join(
+        f'<li><button type="button" class="tour-start" data-tour="{tour.key}"><b>{escape(tour.title)}</b>'
+        f"<span>{escape(tour.gist)}</span><small>{len(tour.steps)} stops</small>"
+        '<em class="tour-done" hidden>✓ seen</em></button></li>'
+        for tour in TOURS
+    )
+    return f'<ul class="tours">{items}</ul>'
+
+
+def build(demo: gr.Blocks, services: Services) -> None:
+    text(
+        "<p>A tour takes you to the real controls and tells you what to look at. You can leave it at any stop, and "
+        "use the page while it runs.</p>"
+    )
+    tour_guide(list_html(), {tour.key: asdict(tour) for tour in TOURS})
+
+
+TOUR_LIST = Lesson("tours", "Short tours", "Six walks through the real page", build)

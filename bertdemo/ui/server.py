@@ -1,0 +1,180 @@
+"""Start and stop the server: options, services, the page, and a stop that saves what is being trained."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from bertdemo.mlm.errors import BertDemoError, SettingsError
+from bertdemo.runs.execution import stop_on_signals
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.store import Workspace
+
+from .app import build_app
+from .body_limit import MEGABYTE, BodyLimit
+from .logs import configure_logging
+from .options import AppOptions, check_home, check_port, parse_options
+from .quick_poll import QuickPoll
+from .security import FrameRule, HostGuard
+from .services import Services
+from .sessions import keep_no_traffic_figures, use_light_sessions
+from .theme import STYLE_SHEETS, theme
+from .train.live_feed import quick_payload
+from .uploads import has_room, sweep, uploads_folder
+
+logger = logging.getLogger(__name__)
+
+PAGE_HEAD = Path(__file__).with_name("head.html")
+MOST_UPLOAD = 1000 * MEGABYTE  # one file
+MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
+MOST_SESSIONS = 2000  # that Gradio remembers, some 25 kB each; every call of the API may be one
+SWEEP_SECONDS = 600.0
+WARM_UP_SECONDS = 5.0  # the most that the start waits for a model, which may have to be fetched
+SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
+USER = "bertdemo"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code: 0, or 2 for what the user can mend."""
+    try:
+        configure_logging()
+        options = parse_options(arguments)
+        check_home(options)
+        check_port(options)
+        quiet_network(options.host)
+        services = build_services(options)
+        services.registry.resolve(options.model)
+        with uploads_folder() as uploads, stop_on_signals() as stopped:
+            return serve(options, services, uploads=uploads, stopped=stopped)
+    except BertDemoError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # asked a second time: go at once; the run at work can be resumed
+        return 130
+
+
+def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Callable[[], bool]) -> int:
+    """Show the page until ``stopped`` says so, then save what is being trained. Raises SettingsError for a port that
+    was taken meanwhile."""
+    warming = threading.Thread(target=_warm_up, args=(services,), daemon=True)
+    warming.start()
+    demo = build_app(services)
+    warming.join(WARM_UP_SECONDS)
+    try:
+        launch(demo, options, services)
+    except OSError as error:
+        raise SettingsError(f"The server could not start ({error}); choose another --port.") from error
+    print(f"bertdemo is ready at http://{options.address}:{options.port}", flush=True)
+    swept = time.monotonic()
+    while not stopped():
+        threading.Event().wait(0.2)
+        if time.monotonic() - swept > SWEEP_SECONDS:
+            sweep(uploads)
+            swept = time.monotonic()
+    logger.info("stopping; the run at work, if any, is saved first")
+    if not services.manager.shutdown(SAVE_SECONDS):
+        logger.warning("the run at work could not be saved within %.0f seconds", SAVE_SECONDS)
+    demo.close(verbose=False)
+    return 0
+
+
+def launch(demo: gr.Blocks, options: AppOptions, services: Services) -> None:
+    """Serve the page from now on, in threads of its own. Raises OSError where the port cannot be had."""
+    settings = launch_settings(options)
+    if not options.password:
+        quick = Middleware(QuickPoll, answer=partial(quick_payload, services.manager))
+        settings["app_kwargs"]["middleware"].append(quick)
+    demo.launch(**settings)
+    use_light_sessions(demo)
+
+
+def quiet_network(host: str = "127.0.0.1") -> None:
+    """No telemetry; and no proxy for the one request that the server sends to its own address when it starts."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    keep_no_traffic_figures()
+    for name in ("NO_PROXY", "no_proxy"):
+        own = dict.fromkeys([os.environ.get(name), "127.0.0.1", "localhost", host])
+        os.environ[name] = ",".join(filter(None, own))
+
+
+def build_services(options: AppOptions) -> Services:
+    workspace = Workspace(options.home)
+    manager = RunManager(
+        workspace.store,
+        workspace.registry,
+        general=workspace.general_english,
+        require_owner=options.public,
+        allow_folders=options.allow_folders,
+    )
+    return Services(
+        registry=workspace.registry,
+        manager=manager,
+        store=workspace.store,
+        home=options.home,
+        sample_csv=workspace.sample_csv,
+        default_model=options.model,
+        allow_folders=options.allow_folders,
+        require_owner=options.public,
+        general=workspace.general_english,
+    )
+
+
+def launch_settings(options: AppOptions) -> dict[str, Any]:
+    """Everything for ``Blocks.launch``; tests serve the same page with the same guard."""
+    middleware = [
+        Middleware(HostGuard, allowed_hosts=options.allowed_hosts, any_address=options.any_address),
+        Middleware(
+            BodyLimit, most_bytes=MOST_BODY, most_upload_bytes=MOST_UPLOAD + MEGABYTE, has_room=_has_room_for_upload
+        ),
+    ]
+    if options.frame_ancestors:
+        middleware.insert(0, Middleware(FrameRule, ancestors=options.frame_ancestors))
+    return {
+        "server_name": options.address,
+        "server_port": options.port,
+        "root_path": options.root_path,
+        "share": options.share,
+        "auth": (USER, options.password) if options.password else None,
+        "theme": theme(),
+        "css_paths": STYLE_SHEETS,
+        "head_paths": PAGE_HEAD,
+        "footer_links": [],
+        "max_file_size": MOST_UPLOAD,
+        "state_session_capacity": MOST_SESSIONS,
+        "enable_monitoring": False,
+        "run_history": False,
+        "show_error": False,
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "app_kwargs": {"middleware": middleware, "routes": [Route("/health", _health)]},
+    }
+
+
+def _has_room_for_upload(size: int) -> bool:
+    return has_room(Path(get_upload_folder()), size)
+
+
+async def _health(_request: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
+
+
+def _warm_up(services: Services) -> None:
+    """Load the model that the page opens with, so that the first page does not share the processor with it."""
+    try:
+        services.registry.shared(services.registry.resolve(services.default_model))
+    except BertDemoError as error:
+        logger.warning("the model to open with cannot be loaded: %s", error)

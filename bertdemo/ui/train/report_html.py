@@ -1,0 +1,151 @@
+"""The held-out report as HTML: one line first, then two bars a measure, then numbers and rows on demand.
+
+It takes a report and returns a string in which every text is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from bertdemo.mlm.training.evaluation import Quality
+from bertdemo.mlm.training.report import BeforeAfter, Interval, RowReport, RowToken
+from bertdemo.runs.report_file import RunReport
+
+_MEASURES = (
+    ("loss per target", "loss", "{:.3f}"),
+    ("perplexity", "perplexity", "{:.1f}"),
+    ("first guess right at [MASK]", "top1", "{:.1%}"),
+    ("among the first five there", "top5", "{:.1%}"),
+)
+
+
+def report_html(report: RunReport, *, base: str, tuned: str) -> str:
+    """``base`` and ``tuned`` are the names of the two models."""
+    remarks = "".join(f"<li>{escape(remark)}</li>" for remark in report.remarks)
+    verdict = f'<p class="report-verdict" role="status">{escape(report.verdict)}</p>'
+    return (
+        f'<section class="report" aria-label="What changed">{verdict}'
+        f'{_bars(report, base=base, tuned=tuned)}<ul class="remarks">{remarks}</ul>'
+        f"<details><summary>Numbers</summary>{_numbers(report)}</details>"
+        f"<details><summary>Rows predicted best and worst</summary>{_rows(report)}</details></section>"
+    )
+
+
+def _bars(report: RunReport, *, base: str, tuned: str) -> str:
+    """Right guesses before and after as bars; left out where there are too few to speak of."""
+    if report.held_out.too_few:
+        return ""
+    parts = [("Right at the first guess", report.held_out, "top1"), ("Among the first five", report.held_out, "top5")]
+    if report.general:
+        parts.append(("Right at the first guess, general English", report.general, "top1"))
+    items = "".join(
+        f"<li><span>{title}</span>"
+        f"{_bar('base', getattr(change.before, name))}{_bar('tuned', getattr(change.after, name))}</li>"
+        for title, change, name in parts
+    )
+    key = "".join(
+        f'<li><span class="versus-swatch {kind}" aria-hidden="true"></span>{escape(name)}</li>'
+        for kind, name in (("base", f"before: {base}"), ("tuned", f"after: {tuned}"))
+    )
+    return f'<ul class="versus-key">{key}</ul><ul class="versus">{items}</ul>'
+
+
+def _bar(kind: str, share: float | None) -> str:
+    width = 0.0 if share is None else 100 * share
+    return (
+        f'<span class="versus-track" aria-hidden="true"><span class="{kind}" style="width:{width:.2f}%"></span></span>'
+        f"<b>{_format(share, '{:.1%}')}</b>"
+    )
+
+
+def _numbers(report: RunReport) -> str:
+    held_out = report.held_out
+    columns = {"before": held_out.before, "after": held_out.after}
+    if report.best is not None:
+        columns[f"best epoch (step {report.best_step:,})"] = report.best
+    if report.baseline is not None:
+        columns["frequency alone"] = report.baseline.quality
+    if report.general is not None:
+        columns |= {"general English, before": report.general.before, "general English, after": report.general.after}
+    lines = [
+        _intervals("", held_out),
+        *([_intervals("On general English: ", report.general)] if report.general else []),
+    ]
+    lines.append(
+        "Both models answered for the same targets. The loss is the mean surprise over all of them, in nats; the"
+        " perplexity is e to that power, and cannot be compared with a left-to-right model's. Guesses are counted at"
+        " the targets that show [MASK] alone: the others show a token, often the right one. All of this was computed"
+        " in float32, whatever the run trained in."
+    )
+    if report.baseline is not None:
+        lines.append(
+            "Frequency alone: what one gets by knowing only how often each token occurs in the rows that were learned"
+            f" from, so that the first guess is always “{report.frequent_token}”."
+        )
+    return _table(columns) + "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _table(columns: dict[str, Quality]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    rows = "".join(
+        f'<tr><th scope="row">{label}</th>'
+        + "".join(f"<td>{_format(getattr(quality, name), form)}</td>" for quality in columns.values())
+        + "</tr>"
+        for label, name, form in _MEASURES
+    )
+    return (
+        '<div class="report-scroll" tabindex="0" role="region" aria-label="Numbers">'
+        f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _intervals(where: str, change: BeforeAfter) -> str:
+    """How large the changes are, with their intervals."""
+    loss = _changed(change.before.loss, change.after.loss, change.loss_change, scale=1, form="{:+.3f}")
+    top1 = _changed(change.before.top1, change.after.top1, change.top1_change, scale=100, form="{:+.1f}")
+    return (
+        f"{where}{change.targets:,} targets in {change.rows:,} rows, {change.hidden:,} of them hidden. The loss changed"
+        f" by {loss}, right first guesses by {top1} points (in brackets: a 95% interval for rows like these)."
+    )
+
+
+def _changed(before: float | None, after: float | None, interval: Interval, *, scale: float, form: str) -> str:
+    values = [None if None in (before, after) else after - before, interval.low, interval.high]
+    change, low, high = (_format(None if value is None else scale * value, form) for value in values)
+    return f"{change} [{low}, {high}]"
+
+
+def _rows(report: RunReport) -> str:
+    if not report.best_rows:
+        return "<p>There are too few rows with hidden tokens to choose from.</p>"
+    note = (
+        '<p class="quiet">Marked: the hidden tokens. <mark class="right">guessed right</mark> or'
+        ' <mark class="missed">missed</mark>, with what it guessed instead.</p>'
+    )
+    return note + _row_list("Best", report.best_rows) + _row_list("Worst", report.worst_rows)
+
+
+def _row_list(title: str, rows: Sequence[RowReport]) -> str:
+    return f"<h4>{title}</h4>" + "".join(_row(row) for row in rows)
+
+
+def _row(row: RowReport) -> str:
+    text = "".join(_token(token) for token in row.tokens) + (" …" if row.cut else "")
+    loss = f"{_format(row.loss_before, '{:.2f}')} → {_format(row.loss_after, '{:.2f}')}"
+    hidden = "1 hidden token" if row.targets == 1 else f"{row.targets} hidden tokens"
+    return f"<blockquote><p>{text}</p><footer>{hidden}, loss {loss}</footer></blockquote>"
+
+
+def _token(token: RowToken) -> str:
+    space, text, hidden = " " if token.space else "", escape(token.text), token.hidden
+    if hidden is None:
+        return space + text
+    if hidden.rank == 1:
+        return f'{space}<mark class="right">{text}</mark>'
+    return f'{space}<mark class="missed">{text}</mark> <small>(“{escape(hidden.guess)}”)</small>'
+
+
+def _format(value: float | None, form: str) -> str:
+    return "–" if value is None or not math.isfinite(value) else form.format(value).replace("-", "−")
