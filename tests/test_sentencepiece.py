@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from bertdemo.ui.fill.reading import read, strip_of
 from sentencepiece_checkpoints import KINDS, sentencepiece_checkpoint
 
 from bertdemo.mlm.analysis.insight import attention_from_mask, erasure, layer_lens, nearest_words
@@ -16,7 +17,6 @@ from bertdemo.mlm.inference.target_words import target_ids
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_ids, prepare_text
 from bertdemo.mlm.text.tokens import raw_pieces, readable_pieces, space_marker, word_ids
-from bertdemo.ui.fill.reading import read, strip_of
 
 TEXT = "The dogs barked, John <mask> the old house."
 ODD_TEXTS = ["我<mask>你。", "אני <mask> שלום", "🙂 <mask> é", "<mask>", "(<mask>)", "un<mask>able", "猫 <mask> 犬."]

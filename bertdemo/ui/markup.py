@@ -20,10 +20,11 @@ _ENDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.
 Format = Callable[[Any], str]
 
 
-class Html(str):
-    """HTML of our own in a cell of a table; any other text is escaped."""
+@dataclass(frozen=True)
+class Html:
+    """HTML of our own in a cell of a table; any other text is escaped. No ``str``: a frame would forget what it is."""
 
-    __slots__ = ()
+    text: str
 
 
 @dataclass(frozen=True)
@@ -198,26 +199,26 @@ def visible(token: str) -> str:
 def file_name(name: str) -> Html:
     """A name that a narrow column may break, but between its words only.
 
-    >>> file_name("sample_reviews.csv")
+    >>> file_name("sample_reviews.csv").text
     'sample_<wbr>reviews<wbr>.csv'
     """
     return Html(re.sub(r"([_\-])", r"\1<wbr>", escape(name)).replace(".", "<wbr>."))
 
 
-def said(sentence: str) -> Html:
+def said(sentence: str) -> str:
     """One plain line: what a picture says in words."""
-    return Html(f'<p class="said">{escape(sentence)}</p>')
+    return f'<p class="said">{escape(sentence)}</p>'
 
 
-def quiet(sentence: str) -> Html:
+def quiet(sentence: str) -> str:
     """One line of explanation."""
-    return Html(f'<p class="quiet">{escape(sentence)}</p>')
+    return f'<p class="quiet">{escape(sentence)}</p>'
 
 
-def notes_list(sentences: Sequence[str], *, stale: bool = False) -> Html:
+def notes_list(sentences: Sequence[str], *, stale: bool = False) -> str:
     """What a reader should know of the text. ``stale``: what is shown below belongs to the text as it was before."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return Html(f'<ul class="notes{" stale" if stale else ""}" role="status">{items}</ul>')
+    return f'<ul class="notes{" stale" if stale else ""}" role="status">{items}</ul>'
 
 
 def model_heading(label: str, kind: str, *, count: int) -> str:
@@ -244,7 +245,7 @@ def scale_end(probabilities: Sequence[float]) -> float:
     return next((end for end in _ENDS if most <= end), 1.0)
 
 
-def bar_list(groups: Sequence[BarGroup], *, end: float, axis: bool = False, above: str = "") -> Html:
+def bar_list(groups: Sequence[BarGroup], *, end: float, axis: bool = False, above: str = "") -> str:
     """Every group on one scale from 0 to ``end``, all bars from one edge; ``axis`` writes both ends as percentages.
 
     ``above`` is HTML that stands over them, such as a legend.
@@ -255,7 +256,7 @@ def bar_list(groups: Sequence[BarGroup], *, end: float, axis: bool = False, abov
         f'<ol class="bars-list">{"".join(_bar_row(row, end) for row in group.rows)}{ends}</ol></section>'
         for group in groups
     )
-    return Html(f'<div class="bars">{above}{sections}</div>')
+    return f'<div class="bars">{above}{sections}</div>'
 
 
 def _bar_row(row: BarRow, end: float) -> str:
@@ -301,7 +302,7 @@ def table(
     current: int | None = None,
     marked: str | None = None,
     total: bool = False,
-) -> Html:
+) -> str:
     """A frame as a table that scrolls by itself; the first cell of each row is its head.
 
     ``formats`` writes the numbers of a column, None is "–". ``look`` is a class for the style sheet; ``current`` is
@@ -324,7 +325,7 @@ def table(
         kind += ' class="total"' if total and place == len(frame) - 1 else ""
         rows.append(f'<tr{kind}><th scope="row"{marks[0]}>{first}</th>{data}</tr>')
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return Html(
+    return (
         f'<div class="table-scroll {look}" tabindex="0" role="region" aria-label="{escape(label)}">'
         f'<table class="table">{named}<thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
@@ -332,7 +333,7 @@ def table(
 
 def _cell(value: object, write: Format) -> str:
     if isinstance(value, Html):
-        return value
+        return value.text
     return visible(value) if isinstance(value, str) else escape("–" if pd.isna(value) else write(value))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import gradio as gr
 import pytest
+from bertdemo.ui.fill.reading import ask
 from served import ServedApp, call, raw_client, served_app
 
-from bertdemo.ui.fill.reading import ask
 from bertdemo.ui.model_list import NO_MODEL
 from bertdemo.ui.sessions import LightSessions
 from bertdemo.ui.train.run_actions import overlay

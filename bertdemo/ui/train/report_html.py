@@ -46,9 +46,7 @@ def _bars(report: RunReport, *, base: str, tuned: str) -> str:
     if report.general:
         parts.append(("Right at the first guess, general English", report.general, "top1"))
     rows = [
-        BarRow(
-            title, [_bar("base", getattr(change.before, name)), _bar("tuned", getattr(change.after, name))], bold=False
-        )
+        BarRow(title, [_bar("base", change.before, name), _bar("tuned", change.after, name)], bold=False)
         for title, change, name in parts
     ]
     key = legend([f"before: {base}", f"after: {tuned}"], ["base", "tuned"])

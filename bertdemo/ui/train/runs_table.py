@@ -80,7 +80,7 @@ def _settings_html(run: RunRecord) -> Html:
     return Html(f'<span>{epochs}, <span class="unbroken">{learning_rate},</span> {escape(model)}</span>')
 
 
-def _row(run: RunRecord) -> tuple[str, ...]:
+def _row(run: RunRecord) -> tuple[str | Html, ...]:
     return (
         Html(f'<button type="button" data-run="{escape(run.id)}">{escape(run.name)}</button>'),
         Html(state_html(run.state)),
