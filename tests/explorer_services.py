@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 from bertdemo.ui.fill.answer import FillView
 from bertdemo.ui.services import Services
 

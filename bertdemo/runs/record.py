@@ -1,24 +1,35 @@
-"""What is known about a run: the content of ``run.json`` as frozen dataclasses. Knows no folder and no data."""
+"""What is known about a run: the content of ``run.json`` as frozen dataclasses; and what a run may be called.
+
+Knows no folder and no data.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import platform
+import re
+import secrets
 import shlex
+import unicodedata
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bertdemo import __version__
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
-from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
+from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
+from bertdemo.mlm.training.events import current_record
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
 RESUMABLE_STATES = ("interrupted", "stopped", "failed")
 FROM_SCRATCH = "from scratch"  # the source of the model of a run that begins with none
+LONGEST_NAME = 80
+LONGEST_SLUG = 32
+_ID = re.compile(r"\d{8}-\d{4}-[a-z0-9-]+-[0-9a-f]{4}")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -110,7 +121,8 @@ def read_record(text: str) -> RunRecord:
         values["model"] = ModelRef(**_known(ModelRef, values["model"]))
         values["data"] = DataSource(**_known(DataSource, values["data"]))
         values["settings"] = read_settings(values["settings"])
-        values["figures"] = Figures(**_known(Figures, values.get("figures", {})))
+        figures = _known(Figures, values.get("figures", {}))
+        values["figures"] = Figures(**{name: value and current_record(value) for name, value in figures.items()})
         record = RunRecord(**values)
         _check_types(record)
     except (ValueError, TypeError, KeyError, AttributeError, BertDemoError) as exc:
@@ -135,23 +147,15 @@ def damaged_record(run_id: str, reason: str) -> RunRecord:
 
 def command_line(record: RunRecord) -> str:
     """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
-    settings, data = record.settings, record.data
-    options = {
-        "--column": data.column,
-        "--model": record.model.label,
-        "--epochs": settings.epochs,
-        "--learning-rate": settings.learning_rate,
-        "--batch-size": settings.batch_size,
-        "--max-length": settings.max_length,
-        "--mask-rate": settings.masking.selection_rate,
-        "--limit": data.limit,
-        "--seed": settings.seed,
-        "--precision": record.precision or settings.precision,
-    }
-    words = ["bertdemo", "train", data.name]
-    words += [str(word) for option, value in options.items() if value is not None for word in (option, value)]
-    words += [word for probe in settings.probes for word in ("--probe", probe)]
-    words += [word for watched in settings.watch for word in ("--watch", watched)]
+    values = config_values(record.settings, limit=record.data.limit)
+    values["precision"] = record.precision or values["precision"]
+    dialect = record.data.dialect or {}
+    words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
+    words += ["--column", record.data.column] if record.data.column is not None else []
+    for name in ("encoding", "delimiter"):
+        words += [f"--{name}", str(dialect[name])] if dialect.get(name) is not None else []
+    words += ["--header" if dialect["header"] else "--no-header"] if dialect else []
+    words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 
 
@@ -165,3 +169,31 @@ def _check_types(record: RunRecord) -> None:
     texts += (record.model.label, record.model.source)
     if not all(isinstance(text, str) for text in texts) or not isinstance(record.attempt, int):
         raise TypeError
+
+
+def clean_name(text: str) -> str:
+    """A run's name as it is shown: one line, no path, at most 80 characters; "" where nothing is left.
+
+    ``"../../x"`` -> ``"x"``; emoji and letters of any script stay.
+    """
+    printable = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
+    flat = re.sub(r"[/\\]+", "-", printable)
+    return " ".join(flat.split()).lstrip(".- ")[:LONGEST_NAME].rstrip()
+
+
+def slug(text: str) -> str:
+    """The part of a folder's name that says what is in it: ``"Café reviews (2).csv"`` -> ``"cafe-reviews-2-csv"``."""
+    plain = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].strip("-") or "run"
+
+
+def new_run_id(name: str, *, now: datetime) -> str:
+    """Sortable by time, readable, and hardly ever twice the same: ``20261122-1130-reviews-ab12``.
+
+    Also a safe file name everywhere: the date in front keeps it off the names that Windows reserves.
+    """
+    return f"{now:%Y%m%d-%H%M}-{slug(name)}-{secrets.token_hex(2)}"
+
+
+def is_run_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None

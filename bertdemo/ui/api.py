@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 from gradio.components.api_component import Api
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
+from bertdemo.mlm.data.corpus import Dialect, chosen_dialect
 from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
@@ -71,18 +72,30 @@ class Endpoints:
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
     def inspect_csv(
-        self, file: str | None, column: str | None = None, model: str | None = None, max_length: int | None = None
+        self,
+        file: str | None,
+        column: str | None = None,
+        model: str | None = None,
+        max_length: int | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header: bool | None = None,
     ) -> dict[str, Any]:
-        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted too."""
+        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
+
+        ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
+        """
         with user_errors(as_html=False):
             if not file:
                 raise DataError("There is no file; send one with gradio_client.handle_file.")
             length = None if max_length is None else whole("max_length", max_length, default=256)
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
-            return finite(inspect_file(file, column=_optional(column), masked_lm=masked_lm, max_length=length))
+            dialect = _dialect(file, encoding, delimiter, header)
+            options = {"column": _optional(column), "dialect": dialect, "masked_lm": masked_lm, "max_length": length}
+            return finite(inspect_file(file, **options))
 
-    def start_training(
+    def start_training(  # noqa: PLR0913, PLR0917 (the options of the command line)
         self,
         file: str | None,
         column: str | None = None,
@@ -99,6 +112,9 @@ class Endpoints:
         watch: Sequence[str] = (),
         name: str = "",
         owner: str = "",
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header: bool | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
@@ -109,7 +125,8 @@ class Endpoints:
             form = RunForm(_text(model), *settings, _text(name), _texts(probe), _texts(watch), _optional(precision))
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
-            request = run_request(self._services, form, path=file, column=_optional(column))
+            dialect = _dialect(file, encoding, delimiter, header) if file else None
+            request = run_request(self._services, form, path=file, column=_optional(column), dialect=dialect)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: str) -> MaskedLM:
@@ -129,16 +146,24 @@ def add_endpoints(services: Services) -> None:
         text = partial(_argument, {"type": "string"})
         number = partial(_argument, {"type": "number"})
         texts = partial(_argument, {"type": "array", "items": {"type": "string"}})
-        inspected = [file, text("column", None), text("model", None), number("max_length", None)]
+        flag = partial(_argument, {"type": "boolean"})
+        reading = (text("encoding", None), text("delimiter", None), flag("header", None))
+        inspected = [file, text("column", None), text("model", None), number("max_length", None), *reading]
         settings = ("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit", "seed")
         started = [
             *(file, text("column", None), text("model", services.default_model)),
             *(number(name, None) for name in settings),
             *(text("precision", None), texts("probe", []), texts("watch", []), text("name", ""), text("owner", "")),
+            *reading,
         ]
         for name, inputs in (("inspect_csv", inspected), ("start_training", started)):
             answer = Api(None, ANSWER if name == "inspect_csv" else {"type": "string"}, "answer")
             button.click(getattr(endpoints, name), inputs, answer, api_name=name, **FILE_EVENT)
+
+
+def _dialect(file: str, encoding: object, delimiter: object, header: object) -> Dialect | None:
+    named = [None if value is None else _text(value) for value in (encoding, delimiter)]
+    return chosen_dialect(file, *named, header=None if header is None else bool(header))
 
 
 def _argument(schema: dict[str, Any], label: str, value: Any) -> Api:

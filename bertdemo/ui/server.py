@@ -20,9 +20,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
+from bertdemo.runs.execution import stop_on_signals
 from bertdemo.runs.manager import RunManager
-from bertdemo.runs.signals import stop_on_signals
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 
 from .app import build_app
 from .body_limit import MEGABYTE, BodyLimit

@@ -18,8 +18,7 @@ from served import ROOT, app_process, call, raw_client, upload
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.training.events import Evaluated, RunStarted, StepDone, TrainingEvent
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.train.live_feed import live_payload
 
@@ -36,11 +35,11 @@ class ImitatedSession:
 
     def events(self) -> Generator[TrainingEvent, None, None]:
         yield RunStarted(1000, 100, 50_000, 0, STEPS, "fp32", "cpu", 5e-5)
-        yield Evaluated(0, 6.0, 400.0, 0.1, 0.3, 800)
+        yield Evaluated(0, 6.0, 400.0, 0.1, 0.3, 800, 640)
         for step in range(1, STEPS + 1):
             yield StepDone(step, 1 + step * 10 // STEPS, 2 + math.exp(-step / 5000), 5e-5, 60, 400, step * 0.1)
             if step % (STEPS // 10) == 0:
-                yield Evaluated(step, 3.0, 20.0, 0.4, 0.6, 800)
+                yield Evaluated(step, 3.0, 20.0, 0.4, 0.6, 800, 640)
 
     def state(self) -> dict[str, Any]:
         return {"step": 0}
@@ -62,7 +61,7 @@ def test_a_run_of_many_steps_keeps_nothing_in_memory(
 ) -> None:
     store = RunStore(tmp_path / "home")
     registry = ModelRegistry(tmp_path / "home", bundled=tiny_bert_folder)
-    manager = RunManager(store, registry, make_session=lambda _run: ImitatedSession(tiny_bert))
+    manager = RunManager(store, registry, make_session=lambda _run, _do: ImitatedSession(tiny_bert))
     data = tmp_path / "reviews.csv"
     data.write_text("review\nhello\n")
     began = time.monotonic()

@@ -16,8 +16,7 @@ from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.events import Evaluated, GeneralEvaluated, StepDone, Warned, event_record
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.run import Run
-from bertdemo.runs.status import Activity, RunStatus
+from bertdemo.runs.run import Activity, Run, RunStatus
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.train import live_feed
 from bertdemo.ui.train.live_feed import duration, live_payload, quick_payload, requested, state_words
@@ -84,7 +83,7 @@ def test_a_long_history_comes_whole_but_thinned(manager: RunManager, run: Run) -
 
 
 def test_held_out_general_warnings_and_probes_arrive(manager: RunManager, run: Run) -> None:
-    figures = {"pseudo_perplexity": 9.0, "top1": 0.4, "top5": 0.6, "targets": 500}
+    figures = {"perplexity": 9.0, "top1": 0.4, "top5": 0.6, "targets": 500, "hidden": 400}
     write(
         run,
         event_record(Warned("Nothing learns at a rate of 0.")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import gradio as gr
 import pytest
 
 from bertdemo.mlm.errors import BertDemoError, ModelError
-from bertdemo.mlm.models.masked_lm import ModelRef
+from bertdemo.mlm.models.loading import bundled_assets, load_masked_lm
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import NOTEBOOK
 from bertdemo.mlm.training.estimate import Estimate
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.services import Services
@@ -42,6 +43,14 @@ class NamedModels:
             raise ModelError(f"There is no model {reference!r}.")
         return ModelRef("mini-bert", "/nowhere/mini-bert")
 
+    def shared(self, ref: ModelRef) -> MaskedLM:
+        return bundled_model()
+
+
+@cache
+def bundled_model() -> MaskedLM:
+    return load_masked_lm(ModelRef("mini-bert", str(bundled_assets() / "mini-bert")))
+
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Path:
@@ -55,7 +64,7 @@ def sample(tmp_path: Path) -> Path:
 def make_services(tmp_path: Path, sample: Path) -> Iterator[Callable[..., Services]]:
     gate, made = threading.Event(), []
 
-    def wait_and_fail(_run: object) -> Any:
+    def wait_and_fail(_run: object, _do: object) -> Any:
         gate.wait(20)
         raise BertDemoError("The test is over.")
 
@@ -253,6 +262,24 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, s
     ):
         assert words in shown.line
     assert "too long <b>3</b> (cut at 256 tokens)" in shown.too_long
+
+
+def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(services: Services, sample: Path) -> None:
+    rows = [f"{number},これは番組その{number}です。とても面白かった☃☃☃。" for number in range(20)]
+    sample.write_text("stars,review\n" + "\n".join(rows) + "\n")
+    (planned, warned, _), _ = look(services, sample)
+    assert "multilingual" not in planned.line
+    assert "of the tokens are [UNK]: the vocabulary of &#x27;mini-bert&#x27; cannot write these texts" in warned.line
+    press_start(services, sample)
+    (_, warned), _ = look(services, sample)  # a run is at work: nothing is measured, and this is said all the same
+    assert "choose a multilingual model" in warned.line
+
+
+def test_the_page_says_what_was_skipped_and_what_looks_wrong(sample: Path) -> None:
+    sample.write_text("My reviews\n# from 2024\n" + sample.read_text())
+    assert "above the table, skipped: 2" in describe(str(sample), FileReading(), None).found
+    sample.write_bytes(sample.read_bytes() + "7,Très bien et déjà vu mille fois\n".encode())
+    assert "is this really cp866?" in describe(str(sample), FileReading(encoding="cp866"), None).found
 
 
 def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, sample: Path) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
-from ..models.masked_lm import MaskedLM
-from ..models.precision import autocast
+from ..models.devices import autocast, is_out_of_memory
+from ..models.masked_lm import MAX_LOGITS, MaskedLM
 from ..settings import TrainingConfig
 from . import distributed as processes
 from .batching import Batch, TokenizedTexts, collate
@@ -26,6 +27,7 @@ from .masking import IGNORED, MaskedTokens, Stream, mask_generator, mask_tokens
 logger = logging.getLogger(__name__)
 
 TARGETS_ROUND_UP = 16  # few sizes of the head's products: each new one has to be prepared
+MAX_GPU_LOGITS = 8 * MAX_LOGITS  # a GPU's batch is not split otherwise: 1 GiB in float32
 CPU_TOKENS_AT_ONCE = 4096  # splits long batches on a CPU: a stop is heard between the parts, and memory stays bounded
 
 
@@ -38,26 +40,58 @@ class MaskedBatch:
     targets: int
 
 
-class _SummedLoss(nn.Module):
-    """The loss of a batch summed over its targets, as a module: so that several processes can share its gradients."""
+class _SummedLoss:
+    """The loss of a batch summed over its targets."""
 
     def __init__(self, masked_lm: MaskedLM, precision: str, *, padded: bool) -> None:
-        super().__init__()
-        self.model = masked_lm.model  # registers the parameters
         self._masked_lm, self._precision, self._padded = masked_lm, precision, padded
+        at_once = MAX_LOGITS if masked_lm.device.type == "cpu" else MAX_GPU_LOGITS
+        self._targets_at_once = max(1, at_once // masked_lm.vocabulary_size)
 
-    def forward(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
+    def __call__(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
         """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
-        with autocast(token_ids.device, self._precision):
-            logits = self._logits(token_ids, attention, positions)
-        return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
-
-    def _logits(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
         masked_lm = self._masked_lm
-        if not self._padded or masked_lm.head is None:
-            return masked_lm.logits_at(token_ids, attention, positions=positions)
-        hidden = masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
-        return masked_lm.head(hidden.flatten(0, 1).index_select(0, positions))
+        with autocast(token_ids.device, self._precision):
+            if masked_lm.head is None:
+                logits = masked_lm.logits_at(token_ids, attention, positions=positions)
+                return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
+            hidden = self._hidden(token_ids, attention, positions)  # (M, H)
+            if len(hidden) <= self._targets_at_once:
+                return self._loss(hidden, answers)
+            # A vocabulary of 250,000 would need gigabytes: a part's logits are dropped and made again going backwards.
+            parts = zip(hidden.split(self._targets_at_once), answers.split(self._targets_at_once), strict=True)
+            return torch.stack([checkpoint(self._loss, *part, use_reentrant=False) for part in parts]).sum()
+
+    def _loss(self, hidden: Tensor, answers: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(self._masked_lm.head(hidden).float(), answers, reduction="sum")
+
+    def _hidden(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
+        if not self._padded:
+            return self._masked_lm.hidden_at(token_ids, attention, positions=positions)
+        hidden = self._masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
+        return hidden.flatten(0, 1).index_select(0, positions)
+
+
+def check_step(masked_lm: MaskedLM, *, precision: str) -> bool:
+    """Whether a step reads every weight, tried on one short row; weights, gradients and random state stay as found.
+
+    An untied BERT, for one, has a bias beside its decoder's that nobody reads.
+
+    Raises:
+        ModelError: the library's code for this architecture cannot train on such a row.
+    """
+    prefix, suffix = masked_lm.frame
+    row = torch.tensor([[*prefix, *[masked_lm.mask_token_id] * 3, *suffix]], device=masked_lm.device)  # (1, T)
+    everywhere = torch.arange(row.numel(), device=row.device)
+    was_training = masked_lm.model.training
+    masked_lm.model.train()
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())), masked_lm.library_faults(row.numel()):
+            _SummedLoss(masked_lm, precision, padded=False)(row, everywhere, row[0], None).backward()
+        return all(weight.grad is not None for weight in masked_lm.model.parameters() if weight.requires_grad)
+    finally:
+        masked_lm.model.train(was_training)
+        masked_lm.model.zero_grad(set_to_none=True)
 
 
 class BatchLoss:
@@ -65,7 +99,8 @@ class BatchLoss:
 
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
-        self._summed_loss = processes.parallel(_SummedLoss(masked_lm, precision, padded=config.pad_to_max_length))
+        self._summed_loss = _SummedLoss(masked_lm, precision, padded=config.pad_to_max_length)
+        self._gradients = processes.GradientSum(masked_lm.model)
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
 
@@ -87,23 +122,36 @@ class BatchLoss:
 
         Raises TrainingError when a single row does not fit into memory.
         """
+        device = self._masked_lm.device
         while True:
-            try:
-                return (yield from self._backward_in_parts(drawn))
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
+            fits, loss, having = yield from self._backward_in_parts(drawn)
+            # Asked of all processes in one message, since all or none of them must try again
+            short, loss, *having = processes.totals([float(not fits), loss, *having], device=device)
+            if not short:
+                self._gradients.share(having)
+                return loss
             self._masked_lm.model.zero_grad(set_to_none=True)
             yield Warned(self._halve(drawn))
 
-    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, float]:
-        total, parts = 0.0, list(self._parts(drawn))
+    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, tuple[bool, float, list[float]]]:
+        """(whether this process had the memory for it, its share of the loss, which parameters have gradients).
+
+        One that runs out of memory goes through the other parts without working on them, since all processes are asked
+        whether to stop between two parts.
+        """
+        fits, loss, having, parts = True, 0.0, self._gradients.none(), list(self._parts(drawn))
         for number, rows in enumerate(parts, start=1):
-            with processes.gradients_kept(self._summed_loss, wanted=number < len(parts)):
-                total += self._backward_rows(drawn, rows)
+            try:
+                if fits:
+                    loss += self._backward_rows(drawn, rows)
+                    having = self._gradients.gather() if number == len(parts) else having
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                fits = False
             if number < len(parts):
                 yield Progress("training", number, len(parts))
-        return processes.total(total, device=self._masked_lm.device)
+        return fits, loss, having
 
     def _backward_rows(self, drawn: MaskedBatch, rows: slice) -> float:
         device = self._masked_lm.device
@@ -115,7 +163,7 @@ class BatchLoss:
             attention = attention.to(device, non_blocking=True)
         moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
         loss = self._summed_loss(*moved, attention) / drawn.targets
-        (loss * processes.count()).backward()  # several processes' gradients are averaged, but the loss is a sum
+        loss.backward()
         return loss.item()
 
     def _mask(self, token_ids: Tensor, *key: int) -> MaskedTokens:
@@ -177,7 +225,3 @@ def _rounded_up(positions: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     fillers = -len(positions) % TARGETS_ROUND_UP if len(positions) else 0
     filled = torch.cat([positions, positions[:1].expand(fillers)])
     return filled, torch.cat([answers, answers.new_full((fillers,), IGNORED)])
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

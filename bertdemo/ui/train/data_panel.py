@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import gradio as gr
 
-from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, preview
+from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, chosen_dialect, preview
 from bertdemo.mlm.errors import BertDemoError, DataError
 
 from ..services import READ_EVENT, Services
 from .data_preview import preview_html
 
-ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "gb18030", "shift_jis")
+ENCODINGS = (
+    *("utf-8", "utf-8-sig", "utf-16", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1256", "koi8-r"),
+    *("gb18030", "big5", "cp932", "cp949", "cp850", "cp852", "cp866", "mac_roman"),
+)
 DELIMITERS = (("comma", ","), ("semicolon", ";"), ("tab", "\t"), ("bar |", "|"), ("none: each line is a text", ""))
 AS_DETECTED = "as detected"
 _SHOWN_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a mark in front", "ascii": "ASCII", "cp1252": "Windows-1252"}
@@ -36,15 +39,8 @@ class FileReading(NamedTuple):
 
     def dialect(self, path: str) -> Dialect | None:
         """What was chosen over what would be detected; None where nothing was. Raises DataError."""
-        if set(self) == {AS_DETECTED}:
-            return None
-        found = preview(path).dialect
-        return Dialect(
-            encoding=found.encoding if self.encoding == AS_DETECTED else str(self.encoding),
-            delimiter=found.delimiter if self.delimiter == AS_DETECTED else str(self.delimiter) or None,
-            quote=found.quote,
-            header=found.header if self.header == AS_DETECTED else self.header == "yes",
-        )
+        encoding, delimiter, header = (None if chosen == AS_DETECTED else str(chosen) for chosen in self)
+        return chosen_dialect(path, encoding, delimiter, None if header is None else header == "yes")
 
 
 class DataView(NamedTuple):
@@ -151,11 +147,11 @@ def found_html(found: Preview) -> str:
         _SHOWN_NAMES.get(found.dialect.encoding, found.dialect.encoding),
         _delimiter_name(found.dialect.delimiter),
         "header" if found.dialect.header else "no header",
-        f"{about}{found.report.rows:,} rows",
+        f"{about}{found.rows:,} rows",
     ]
     lines = [f"<strong>{escape(found.name)}</strong> <span>{escape(', '.join(dialect))}</span>"]
     if found.text_column is None:
-        return _status([*lines, f"<strong>{_NO_TEXT}</strong>"])
+        return _status([*lines, f"<strong>{_NO_TEXT}</strong>", *map(escape, found.report.warnings)])
     return _status([*lines, _counts(found.report, about=about), *map(escape, found.report.warnings)])
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.runs.names import is_run_id
+from bertdemo.runs.record import is_run_id
 
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
-    from bertdemo.runs.status import RunStatus
+    from bertdemo.runs.run import RunStatus
 
 MAX_POINTS = 2_000  # of the loss curve in one answer
 MAX_PROBES = 300  # moments at which the probes were read, in one answer

@@ -17,8 +17,9 @@ import gradio as gr
 
 from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunRequest
 
 from ..notes import note_html
 from ..services import PAGE_EVENT, Services
@@ -77,7 +78,10 @@ def look_ahead(
     try:
         request = _request(services, held(path, file), column, *chosen)
         cheap = not services.manager.live() and _is_here(services, request)
-        yield _planned(request, measuring=asked or cheap)
+        planned = _planned(request, measuring=asked or cheap)
+        yield planned
+        if _is_here(services, request) and (unknown := _unknown(services, request)):
+            yield planned._replace(line=planned.line + unknown)
         if asked or cheap:
             yield _shown(measure(request), max_length=request.settings.max_length)
     except BertDemoError as error:
@@ -96,6 +100,15 @@ def _request(services: Services, path: str, column: str, *chosen: object) -> Run
 def _is_here(services: Services, request: RunRequest) -> bool:
     ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
     return Path(ref.source).is_absolute()
+
+
+def _unknown(services: Services, request: RunRequest) -> str:
+    """A warning where the model's vocabulary cannot write the file's first texts."""
+    ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
+    texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
+    masked_lm = services.registry.shared(ref)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
+    return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
 def _planned(request: RunRequest, *, measuring: bool) -> AheadView:
@@ -118,10 +131,9 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     corpus = read_corpus(request.data, column=request.column, dialect=request.dialect, limit=limit, seed=settings.seed)
     ref = services.registry.resolve(request.model, allow_folders=services.allow_folders)
     masked_lm = services.registry.private_copy(ref)
-    estimate = estimate_run(masked_lm, corpus, settings, general=services.general)
-    if corpus.report.used < limit or limit == request.limit:
-        return estimate
-    return estimate.scaled(max(1.0, _usable_rows(request) / corpus.report.used))
+    whole = corpus.report.used < limit or limit == request.limit
+    share = 1.0 if whole else min(1.0, corpus.report.used / _usable_rows(request))
+    return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
 
 
 def _shown(estimate: Estimate, *, max_length: int) -> AheadView:
@@ -133,9 +145,13 @@ def _shown(estimate: Estimate, *, max_length: int) -> AheadView:
         f"about {duration(max(1.0, estimate.seconds))}",
         f"about {max(0.1, estimate.memory / _GIGABYTE):.1f} GB of memory",
     ]
-    warnings = "".join(f'<p class="note unusual">{escape(warning)}</p>' for warning in estimate.warnings)
+    warnings = "".join(map(_warning, estimate.warnings))
     cut = f"too long <b>{about}{estimate.truncated:,}</b> (cut at {max_length} tokens)"
     return AheadView(_line(parts) + warnings, f'<p class="counts">{cut}</p>' if estimate.truncated else "")
+
+
+def _warning(sentence: str) -> str:
+    return f'<p class="note unusual">{escape(sentence)}</p>'
 
 
 def _line(parts: list[str]) -> str:

@@ -20,7 +20,7 @@ from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.runs.export import export_zip
 from bertdemo.runs.hub_upload import upload_model
-from bertdemo.runs.ownership import owns
+from bertdemo.runs.manager import owns
 from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore

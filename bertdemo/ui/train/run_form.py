@@ -10,7 +10,7 @@ from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import DataError, SettingsError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunRequest
 
 from ..services import Services
 

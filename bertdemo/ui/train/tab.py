@@ -12,7 +12,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, DataError
-from bertdemo.runs.ownership import new_token
+from bertdemo.runs.manager import new_token
 
 from ..fill.tab import FillMaskTab
 from ..model_list import comparison_choices, model_choices
