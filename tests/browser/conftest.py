@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 import pytest
 
-from bertdemo.ui.theme import STYLE_SHEETS, theme
+from bertdemo.ui.theme import page_head, theme
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _NO_BROWSER = "no Chromium was found: install one, or name it in BERTDEMO_CHROMIUM"
@@ -75,7 +75,7 @@ def serve(monkeypatch) -> Iterator[Callable[[gr.Blocks], str]]:
     def start(blocks: gr.Blocks) -> str:
         started.append(blocks)
         _, url, _ = blocks.launch(
-            server_name="127.0.0.1", theme=theme(), css_paths=STYLE_SHEETS, prevent_thread_lock=True, quiet=True
+            server_name="127.0.0.1", theme=theme(), head=page_head(), prevent_thread_lock=True, quiet=True
         )
         return url
 

@@ -80,7 +80,7 @@ def test_few_targets_draw_no_bars() -> None:
     short = dataclasses.replace(AFTER, targets=29)
     for change in (dataclasses.replace(CHANGE, after=short), dataclasses.replace(CHANGE, rows=19)):
         few = dataclasses.replace(REPORT, held_out=change, general=None)
-        assert "versus-track" not in report_html(few, base="a", tuned="b")
+        assert "bars-track" not in report_html(few, base="a", tuned="b")
 
 
 def test_what_is_unknown_is_a_dash() -> None:

@@ -166,7 +166,7 @@ def test_runs_of_one_name_can_be_told_apart_in_the_chart(services: Services, wri
     names = [trace.name for trace in figure.data if trace.mode == "lines"]
     assert len(set(names)) == 3
     assert names[2] == "other"
-    assert not show_overlay(services, []).visible
+    assert show_overlay(services, []) is None
     assert {run_id for _, run_id in run_actions.overlay_choices(services)} == {first.id, second.id, other.id}
 
 
@@ -177,10 +177,10 @@ def test_the_chart_follows_what_becomes_of_its_runs(services: Services, write_ru
     chosen, plot = refresh_overlay(services, [first.id, second.id])
     assert chosen.value == [first.id]
     assert [label.split(" ")[0] for label, _ in chosen.choices] == ["better"]
-    assert "better" in str(plot.value)
-    assert "second" not in str(plot.value)
+    assert "better" in str(plot)
+    assert "second" not in str(plot)
     run_actions.delete(services, "me", "", first.id)
-    assert not refresh_overlay(services, [first.id]).plot.visible
+    assert refresh_overlay(services, [first.id]).plot is None
 
 
 def test_a_long_list_is_cut_and_says_so(services: Services, write_run, monkeypatch) -> None:

@@ -12,7 +12,8 @@ import gradio as gr
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import MaskPrediction, TargetScore, fill_masks
 
-from ..fill.candidate_bars import CandidateRow, MaskRows, bars_html, candidate_bars, percent, visible
+from ..fill.bars import build_bars, filled_bars
+from ..markup import percent, visible
 from ..model_list import NO_MODEL, comparison_choices
 from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, unchecked, user_errors
 from ..theme import TOGGLE_PROJECTOR_JS
@@ -134,8 +135,8 @@ def _verdict(model: str, target: TargetScore, kind: str) -> str:
 
 
 def _bars(mask: MaskPrediction, *, tuned: bool = False) -> str:
-    rows = [CandidateRow(c.token, c.token_id, c.probability, c.rank) for c in mask.candidates]
-    return bars_html([MaskRows(rows, "The tuned model" if tuned else "The base model")], tuned=tuned)
+    name, kind = ("The tuned model", "tuned") if tuned else ("The base model", "base")
+    return filled_bars([mask], names=[name], kind=kind)
 
 
 def score_html(game: Game) -> str:
@@ -181,9 +182,9 @@ def _build_view() -> GuessView:
     verdict = gr.HTML(apply_default_css=False, elem_id="guess-verdict")
     with gr.Row():
         with gr.Column(min_width=300):
-            bars = candidate_bars()
+            bars = build_bars()
         with gr.Column(min_width=300):
-            tuned_bars = candidate_bars()
+            tuned_bars = build_bars()
     score = gr.HTML(apply_default_css=False, elem_id="guess-score")
     return GuessView(game, sentence, guess, look, following, verdict, bars, tuned_bars, score)
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 import gradio as gr
+import pandas as pd
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.lessons.masking_view import (
@@ -21,7 +22,7 @@ from bertdemo.mlm.lessons.masking_view import (
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
 from bertdemo.mlm.training.masking import IGNORED
 
-from ..fill.candidate_bars import visible
+from ..markup import percent, quiet, table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
@@ -132,44 +133,41 @@ def _padding(padding: int) -> str:
 
 def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
-    epochs = range(1, len(view.counts) + 1)
-    head = "".join(f'<th scope="col">epoch {epoch}</th>' for epoch in epochs)
-    rows = "".join(
-        _count_row(corruption, [_of(counts, corruption) for counts in view.counts], masking)
-        for corruption in TARGET_CORRUPTIONS
-    )
     chosen = [[_of(counts, corruption) for corruption in TARGET_CORRUPTIONS] for counts in view.counts]
-    totals = "".join(f"<td>{sum(count.actual for count in found):,}</td>" for found in chosen)
-    expected = sum(count.expected for count in chosen[0])
-    eligible = round(expected + _of(view.counts[0], Corruption.UNTOUCHED).expected)
-    return (
-        '<div class="table-scroll" tabindex="0"><table class="plain-table">'
-        f"<caption>All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen</caption>"
-        f'<thead><tr><th scope="col">became</th><th scope="col">share</th>'
-        f'<th scope="col">expected</th>{head}</tr></thead><tbody>{rows}'
-        f'<tr class="total"><th scope="row">targets</th><td>{masking.selection_rate:.1%}</td>'
-        f"<td>{expected:.1f}</td>{totals}</tr></tbody></table></div>"
-        '<p class="quiet">The draw is random, so the counts differ from the expectation and from epoch to epoch. '
-        "A row in which no token was chosen gets one all the same; the expectation counts that.</p>"
+    shares = [*_shares(masking), masking.selection_rate]
+    expected = [count.expected for count in chosen[0]]
+    frame = pd.DataFrame(
+        {
+            "became": [*(_IN_SHORT[corruption] for corruption in TARGET_CORRUPTIONS), "targets"],
+            "share": shares,
+            "expected": [*expected, sum(expected)],
+        }
     )
+    for epoch, found in enumerate(chosen, start=1):
+        actual = [count.actual for count in found]
+        frame[f"epoch {epoch}"] = [*actual, sum(actual)]
+    eligible = round(sum(expected) + _of(view.counts[0], Corruption.UNTOUCHED).expected)
+    caption = f"All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
+    formats = {"share": percent, "expected": "{:.1f}".format}
+    return table(frame, label="Expected and actual counts", caption=caption, formats=formats, total=True) + quiet(
+        "The draw is random, so the counts differ from the expectation and from epoch to epoch. "
+        "A row in which no token was chosen gets one all the same; the expectation counts that."
+    )
+
+
+def _shares(masking: MaskingConfig) -> list[float]:
+    """Of all tokens, in the order of the targets' corruptions."""
+    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
+    rates = {
+        Corruption.MASKED: masking.mask_token_rate,
+        Corruption.RANDOM: masking.random_token_rate,
+        Corruption.KEPT: kept,
+    }
+    return [rates[corruption] * masking.selection_rate for corruption in TARGET_CORRUPTIONS]
 
 
 def _of(counts: tuple[CorruptionCount, ...], corruption: Corruption) -> CorruptionCount:
     return next(count for count in counts if count.corruption is corruption)
-
-
-def _count_row(corruption: Corruption, counts: list[CorruptionCount], masking: MaskingConfig) -> str:
-    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
-    share = {
-        Corruption.MASKED: masking.mask_token_rate,
-        Corruption.RANDOM: masking.random_token_rate,
-        Corruption.KEPT: kept,
-    }[corruption]
-    cells = "".join(f"<td>{count.actual:,}</td>" for count in counts)
-    return (
-        f'<tr><th scope="row">{_IN_SHORT[corruption]}</th><td>{share * masking.selection_rate:.1%}</td>'
-        f"<td>{counts[0].expected:.1f}</td>{cells}</tr>"
-    )
 
 
 def build(demo: gr.Blocks, services: Services) -> Opening:

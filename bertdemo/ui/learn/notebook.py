@@ -12,7 +12,7 @@ from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
 
-from ..fill.candidate_bars import percent, visible
+from ..markup import percent, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, text

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.events import Dependency
 
 from ..model_list import has_other_best
+from ..plot import figure, figure_value
 from ..services import PAGE_EVENT, READ_EVENT, Services, unchecked
 from . import run_actions
 from .runs_table import run_table, runs_html, state_html
@@ -107,9 +108,10 @@ def ask_to_delete(services: Services, run_id: str) -> Question:
     return Question(gr.Row(visible=True), words, run_id)
 
 
-def show_overlay(services: Services, run_ids: list[str] | None) -> gr.Plot:
-    figure = run_actions.overlay(services, run_ids)
-    return gr.Plot(figure, visible=figure is not None)
+def show_overlay(services: Services, run_ids: list[str] | None) -> dict[str, Any] | None:
+    drawn = run_actions.overlay(services, run_ids)
+    label = "Lines: the smoothed training loss of each run by step; marks: its held-out loss"
+    return None if drawn is None else figure_value(drawn, label=label, file="runs")
 
 
 def refresh_overlay(services: Services, run_ids: list[str] | None) -> Overlay:
@@ -156,7 +158,7 @@ def _build_overlay() -> Overlay:
         max_choices=run_actions.MOST_OVERLAID,
         elem_id="overlaid-runs",
     )
-    return Overlay(unchecked(chosen), gr.Plot(visible=False, show_label=False, elem_id="overlay"))
+    return Overlay(unchecked(chosen), figure(elem_id="overlay"))
 
 
 def _build_rename() -> tuple[gr.Textbox, gr.Button]:
