@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from statistics import fmean
 from typing import Any
 
 import gradio as gr
@@ -98,7 +97,7 @@ def _table(outcome: ExperimentResult) -> str:
         Corruption.KEPT: "where it was kept",
     }
     rows = [
-        ("training loss, last five steps", *(f"{_ending(side):.2f}" for side in sides)),
+        ("training loss at the end, smoothed", *(f"{_ending(side):.2f}" for side in sides)),
         ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in sides)),
         ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in sides)),
         *((name, *(_loss(side, corruption) for side in sides)) for corruption, name in corruptions.items()),
@@ -114,7 +113,7 @@ def _loss(side: Trained, corruption: Corruption) -> str:
 
 
 def _ending(side: Trained) -> float:
-    return fmean(side.losses[-5:])
+    return smoothed(side.losses)[-1]
 
 
 def finding(outcome: ExperimentResult) -> str:
