@@ -93,7 +93,8 @@ def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _place(word: ComparedCandidate) -> tuple[float, float]:
     chances = np.array([word.before.probability or 0.0, word.after.probability or 0.0])
-    return tuple(_logarithms(chances).tolist())
+    before, after = _logarithms(chances).tolist()
+    return before, after
 
 
 def _ends(logarithms: Sequence[float]) -> tuple[float, float]:
@@ -134,7 +135,7 @@ def _dots(
 def _movers(words: Sequence[ComparedCandidate], *, name: str, color: str, symbol: str) -> go.Scatter:
     places = np.array([_place(word) for word in words]).reshape(-1, 2)
     names = [plain(word.token) for word in words]
-    dots = _dots(*places.T, names, name=name, color=color, symbol=symbol, size=14, opacity=1.0)
+    dots = _dots(places[:, 0], places[:, 1], names, name=name, color=color, symbol=symbol, size=14, opacity=1.0)
     return dots.update(marker_line={"width": 1, "color": "white"})
 
 

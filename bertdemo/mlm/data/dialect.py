@@ -14,11 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from bertdemo.mlm.data.columns import Kind, cell_kind, count_words, profile_column
 from bertdemo.mlm.data.encoding import LONGEST_RECORD
 from bertdemo.mlm.data.header import find_header
 from bertdemo.mlm.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SAMPLE_CHARS = 300_000
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
@@ -67,7 +71,7 @@ class Dialect:
         if self.escape not in (None, "\\"):
             raise DataError(f"{self.escape!r} cannot be the escape; it is a backslash or none.")
 
-    def reader(self, lines: Iterable[str], *, strict: bool = False) -> "csv.Reader":
+    def reader(self, lines: Iterable[str], *, strict: bool = False) -> "Reader":
         """A ``csv.reader`` over lines with their ends: as fast as pandas' engine, and it keeps rows of any width."""
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_RECORD))
         return csv.reader(
