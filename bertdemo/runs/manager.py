@@ -117,7 +117,7 @@ class RunManager:
     ``prepare`` does. What kills left behind in the store is swept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a server, the command line and a test each set otherwise)
         self,
         store: RunStore,
         registry: ModelRegistry,

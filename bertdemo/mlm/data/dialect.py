@@ -139,11 +139,12 @@ def sniff_text(
     text = text[:SAMPLE_CHARS].removeprefix("\ufeff").replace("\x00", "")
     declared = declared_delimiter(text)
     lines = list(_lines(text))[bool(declared) :]
-    reading = _chosen_reading(lines, encoding, suffix, complete, declared if delimiter is None else delimiter)
+    wanted = declared if delimiter is None else delimiter
+    reading = _chosen_reading(lines, encoding, suffix=suffix, complete=complete, delimiter=wanted)
     return _with_header(reading, lines, header)
 
 
-def _chosen_reading(lines: list[str], encoding: str, suffix: str, complete: bool, delimiter: str | None) -> _Reading:
+def _chosen_reading(lines: list[str], encoding: str, *, suffix: str, complete: bool, delimiter: str | None) -> _Reading:
     if delimiter is not None:
         return _read(lines, delimiter or None, encoding, complete)
     text = "".join(lines)

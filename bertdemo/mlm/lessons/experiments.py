@@ -6,7 +6,7 @@ files and no page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -81,10 +81,11 @@ class ExperimentResult:
 
 def result_from_record(record: dict[str, Any]) -> ExperimentResult:
     """The inverse of ``dataclasses.asdict``, after a way through JSON."""
-    usual, variant = (
+    sides: Iterator[dict[str, Any]] = (
         {name: tuple(value) if isinstance(value, list) else value for name, value in record[side].items()}
         for side in ("usual", "variant")
     )
+    usual, variant = sides
     return ExperimentResult(record["key"], Trained(**usual), Trained(**variant), record["targets"])
 
 

@@ -53,7 +53,7 @@ def _add_only_rows_read(embeddings: nn.Embedding, inputs: tuple[Tensor], output:
     return vectors
 
 
-def batched_attention(
+def batched_attention(  # noqa: PLR0917 (the library calls it so)
     module: nn.Module,
     query: Tensor,
     key: Tensor,
