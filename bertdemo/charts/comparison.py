@@ -74,9 +74,10 @@ def vocabulary_figure(
     moved = [_place(word) for word in (*rose, *fell)]
     ends = _ends([*before.tolist(), *after.tolist(), *(value for place in moved for value in place)])
     names = [plain(vocabulary[place]) for place in sample.places.tolist()]
+    marker: dict[str, object] = {"color": OTHERS, "symbol": "circle", "size": 5, "opacity": 0.5}
     traces = [
         _diagonal(ends),
-        _dots(before, after, names, name="other words", color=OTHERS, symbol="circle", size=5, opacity=0.5),
+        _dots(before, after, names, name="other words", marker=marker),
         _movers(rose, name="more likely after", color=TUNED, symbol="triangle-up"),
         _movers(fell, name="less likely after", color=BASE, symbol="triangle-down"),
     ]
@@ -93,7 +94,8 @@ def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _place(word: ComparedCandidate) -> tuple[float, float]:
     chances = np.array([word.before.probability or 0.0, word.after.probability or 0.0])
-    return tuple(_logarithms(chances).tolist())
+    before, after = _logarithms(chances).tolist()
+    return before, after
 
 
 def _ends(logarithms: Sequence[float]) -> tuple[float, float]:
@@ -113,10 +115,7 @@ def _dots(
     names: Sequence[str],
     *,
     name: str,
-    color: str,
-    symbol: str,
-    size: int,
-    opacity: float,
+    marker: dict[str, object],
 ) -> go.Scatter:
     chances = [[percent(10**value) for value in pair] for pair in zip(before, after, strict=True)]
     return go.Scatter(
@@ -125,7 +124,7 @@ def _dots(
         text=list(names),
         customdata=chances,
         mode="markers",
-        marker={"color": color, "symbol": symbol, "size": size, "opacity": opacity},
+        marker=marker,
         hovertemplate="<b>%{text}</b><br>before %{customdata[0]}<br>after %{customdata[1]}<extra></extra>",
         name=name,
     )
@@ -134,8 +133,9 @@ def _dots(
 def _movers(words: Sequence[ComparedCandidate], *, name: str, color: str, symbol: str) -> go.Scatter:
     places = np.array([_place(word) for word in words]).reshape(-1, 2)
     names = [plain(word.token) for word in words]
-    dots = _dots(*places.T, names, name=name, color=color, symbol=symbol, size=14, opacity=1.0)
-    return dots.update(marker_line={"width": 1, "color": "white"})
+    edge = {"width": 1, "color": "white"}
+    marker = {"color": color, "symbol": symbol, "size": 14, "opacity": 1.0, "line": edge}
+    return _dots(places[:, 0], places[:, 1], names, name=name, marker=marker)
 
 
 def _named(

@@ -20,7 +20,7 @@ from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.batching import tokenize_all
 from bertdemo.mlm.training.estimate import inspect_file, length_limit
 from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
-from bertdemo.mlm.training.events import event_record
+from bertdemo.mlm.training.events import Progress, event_record
 from bertdemo.runs.store import Workspace, default_home
 
 from . import display
@@ -80,8 +80,9 @@ def evaluate(options: argparse.Namespace) -> int:
     precision = options.precision or "fp32"
     with display.progress(hidden=options.json) as report:
         for result in score_targets(masked_lm, fixed, precision=precision):
-            if not isinstance(result, TargetScores):
+            if isinstance(result, Progress):
                 report(result)
+    assert isinstance(result, TargetScores)  # what comes last is the result
     notes = [*masked_lm.notes, *precision_notes(masked_lm, precision)]
     record = event_record(result.evaluated(0)) | ({"notes": notes} if notes else {})
     display.show(record, display.evaluation_tables, as_json=options.json)

@@ -135,7 +135,7 @@ def read_settings(values: dict[str, Any]) -> TrainingConfig:
     values = _known(TrainingConfig, values)
     masking = MaskingConfig(**_known(MaskingConfig, values.pop("masking", {})))
     texts = {name: tuple(values.pop(name, ())) for name in ("probes", "watch")}
-    return TrainingConfig(**values, **texts, masking=masking)
+    return TrainingConfig(**{**values, **texts, "masking": masking})
 
 
 def damaged_record(run_id: str, reason: str) -> RunRecord:
@@ -166,8 +166,8 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_types(record: RunRecord) -> None:
-    texts = (record.id, record.name, record.created, record.state, record.owner, record.data.name, record.data.path)
-    texts += (record.model.label, record.model.source)
+    texts = [record.id, record.name, record.created, record.state, record.owner, record.data.name, record.data.path]
+    texts += [record.model.label, record.model.source]
     if not all(isinstance(text, str) for text in texts) or not isinstance(record.attempt, int):
         raise TypeError
 

@@ -253,7 +253,7 @@ def _union(shared: SharedVocabulary, best: list[int], best_after: list[int]) -> 
         return [(token_id, token_id) for token_id in dict.fromkeys(best + best_after)]
     pairs = list(zip(shared.before_ids.tolist(), shared.after_ids.tolist(), strict=True))
     forward, back = dict(pairs), {after: before for before, after in pairs}
-    listed = [(token_id, forward.get(token_id)) for token_id in best]
+    listed: list[Pair] = [(token_id, forward.get(token_id)) for token_id in best]
     listed += [(back.get(token_id), token_id) for token_id in best_after]
     return list(dict.fromkeys(listed))
 

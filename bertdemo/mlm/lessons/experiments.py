@@ -6,7 +6,7 @@ files and no page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from ..data.texts import split_texts
 from ..models.masked_lm import MaskedLM
 from ..settings import MaskingConfig, TrainingConfig
 from ..training.batching import TrainingTexts
-from ..training.evaluation import FixedMasks, score_targets
+from ..training.evaluation import FixedMasks, score_all
 from ..training.events import Evaluated, Progress, StepDone
 from ..training.loop import TrainingSession
 from ..training.masking import IGNORED
@@ -81,11 +81,12 @@ class ExperimentResult:
 
 def result_from_record(record: dict[str, Any]) -> ExperimentResult:
     """The inverse of ``dataclasses.asdict``, after a way through JSON."""
-    sides = [
-        Trained(**{name: tuple(value) if isinstance(value, list) else value for name, value in record[side].items()})
+    sides: Iterator[dict[str, Any]] = (
+        {name: tuple(value) if isinstance(value, list) else value for name, value in record[side].items()}
         for side in ("usual", "variant")
-    ]
-    return ExperimentResult(record["key"], *sides, record["targets"])
+    )
+    usual, variant = sides
+    return ExperimentResult(record["key"], Trained(**usual), Trained(**variant), record["targets"])
 
 
 def run_experiment(
@@ -117,6 +118,7 @@ def _train(
             yield Progress("training", done + event.step, total)
     steps = [event for event in events if isinstance(event, StepDone)]
     scores = [event for event in events if isinstance(event, Evaluated)]
+    assert session.held_out is not None  # it has just been scored
     batches = [len(step.rows) for step in session.plan.remaining(0)]
     trained = Trained(
         steps=tuple(event.step for event in steps),
@@ -144,9 +146,9 @@ def loss_by_corruption(masked_lm: MaskedLM, fixed: FixedMasks, *, precision: str
     """Mean loss over the targets that became [MASK], over those replaced, over those kept; None where there is none."""
     token_ids = torch.from_numpy(np.asarray(fixed.texts.token_ids, dtype=np.int64))
     corruptions = np.array(token_corruptions(masked_lm, token_ids, torch.from_numpy(fixed.labels)))
-    found = {}
+    found: dict[str, float | None] = {}
     for corruption in TARGET_CORRUPTIONS:
         only = FixedMasks(fixed.texts, np.where(corruptions == corruption, fixed.labels, IGNORED))
-        *_, scores = score_targets(masked_lm, only, precision=precision)
+        scores = score_all(masked_lm, only, precision=precision)
         found[str(corruption)] = float(scores.losses.mean()) if len(scores.losses) else None
     return found

@@ -101,6 +101,7 @@ def tokenize_texts(
 def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int) -> TokenizedTexts:
     """``tokenize_texts`` in one go, where nobody waits for signs of life."""
     *_, tokenized = tokenize_texts(tokenizer, texts, max_length=max_length)
+    assert isinstance(tokenized, TokenizedTexts)  # what comes last is the result
     return tokenized
 
 

@@ -157,6 +157,7 @@ def _time(session: TrainingSession) -> _Timing:
             seconds = clock.read()
             match event:
                 case Evaluated() if not timing.score_rate:
+                    assert session.held_out is not None  # it has just been scored
                     timing.score_rate = seconds / max(1, len(session.held_out.texts.token_ids))
                 case StepDone():
                     rate = seconds / max(1, event.tokens)
@@ -203,7 +204,7 @@ def inspect_file(
         DataError: the file cannot be read, or ``column`` is not there or holds no text.
     """
     found = preview(path, dialect=dialect, column=column, max_bytes=None)
-    record = {
+    record: dict[str, Any] = {
         "file": found.name,
         "encoding": found.dialect.encoding,
         "delimiter": found.dialect.delimiter,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..errors import DataError, SettingsError
 from ..models.masked_lm import MaskedLM, ModelRef
@@ -180,7 +180,7 @@ def train_tokenizer(paragraphs: Iterator[str], *, vocabulary_size: int) -> PreTr
     )
 
 
-def pack_corpus(paragraphs: Iterator[str], tokenizer: PreTrainedTokenizerFast, *, path: Path) -> TokenizedTexts:
+def pack_corpus(paragraphs: Iterator[str], tokenizer: PreTrainedTokenizerBase, *, path: Path) -> TokenizedTexts:
     """Tokenise once and write rows to ``path`` (uint16); their boundaries go beside it.
 
     A short paragraph stands alone, as a user's sentence will; longer ones are packed into full rows: [CLS], then text
@@ -236,7 +236,7 @@ def open_packed(path: Path) -> TokenizedTexts:
 
 
 def untrained_model(
-    tokenizer: PreTrainedTokenizerFast, recipe: PretrainingRecipe, *, token_ids: NDArray[np.integer]
+    tokenizer: PreTrainedTokenizerBase, recipe: PretrainingRecipe, *, token_ids: NDArray[np.integer]
 ) -> MaskedLM:
     """A BertForMaskedLM that knows only what counting tells, which saves training it.
 

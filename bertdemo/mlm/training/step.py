@@ -63,7 +63,9 @@ class _SummedLoss:
             return torch.stack([checkpoint(self._loss, *part, use_reentrant=False) for part in parts]).sum()
 
     def _loss(self, hidden: Tensor, answers: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(self._masked_lm.head(hidden).float(), answers, reduction="sum")
+        head = self._masked_lm.head
+        assert head is not None  # where there is none, all logits come at once
+        return nn.functional.cross_entropy(head(hidden).float(), answers, reduction="sum")
 
     def _hidden(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
         if not self._padded:
@@ -158,8 +160,10 @@ class BatchLoss:
         positions, answers = _rounded_up(positions, answers)
         if attention is not None:
             attention = attention.to(device, non_blocking=True)
-        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
-        loss = self._summed_loss(*moved, attention) / drawn.targets
+        token_ids, positions, answers = (
+            tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers)
+        )
+        loss = self._summed_loss(token_ids, positions, answers, attention) / drawn.targets
         loss.backward()
         return loss.item()
 
