@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from bertdemo import __version__
 from bertdemo.mlm.errors import SettingsError
+from bertdemo.mlm.settings import SETTINGS
 
 DEFAULT_MODEL = "mini-bert"
 
@@ -50,33 +51,37 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_model(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="REF", help="mini-bert, a folder, a run or a hub id")
     if precision:
-        _add_precision(parser)
+        _add_settings(parser, "precision")
 
 
-def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of the matrix products")
+def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
+    """The options of these settings; whoever leaves one out gets None, and the command its default."""
+    for name in names:
+        setting = SETTINGS[name]
+        limits = f" ({setting.expected}; default: {setting.without or setting.default})"
+        action, default = ("append", []) if setting.separator else ("store", None)
+        parser.add_argument(
+            setting.option,
+            action=action,
+            default=default,
+            type=str if setting.separator else setting.parse,
+            metavar=setting.unit,
+            help=setting.help.rstrip(".") + ("" if setting.separator else limits),
+        )
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--column", help="the text column; guessed without")
     parser.add_argument("--model", metavar="REF", help="whose tokenizer counts the rows that are too long")
-    parser.add_argument("--max-length", type=whole_number, metavar="N", help="tokens per row")
+    _add_settings(parser, "max_length")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--column", help="the text column; guessed without")
-    _add_model(parser)
-    parser.add_argument("--epochs", type=whole_number, metavar="N")
-    parser.add_argument("--learning-rate", type=number, metavar="X", help="the peak; the model's own without")
-    parser.add_argument("--batch-size", type=whole_number, metavar="N", help="rows per optimiser step on average")
-    parser.add_argument("--max-length", type=whole_number, metavar="N", help="tokens per row")
-    parser.add_argument("--mask-rate", type=number, metavar="R", help="share of the tokens that become targets")
-    parser.add_argument("--limit", type=whole_number, metavar="ROWS", help="use the first usable rows only")
-    parser.add_argument("--seed", type=whole_number, metavar="S")
-    parser.add_argument("--probe", action="append", default=[], metavar="TEXT", help="a sentence with a mask to watch")
-    parser.add_argument("--watch", action="append", default=[], metavar="WORD", help="a word to follow in the probes")
+    _add_model(parser, precision=False)
+    _add_settings(parser, *SETTINGS)
     parser.add_argument("--as-in-the-notebook", action="store_true", help="100 rows, 20 epochs, 1e-5, length 512")
     parser.add_argument("--name", default="")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
@@ -94,16 +99,14 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--before", required=True, metavar="REF")
     parser.add_argument("--after", required=True, metavar="REF")
     parser.add_argument("--top-k", type=whole_number, default=5, metavar="K")
-    _add_precision(parser)
+    _add_settings(parser, "precision")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--column")
     _add_model(parser)
-    parser.add_argument("--limit", type=whole_number, metavar="ROWS")
-    parser.add_argument("--seed", type=whole_number, default=0, metavar="S")
-    parser.add_argument("--max-length", type=whole_number, metavar="N", help="tokens per row")
+    _add_settings(parser, "limit", "seed", "max_length")
     parser.add_argument("--masks", type=Path, metavar="FILE", help="write what was scored, a JSON line a row")
 
 
@@ -114,7 +117,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         "--validation", type=Path, metavar="FILE", help="text to score on, cut at 128 tokens a paragraph"
     )
     parser.add_argument("--limit", type=whole_number, metavar="N", help="use the first N paragraphs only")
-    _add_precision(parser)
+    _add_settings(parser, "precision")
     for name in ("vocabulary-size", "layers", "width", "heads", "steps", "batch-rows", "seed"):
         parser.add_argument(f"--{name}", type=whole_number, metavar="N")
     parser.add_argument("--learning-rate", type=number, metavar="X")

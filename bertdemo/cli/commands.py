@@ -16,7 +16,6 @@ from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
-from bertdemo.mlm.settings import MAX_SEED, check_whole
 from bertdemo.mlm.training.batching import tokenize_texts
 from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.training.events import event_record
@@ -64,13 +63,12 @@ def score(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    check_whole("The seed", options.seed, 0, MAX_SEED)
     texts = read_texts(options.file, column=options.column, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
     *_, (rows, _cut) = tokenize_texts(
         masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length)
     )
-    fixed = fix_masks(masked_lm, rows, seed=options.seed)
+    fixed = fix_masks(masked_lm, rows, seed=options.seed or 0)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())
     with display.progress(hidden=options.json) as report:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from bertdemo.mlm.data.corpus import read_corpus
-from bertdemo.mlm.errors import RunError, SettingsError
+from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, MaskingConfig, TrainingConfig
+from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, configure
 from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.mlm.training import distributed as processes
 from bertdemo.mlm.training.loop import TrainingSession
@@ -34,8 +34,6 @@ def train(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     workspace = Workspace(options.home or default_home())
-    if options.limit is not None and options.limit < 1:
-        raise SettingsError(f"A limit of {options.limit} rows leaves nothing; give 1 or more.")
     limit = options.limit or (NOTEBOOK_ROWS if options.as_in_the_notebook else None)
     ref = workspace.registry.resolve(options.model)
     config = training_config(options, learning_rate=default_learning_rate(ref))
@@ -90,17 +88,7 @@ def pretrain(options: argparse.Namespace) -> int:
 def training_config(options: argparse.Namespace, *, learning_rate: float) -> TrainingConfig:
     """The options over the preset over the defaults; out-of-range values raise SettingsError."""
     base = NOTEBOOK if options.as_in_the_notebook else TrainingConfig(learning_rate=learning_rate)
-    typed: dict[str, Any] = {
-        "epochs": options.epochs,
-        "learning_rate": options.learning_rate,
-        "batch_size": options.batch_size,
-        "max_length": options.max_length,
-        "seed": options.seed,
-        "precision": options.precision,
-        "masking": None if options.mask_rate is None else MaskingConfig(options.mask_rate),
-    }
-    chosen = {name: value for name, value in typed.items() if value is not None}
-    return replace(base, **chosen, probes=tuple(options.probe), watch=tuple(options.watch))
+    return configure({name: getattr(options, name) for name in SETTINGS}, base=base)
 
 
 def _check_probes(masked_lm: MaskedLM, probes: Iterable[str]) -> None:

@@ -1,22 +1,211 @@
-"""The settings of a training run: one frozen dataclass, checked on creation. Knows no model and no data."""
+"""The settings of a training run: described once, held in one frozen dataclass that is checked on creation.
+
+From the descriptions (``SETTINGS``) are made: the command line and its help, the web API's arguments, the page's form,
+the command that trains the same again, and the checks of ``TrainingConfig``. Knows no model and no data.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .errors import SettingsError
 
 PRECISIONS = ("fp32", "bf16")
-OPTIMIZERS = ("adamw", "muon")
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_LENGTH = 256
-_STEP_COUNTS = {
-    "The step limit": "max_steps",
-    "The evaluation interval": "evaluate_every",
-    "The probe interval": "probe_every",
-}
+_SHOWN = 40  # characters of a refused value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as people meet it: ``--learning-rate`` on the command line, ``learning_rate`` for programs, a label
+    with a sentence of help on the page.
+
+    ``low`` and ``high`` belong to the range unless ``open_range``; ``without``: what is taken where it is left out, if
+    that is no plain default; ``separator``: there are several, typed into one field with this between them.
+    """
+
+    name: str
+    kind: type[int] | type[float] | type[str]
+    label: str
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    open_range: bool = False
+    choices: tuple[str, ...] = ()
+    optional: bool = False  # may be None
+    without: str = ""
+    separator: str = ""
+    unit: str = "N"  # what stands for the value in a usage line
+    subject: str = ""  # how a refusal begins; "" for "The <label>"
+
+    @property
+    def option(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def default(self) -> Any:
+        return config_values(TrainingConfig()).get(self.name)
+
+    @property
+    def expected(self) -> str:
+        """What the value must be, in words: ``"a whole number from 1 to 10000"``."""
+        if self.kind is str:
+            return " or ".join(self.choices) if self.choices else "a text"
+        noun = "a whole number" if self.kind is int else "a number"
+        if self.open_range:
+            return f"{noun} between {self.low:g} and {self.high:g}, both excluded"
+        low, high = (f"{end:g}" if self.kind is float else f"{end}" for end in (self.low, self.high))
+        return f"{noun} from {low} " + (f"to {high}" if self.high < math.inf else "on")
+
+    def parse(self, value: object) -> Any:
+        """What somebody typed or sent, as a value that can be: ``"5e-5"`` -> 5e-05, ``3.0`` -> 3, ``"a, b"`` -> (a, b).
+
+        Raises SettingsError for anything that it cannot be, an empty text included.
+        """
+        if self.separator:
+            items = value if isinstance(value, list | tuple) else str(value or "").split(self.separator)
+            return tuple(text for item in items if (text := str(item).strip()))
+        parsed = value if self.kind is str else self._number(value)
+        self.check(parsed)
+        return parsed
+
+    def check(self, value: object) -> None:
+        """Raises SettingsError unless the value is of the kind and within the range."""
+        if self.separator or (value is None and self.optional):
+            return
+        if self.kind is str:
+            good = isinstance(value, str) and (not self.choices or value in self.choices)
+        else:
+            wanted = int if self.kind is int else int | float
+            good = isinstance(value, wanted) and not isinstance(value, bool) and self._in_range(value)
+        if not good:
+            subject = self.subject or f"The {self.label[:1].lower()}{self.label[1:]}"
+            usual = "" if self.default is None or self.without else f"; {self.default} is usual"
+            raise SettingsError(f"{subject} must be {self.expected}, but is {_shown(value)}{usual}.")
+
+    def words(self, value: Any) -> list[str]:
+        """As typed on the command line: 3 -> ``["--epochs", "3"]``; nothing for None."""
+        texts = [str(item) for item in (value if self.separator else (value,)) if item is not None]
+        return [
+            word
+            for text in texts  # what begins with a dash would be taken for an option
+            for word in ([f"{self.option}={text}"] if text.startswith("-") else [self.option, text])
+        ]
+
+    def _in_range(self, value: float) -> bool:
+        return self.low < value < self.high if self.open_range else self.low <= value <= self.high
+
+    def _number(self, value: object) -> object:
+        """The number that is meant, whole where it is; what is none comes back as it is."""
+        if isinstance(value, int):
+            return value  # never by way of a float, which would round a seed of many digits
+        try:
+            if self.kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit():
+                return int(value)
+            number = float(value)  # type: ignore[arg-type]  # whatever it is, it is tried
+        except (TypeError, ValueError, OverflowError):
+            return value
+        return int(number) if self.kind is int and number.is_integer() else number
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 2**70:
+        return "far too large"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _by_name(*settings: Setting) -> dict[str, Setting]:
+    return {setting.name: setting for setting in settings}
+
+
+SETTINGS = _by_name(
+    Setting(
+        "epochs",
+        int,
+        "Epochs",
+        "How often every row is read.",
+        low=1,
+        high=MAX_EPOCHS,
+        subject="The number of epochs",
+    ),
+    Setting(
+        "learning_rate",
+        float,
+        "Learning rate",
+        "How far each step moves the weights, at most.",
+        low=0,
+        high=1,
+        without="what suits the model",
+        unit="X",
+    ),
+    Setting("batch_size", int, "Batch size", "Rows per step, on average.", low=1, high=4096),
+    Setting("max_length", int, "Maximum length", "Tokens per row; longer rows are cut.", low=4, high=1_000_000),
+    Setting(
+        "mask_rate",
+        float,
+        "Mask rate",
+        "The share of tokens that is to be guessed.",
+        low=0,
+        high=1,
+        open_range=True,
+        unit="R",
+    ),
+    Setting(
+        "limit",
+        int,
+        "Rows at most",
+        "Only the first usable rows are read.",
+        low=1,
+        optional=True,
+        without="all",
+        unit="ROWS",
+        subject="The limit of rows",
+    ),
+    Setting("seed", int, "Seed", "The same seed draws the same masks.", low=0, high=MAX_SEED, unit="S"),
+    Setting(
+        "precision",
+        str,
+        "Precision",
+        "Of the matrix products.",
+        choices=PRECISIONS,
+        optional=True,
+        without="what suits the processor",
+        unit="fp32/bf16",
+    ),
+    Setting(
+        "probe",
+        str,
+        "Sentences to watch while it learns",
+        "A sentence with a [MASK] to watch while it learns.",
+        separator="\n",
+        unit="TEXT",
+    ),
+    Setting(
+        "watch",
+        str,
+        "Words to follow in them",
+        "A word to follow in the watched sentences.",
+        separator=",",
+        unit="WORD",
+    ),
+)
+_RECIPE = _by_name(  # what only code sets: lessons, pretraining and tests
+    Setting("warmup_share", float, "Warm-up share", "Of all steps.", low=0, high=1),
+    Setting("decay_share", float, "Decay share", "Of the steps after the warm-up.", low=0, high=1),
+    Setting("weight_decay", float, "Weight decay", "Not on biases and norms.", low=0, high=10),
+    Setting("dropout", float, "Dropout", "Of every layer.", low=0, high=0.99),
+    Setting("clip_norm", float, "Gradient's clipping norm", "Of all gradients together.", low=1e-9),
+    Setting("optimizer", str, "Optimiser", "", choices=("adamw", "muon")),
+    Setting("max_steps", int, "Step limit", "Within the epochs.", low=1, high=2**53, optional=True),
+    Setting("evaluate_every", int, "Evaluation interval", "In steps.", low=1, high=2**53, optional=True),
+    Setting("probe_every", int, "Probe interval", "In steps.", low=1, high=2**53, optional=True),
+)
 
 
 @dataclass(frozen=True)
@@ -32,10 +221,7 @@ class MaskingConfig:
     random_token_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.selection_rate) and 0 < self.selection_rate < 1):
-            raise SettingsError(
-                f"The mask rate must lie between 0 and 1, both excluded, but is {self.selection_rate}; 0.15 is usual."
-            )
+        SETTINGS["mask_rate"].check(self.selection_rate)
         shares = (self.mask_token_rate, self.random_token_rate)
         if not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) > 1 + 1e-9:
             raise SettingsError(
@@ -74,38 +260,34 @@ class TrainingConfig:
     pad_to_max_length: bool = False  # True: every row is padded to max_length
 
     def __post_init__(self) -> None:
-        check_whole("The number of epochs", self.epochs, 1, MAX_EPOCHS)
-        check_whole("The batch size", self.batch_size, 1, 4096)
-        check_whole("The maximum length", self.max_length, 4, 1_000_000)
-        check_whole("The seed", self.seed, 0, MAX_SEED)
-        _check_number("The learning rate", self.learning_rate, 0, 1)
-        _check_number("The warm-up share", self.warmup_share, 0, 1)
-        _check_number("The decay share", self.decay_share, 0, 1)
-        _check_number("The weight decay", self.weight_decay, 0, 10)
-        _check_number("The dropout", self.dropout, 0, 0.99)
-        _check_number("The gradient's clipping norm", self.clip_norm, 1e-9, math.inf)
-        _check_choice("The precision", self.precision, (None, *PRECISIONS))
-        _check_choice("The optimiser", self.optimizer, OPTIMIZERS)
-        for name, field in _STEP_COUNTS.items():
-            if getattr(self, field) is not None:
-                check_whole(name, getattr(self, field), 1, 2**53)
+        for name, value in config_values(self).items():
+            SETTINGS[name].check(value)
+        for name, setting in _RECIPE.items():
+            setting.check(getattr(self, name))
 
 
-def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Raise SettingsError unless ``value`` is a whole number from ``low`` to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, but is {value!r}.")
+def configure(values: Mapping[str, object], *, base: TrainingConfig) -> TrainingConfig:
+    """``base`` with what somebody typed or sent, by the names in ``SETTINGS``; None and blank texts change nothing.
+
+    ``limit`` is checked, too, but belongs to the data. Raises SettingsError for what cannot be.
+    """
+    chosen = {
+        name: SETTINGS[name].parse(value)
+        for name, value in values.items()
+        if value is not None and not (isinstance(value, str) and not value.strip())
+    }
+    chosen.pop("limit", None)
+    if "probe" in chosen:
+        chosen["probes"] = chosen.pop("probe")
+    if "mask_rate" in chosen:
+        chosen["masking"] = replace(base.masking, selection_rate=chosen.pop("mask_rate"))
+    return replace(base, **chosen)
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, but is {value!r}.")
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        known = " or ".join(str(choice) for choice in choices if choice is not None)
-        raise SettingsError(f"{name} must be {known}, but is {value!r}.")
+def config_values(config: TrainingConfig, *, limit: int | None = None) -> dict[str, Any]:
+    """The values of all ``SETTINGS``, by name: what ``configure`` takes back."""
+    elsewhere = {"mask_rate": config.masking.selection_rate, "limit": limit, "probe": config.probes}
+    return {name: elsewhere[name] if name in elsewhere else getattr(config, name) for name in SETTINGS}
 
 
 # The settings of the student's notebook that this project grew out of; it read the first rows only.

@@ -13,7 +13,7 @@ from typing import Any
 from bertdemo import __version__
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
-from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
+from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
@@ -135,23 +135,11 @@ def damaged_record(run_id: str, reason: str) -> RunRecord:
 
 def command_line(record: RunRecord) -> str:
     """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
-    settings, data = record.settings, record.data
-    options = {
-        "--column": data.column,
-        "--model": record.model.label,
-        "--epochs": settings.epochs,
-        "--learning-rate": settings.learning_rate,
-        "--batch-size": settings.batch_size,
-        "--max-length": settings.max_length,
-        "--mask-rate": settings.masking.selection_rate,
-        "--limit": data.limit,
-        "--seed": settings.seed,
-        "--precision": record.precision or settings.precision,
-    }
-    words = ["bertdemo", "train", data.name]
-    words += [str(word) for option, value in options.items() if value is not None for word in (option, value)]
-    words += [word for probe in settings.probes for word in ("--probe", probe)]
-    words += [word for watched in settings.watch for word in ("--watch", watched)]
+    values = config_values(record.settings, limit=record.data.limit)
+    values["precision"] = record.precision or values["precision"]
+    words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
+    words += ["--column", record.data.column] if record.data.column is not None else []
+    words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 
 

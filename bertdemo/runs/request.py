@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertdemo.mlm.data.corpus import Dialect
-from bertdemo.mlm.errors import DataError, SettingsError, TextError
-from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.errors import DataError, TextError
+from bertdemo.mlm.settings import SETTINGS, TrainingConfig
 from bertdemo.mlm.text.text_notes import marked_text
 
 from .files import disk_errors
@@ -35,8 +35,7 @@ class RunRequest:
         """Raises DataError, SettingsError or TextError for what would make the run fail at once."""
         if not self.data.is_file():
             raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
-        if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"A limit of {self.limit} rows leaves nothing; give 1 or more, or none.")
+        SETTINGS["limit"].check(self.limit)
         for probe in self.settings.probes:
             _check_probe(probe)
 
