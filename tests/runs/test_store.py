@@ -12,7 +12,7 @@ from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
 from bertdemo.runs.locks import FolderLock, is_locked
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.run import ATTEMPT
+from bertdemo.runs.run import ATTEMPT, open_or_describe
 from bertdemo.runs.store import RunStore
 
 HOLD_LOCK = """
@@ -213,3 +213,26 @@ def test_a_home_that_cannot_be_written_gives_one_sentence(tmp_path: Path, base_f
     with pytest.raises(RunError, match="could not be"):
         new_run(RunStore(tmp_path / "home"), base_folder)
     assert RunStore(tmp_path / "home").list() == []
+
+
+def test_a_list_reads_again_only_what_has_changed(
+    store: RunStore, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, dying = new_run(store, base_folder, name="ended"), new_run(store, base_folder, name="dying")
+    ended.update(state="finished")
+    ended.release()
+    read = []
+    monkeypatch.setattr(
+        "bertdemo.runs.store.open_or_describe", lambda folder: read.append(folder.name) or open_or_describe(folder)
+    )
+    store.list()
+    store.list()
+    assert sorted(read) == sorted([ended.id, dying.id, dying.id])  # one at work may have died meanwhile
+    RunStore(store.home).rename(ended.id, "renamed by another program")
+    dying.release()
+    assert {run.record.name: run.record.state for run in store.list()} == {
+        "renamed by another program": "finished",
+        "dying": "interrupted",
+    }
+    RunStore(store.home).delete(ended.id)
+    assert [run.record.name for run in store.list()] == ["dying"]

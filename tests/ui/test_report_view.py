@@ -17,8 +17,7 @@ from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.model_list import model_choices
-from bertdemo.ui.services import Services
+from bertdemo.ui.services import Services, model_choices
 from bertdemo.ui.train.report_html import report_html
 from bertdemo.ui.train.report_view import BEST, LAST, compare_in_fill, show_computed, show_kept
 

@@ -9,7 +9,7 @@ import pytest
 from served import ServedApp, call, raw_client, served_app
 
 from bertdemo.ui.fill.reading import ask
-from bertdemo.ui.model_list import NO_MODEL
+from bertdemo.ui.services import NO_MODEL
 from bertdemo.ui.sessions import LightSessions
 from bertdemo.ui.train.run_actions import overlay
 

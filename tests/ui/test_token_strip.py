@@ -25,8 +25,7 @@ from bertdemo.ui.fill.reading import ask, read, standings, strip_of
 from bertdemo.ui.fill.share import predictions_file, shared
 from bertdemo.ui.fill.tab import open_page
 from bertdemo.ui.fill.token_strip import strip_edit
-from bertdemo.ui.model_list import NO_MODEL
-from bertdemo.ui.services import Services
+from bertdemo.ui.services import NO_MODEL, Services
 
 TEXT = "The dog barked."
 HOSTILE = "<img src=x onerror=alert(1)> [MASK]."

@@ -18,8 +18,7 @@ from bertdemo.mlm.text.tokens import is_uncased, readable_pieces
 from bertdemo.runs.store import BEST_MODEL
 
 from ..inside.view import Question
-from ..model_list import NO_MODEL
-from ..services import Services
+from ..services import NO_MODEL, Services
 from .candidate_bars import percent
 from .token_strip import Piece, StripEdit, strip_edit, strip_value
 

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from ..inside.look_inside import VIEWS, LookInside, build_look_inside
-from ..model_list import NO_MODEL, comparison_choices, model_choices
-from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services
+from ..services import MODEL_EVENT, NO_MODEL, PAGE_EVENT, READ_EVENT, Services, comparison_choices, model_choices
 from .answer import FillView, add_full_stop, answer
 from .candidate_bars import candidate_bars
 from .compared_rows import order_control

@@ -14,8 +14,16 @@ from bertdemo.mlm.inference.fill_mask import MaskPrediction, fill_masks
 from bertdemo.mlm.inference.target_words import TargetScore
 
 from ..fill.candidate_bars import CandidateRow, MaskRows, bars_html, candidate_bars, percent, visible
-from ..model_list import NO_MODEL, comparison_choices
-from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, unchecked, user_errors
+from ..services import (
+    MODEL_EVENT,
+    NO_MODEL,
+    PAGE_EVENT,
+    READ_EVENT,
+    Services,
+    comparison_choices,
+    unchecked,
+    user_errors,
+)
 from ..theme import TOGGLE_PROJECTOR_JS
 from .game import MOST_CHARACTERS, SENTENCES, TOP, Game, sentences
 from .glossary import term

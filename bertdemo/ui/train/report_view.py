@@ -16,9 +16,8 @@ from bertdemo.runs.report_file import RunReport, can_report, kept_report, make_r
 from bertdemo.runs.run import Run
 
 from ..fill.tab import FillMaskTab
-from ..model_list import has_other_best, run_reference
 from ..notes import note_html
-from ..services import PAGE_EVENT, READ_EVENT, Services, user_errors
+from ..services import PAGE_EVENT, READ_EVENT, Services, has_other_best, run_reference, user_errors
 from .report_html import report_html
 from .run_actions import find_run
 

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import gradio as gr
 from gradio.events import Dependency
 
-from ..model_list import has_other_best
-from ..services import PAGE_EVENT, READ_EVENT, Services, unchecked
+from ..services import PAGE_EVENT, READ_EVENT, Services, has_other_best, unchecked
 from . import run_actions
 from .runs_table import run_table, runs_html, state_html
 

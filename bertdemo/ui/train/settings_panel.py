@@ -11,8 +11,7 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, TrainingConfig
 
-from ..model_list import model_choices
-from ..services import READ_EVENT, Services
+from ..services import READ_EVENT, Services, model_choices
 from .run_form import RunForm
 
 DEFAULT_PROBES = (

@@ -15,9 +15,8 @@ from bertdemo.mlm.errors import BertDemoError, DataError
 from bertdemo.runs.ownership import new_token
 
 from ..fill.tab import FillMaskTab
-from ..model_list import comparison_choices, model_choices
 from ..notes import note_html
-from ..services import PAGE_EVENT, READ_EVENT, Services
+from ..services import PAGE_EVENT, READ_EVENT, Services, comparison_choices, model_choices
 from .data_panel import DataPanel, FileReading, build_data_panel, held
 from .live_chart import live_chart
 from .look_ahead import build_look_ahead, wire_look_ahead
