@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from .files import disk_errors
@@ -38,6 +39,16 @@ def export_zip(run: Run, folder: Path | None = None) -> Path:
         finally:
             part.unlink(missing_ok=True)
     return target
+
+
+def stream_zip(run: Run) -> Iterator[bytes]:
+    """The same file in parts."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        _fill(archive, run)
+    whole.seek(0)
+    while part := whole.read(1 << 20):
+        yield part
 
 
 def metrics_csv(run: Run) -> str:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError, RunError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _Built = TypeVar("_Built", bound=Component)
+# What a handler answers: new values by component, those of a NamedTuple of what was built; any other stays as it is.
+Updates: TypeAlias = dict[Block, Any]
 
 A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of the server has the details."
 

@@ -11,7 +11,8 @@ from html import escape
 import gradio as gr
 
 from bertdemo.runs.record import Figures, RunRecord
-from bertdemo.ui.train.live_feed import duration
+
+from .live_chart import duration
 
 _GLYPHS = {
     "queued": "⋯",
