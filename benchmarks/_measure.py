@@ -14,7 +14,7 @@ import transformers
 from transformers import BertConfig, BertForMaskedLM
 
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
-from bertdemo.runs.workspace import Workspace, default_home
+from bertdemo.runs.store import Workspace, default_home
 
 
 def machine() -> str:

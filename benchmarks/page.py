@@ -38,7 +38,7 @@ from bertdemo.runs.log import EventLog, encode
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 from bertdemo.ui.train.live_feed import live_payload
 
 HERE = Path(__file__).parent

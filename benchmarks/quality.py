@@ -17,7 +17,7 @@ from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.training.evaluation import score_targets, tokenize_and_fix
 from bertdemo.mlm.training.pretraining import read_paragraphs
-from bertdemo.runs.workspace import Workspace, default_home
+from bertdemo.runs.store import Workspace, default_home
 
 BLANKS = Path(__file__).with_name("everyday_blanks.tsv")
 SHOWN = ("I really really [MASK] this show!", "The capital of France is [MASK].")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 from bertdemo.ui.services import Services
 
 

@@ -59,10 +59,8 @@ def train(order: dict[str, Any]) -> int:
     """Carry one run out, or resume it, with a checkpoint after every step; 0 where it finished, 3 where it did not."""
     from bertdemo.mlm.models.registry import ModelRegistry
     from bertdemo.mlm.settings import TrainingConfig
-    from bertdemo.runs.execution import claim_to_resume, execute, restore
-    from bertdemo.runs.preparation import prepare
+    from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore, stop_on_signals
     from bertdemo.runs.record import DataSource
-    from bertdemo.runs.signals import stop_on_signals
     from bertdemo.runs.store import RunStore
 
     if order.get("powerless"):
@@ -97,8 +95,7 @@ def give_up_powers() -> None:
 def main() -> None:
     import torch
 
-    import bertdemo.mlm.training.loop
-    import bertdemo.runs.preparation  # noqa: F401 - imported once here, not in every child
+    import bertdemo.runs.execution  # noqa: F401 - imported once here, not in every child
 
     torch.set_num_threads(1)
     pid = 0

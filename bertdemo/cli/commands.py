@@ -20,7 +20,7 @@ from bertdemo.mlm.training.batching import tokenize_texts
 from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.training.events import event_record
 from bertdemo.mlm.training.inspection import inspect_file, length_limit
-from bertdemo.runs.workspace import Workspace, default_home
+from bertdemo.runs.store import Workspace, default_home
 
 from . import display
 from .arguments import DEFAULT_MODEL

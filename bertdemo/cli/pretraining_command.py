@@ -31,7 +31,7 @@ from bertdemo.runs.execution import claim_to_resume, execute, restore
 from bertdemo.runs.files import write_atomically
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import RECORD_NAME, Run, open_run
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 
 VALIDATION_TOKENS = 128  # single paragraphs are cut here when they are scored
 VALIDATION_ROWS = 1000

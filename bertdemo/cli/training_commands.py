@@ -16,11 +16,9 @@ from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingCon
 from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.mlm.training import distributed as processes
 from bertdemo.mlm.training.loop import TrainingSession
-from bertdemo.runs.execution import claim_to_resume, execute, restore
-from bertdemo.runs.preparation import prepare
+from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore, stop_on_signals
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.signals import stop_on_signals
-from bertdemo.runs.workspace import Workspace, default_home
+from bertdemo.runs.store import Workspace, default_home
 
 from . import display
 

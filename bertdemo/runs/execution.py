@@ -1,32 +1,46 @@
-"""Carry out a run: a session's events become the run's log, checkpoints and models, and are passed on as records.
+"""Carry out a run: the data read and the weights loaded; then a session's events become the run's log, checkpoints and
+models, and are passed on as records.
 
-The one way to train, for the command line and for the server. Knows no threads and no queue.
+The one way to train, for the command line and for the server. Knows no queue.
 """
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
+import gc
 import logging
+import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, TypeAlias
 
+from bertdemo.mlm.data.corpus import Corpus, Dialect, read_corpus
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.training.events import RunEnded, TrainingEvent, event_record
+from bertdemo.mlm.training.loop import TrainingSession
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import disk_errors, write_atomically
 from .log import encode, finite
-from .memory import give_back
 from .model_card import save_model
-from .record import RESUMABLE_STATES, Figures
+from .record import RESUMABLE_STATES, DataSource, Figures
 from .run import Run, utc_now
 
 logger = logging.getLogger(__name__)
 
 SHARE_OF_TIME = 0.05  # the most of a run's time that checkpoints by the clock may cost
 TIDY_SECONDS = 60.0  # between two times that free memory is given back
+
+
+Doing: TypeAlias = Callable[[str, Callable[[], Any]], Any]  # (phase, work) -> what the work returns
 
 
 class Session(Protocol):
@@ -40,6 +54,40 @@ class Session(Protocol):
     def held_out_masks(self) -> Iterator[dict[str, Any]]: ...
 
 
+def read_data(data: DataSource, *, seed: int) -> Corpus:
+    """Read and split the rows of a run. Raises DataError; RunError when the file is not the one that it was."""
+    if data.sha256 and not Path(data.path).is_file():
+        raise RunError(f"The run's data file {data.name!r} is gone; put it back where it was, or start a new run.")
+    dialect = Dialect(**data.dialect) if data.dialect is not None else None
+    corpus = read_corpus(data.path, column=data.column, dialect=dialect, limit=data.limit, seed=seed)
+    if data.sha256 and corpus.sha256 != data.sha256:
+        raise RunError(f"The run's data file {data.name!r} has changed since the run began; start a new run.")
+    return corpus
+
+
+def at_once(_phase: str, work: Callable[[], Any]) -> Any:
+    return work()
+
+
+def prepare(run: Run, registry: ModelRegistry, *, general: Sequence[str] = (), do: Doing = at_once) -> TrainingSession:
+    """Load what the record names and write down what was found; ``general``: sentences to measure forgetting on.
+
+    ``do`` is given each part of the work that may take long, and returns its result. Raises BertDemoError where data,
+    model or settings do not allow it, and whatever ``do`` raises.
+    """
+    record = run.record
+    corpus = do("reading the data", partial(read_data, record.data, seed=record.settings.seed))
+    run.update(data=dataclasses.replace(record.data, sha256=corpus.sha256, column=corpus.column))
+    settings = record.settings
+    if record.precision is not None:  # a run that goes on keeps the precision that it began with
+        settings = dataclasses.replace(settings, precision=record.precision)
+
+    def load() -> TrainingSession:
+        return TrainingSession(registry.private_copy(record.model), corpus, settings, general=general)
+
+    return do("loading the model", load)
+
+
 def execute(
     run: Run, session: Session, *, stop: Callable[[], bool] = lambda: False, checkpoint_seconds: float = 60.0
 ) -> Generator[dict[str, Any], None, None]:
@@ -48,6 +96,8 @@ def execute(
     The last record is ``finished`` or ``stopped``, with the models in place, or ``failed`` with a sentence. Closing the
     generator stops the run and saves it. Raises RunError only if someone else works on the run.
     """
+    # Whoever made or queued the run holds it already, and claiming again is nothing then; but one that was released
+    # in between may have been taken up by another process, and two writers would mix their logs.
     run.claim()
     logger.info("run %s begins", run.id)
     try:
@@ -230,3 +280,48 @@ class _Recorder:
 
     def _update(self) -> None:
         self._run.update(figures=self._figures, steps_done=self._step, seconds=self._seconds)
+
+
+def give_back() -> bool:
+    """Return free pages to the system, which takes about 0.1 s for a gigabyte; False where it can't be asked for."""
+    trim = _malloc_trim()
+    return trim is not None and bool(trim(0))
+
+
+def collect() -> None:
+    """Let go of what only garbage still holds, and return it."""
+    gc.collect()
+    give_back()
+
+
+@lru_cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """glibc's ``malloc_trim``; other systems' C libraries have nothing of the kind."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Inside the block, SIGINT and SIGTERM make the given function return True; a second one interrupts at once.
+
+    Only the main thread hears signals; elsewhere the function always returns False.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,32 +1,94 @@
-"""Runs in the background: a queue, and one worker thread that trains them one after another.
+"""Runs in the background: what is asked for, a queue, and one worker thread that trains one run after another.
 
 The manager owns the runs; whoever watches reads them from disk by cursor, so tabs may come and go. Knows no page.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import hmac
 import logging
+import secrets
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
-from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.data.corpus import Dialect
+from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
+from bertdemo.mlm.settings import SETTINGS, TrainingConfig
+from bertdemo.mlm.text.text_notes import marked_text
 
-from .execution import Session, claim_to_resume, execute, record_failure, restore
-from .memory import collect
-from .ownership import new_token, owns, token_hash
-from .preparation import prepare
-from .record import LIVE_STATES
-from .request import RunRequest, data_source, keep_data
-from .run import EVENTS_AT_ONCE, Run, utc_now
-from .status import Activity, RunStatus, read_status
+from .execution import Doing, Session, claim_to_resume, collect, execute, prepare, record_failure, restore
+from .files import disk_errors
+from .record import LIVE_STATES, DataSource, clean_name, slug
+from .run import EVENTS_AT_ONCE, Activity, Run, RunStatus, read_status, utc_now
 from .store import RunStore
 
 logger = logging.getLogger(__name__)
+
+STOP_HEARD = 0.1  # seconds, while a run is being prepared
+UNHEARD_SECONDS = 5.0  # for preparations that nobody waits for any more to end, when the program does
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to train on what. ``model`` is a reference as users type it, ``data_name`` the file as they know it."""
+
+    data: Path
+    settings: TrainingConfig = TrainingConfig()
+    model: str = "mini-bert"
+    column: str | None = None
+    dialect: Dialect | None = None  # what overrides the detected one
+    limit: int | None = None
+    name: str = ""
+    data_name: str = ""
+
+    def check(self) -> None:
+        """Raises DataError, SettingsError or TextError for what would make the run fail at once."""
+        if not self.data.is_file():
+            raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
+        SETTINGS["limit"].check(self.limit)
+        for probe in self.settings.probes:
+            _check_probe(probe)
+
+    @property
+    def shown_name(self) -> str:
+        return clean_name(self.data_name or self.data.name)
+
+
+def _check_probe(probe: str) -> None:
+    try:
+        marked_text(probe, mask="[MASK]")  # every way to write a mask; which one the model has does not matter yet
+    except TextError as exc:
+        raise TextError(f"The probe {probe[:60]!r} has no mask; write [MASK] where a word is to be guessed.") from exc
+
+
+def data_source(request: RunRequest) -> DataSource:
+    """The request's data as a run records it."""
+    dialect = dataclasses.asdict(request.dialect) if request.dialect is not None else None
+    path = str(request.data.resolve())
+    return DataSource(request.shown_name, path, column=request.column, limit=request.limit, dialect=dialect)
+
+
+def keep_data(run: Run) -> None:
+    """Copy a claimed run's data into its folder: an upload may vanish, and a resumption needs it. Raises RunError."""
+    data = run.record.data
+    stem, suffix = Path(data.name).stem, Path(data.name).suffix
+    copy = run.folder / "data" / (slug(stem) + (f".{slug(suffix)}" if suffix else ""))
+    with disk_errors("The copy of the data file"):
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(data.path, copy)
+    run.update(data=dataclasses.replace(data, path=str(copy.resolve())))
 
 
 @dataclass(frozen=True)
@@ -51,7 +113,8 @@ class RunManager:
     """Queues, runs, stops and resumes; every method answers at once and may be called from any thread.
 
     With ``require_owner`` whatever changes a run takes its owner's token. Without ``allow_folders`` a request may name
-    the bundled model, a run or a hub id, but no folder. ``make_session`` makes a session from a claimed run.
+    the bundled model, a run or a hub id, but no folder. ``make_session`` makes a session from a claimed run, as
+    ``prepare`` does. What kills left behind in the store is swept.
     """
 
     def __init__(
@@ -64,17 +127,20 @@ class RunManager:
         allow_folders: bool = True,
         max_queue: int = 20,
         checkpoint_seconds: float = 60.0,
-        make_session: Callable[[Run], Session] | None = None,
+        make_session: Callable[[Run, Doing], Session] | None = None,
     ) -> None:
         self.store, self.registry = store, registry
         self.require_owner, self.allow_folders = require_owner, allow_folders
-        self._make_session = make_session or partial(prepare, registry=registry, general=general)
+        self._make_session = make_session or self._prepare
+        self._general = general
         self._max_queue, self._checkpoint_seconds = max_queue, checkpoint_seconds
         self._changed = threading.Condition()  # guards what follows
         self._queue: deque[_Job] = deque()
         self._active: _Job | None = None
         self._worker: threading.Thread | None = None
         self._closed = False
+        self._unheard: WeakSet[threading.Thread] = WeakSet()
+        store.sweep()
 
     def submit(self, request: RunRequest, *, owner: str = "") -> Submission:
         """Queue a run on a copy of the data file, which may be deleted at once; an empty ``owner`` gets a new token.
@@ -122,7 +188,11 @@ class RunManager:
             elif job is not None:
                 job.stop.set()
         if queued:
-            return self._end_queued(job)
+            try:
+                _say_stopped(job.run)
+            finally:
+                job.run.release()
+            return "stopped"
         state = self.store.get(run.id).record.state  # read again: it may have ended a moment ago
         if state not in LIVE_STATES:
             return state
@@ -168,6 +238,8 @@ class RunManager:
             job.run.release()
         if self._worker is not None:
             self._worker.join(timeout)
+        for thread in list(self._unheard):  # a thread cut inside torch can bring the whole program down
+            thread.join(UNHEARD_SECONDS)
         return self._worker is None or not self._worker.is_alive()
 
     def _owned(self, run_id: str, owner: str) -> Run:
@@ -187,6 +259,8 @@ class RunManager:
             self._check_room()
             self._queue.append(job)
             if self._worker is None:
+                # Not a ThreadPoolExecutor: Python waits for a pool's threads before it runs any handler that could ask
+                # them to stop, so a program that is told to go at once would train on to the end.
                 self._worker = threading.Thread(target=self._work, name="bertdemo-training", daemon=True)
                 self._worker.start()
             self._changed.notify_all()
@@ -210,14 +284,6 @@ class RunManager:
                 return replace(job.activity, stopping=job.stop.is_set())
             return Activity(position=self._queue.index(job) + 1)
 
-    def _end_queued(self, job: _Job) -> str:
-        try:
-            job.run.log.append({"event": "stopped", **job.run.models()})
-            job.run.update(state="stopped", ended=utc_now())
-        finally:
-            job.run.release()
-        return "stopped"
-
     def _work(self) -> None:
         while (job := self._next_job()) is not None:
             try:
@@ -240,11 +306,59 @@ class RunManager:
         run = job.run
         try:
             run.update(state="preparing")
-            session = self._make_session(run)
+            session = self._make_session(run, partial(self._do, job))
             if job.resume:
                 restore(run, session)
+        except CancelledError:
+            _say_stopped(run)
+            return
         except Exception as exc:
             record_failure(run, exc)
             return
         for record in execute(run, session, stop=job.stop.is_set, checkpoint_seconds=self._checkpoint_seconds):
             job.activity = Activity.of(record)
+
+    def _prepare(self, run: Run, do: Doing) -> Session:
+        return prepare(run, self.registry, general=self._general, do=do)
+
+    def _do(self, job: _Job, phase: str, work: Callable[[], Any]) -> Any:
+        """What the work returns; or CancelledError, soon after a stop was asked for.
+
+        Reading a file, loading a model and above all downloading one cannot be interrupted, so that goes on in a thread
+        of its own until it ends, and nobody looks at what it found.
+        """
+        job.activity = Activity(phase=phase)
+        result: Future[Any] = Future()
+        thread = threading.Thread(target=_fulfil, args=(result, work), name="bertdemo-preparing", daemon=True)
+        self._unheard.add(thread)
+        thread.start()
+        while not wait([result], timeout=STOP_HEARD).done:
+            if job.stop.is_set():
+                raise CancelledError
+        return result.result()
+
+
+def _fulfil(result: Future[Any], work: Callable[[], Any]) -> None:
+    try:
+        result.set_result(work())
+    except BaseException as error:
+        result.set_exception(error)
+
+
+def _say_stopped(run: Run) -> None:
+    """The end of a run that did not come to its first event."""
+    run.log.append({"event": "stopped", **run.models()})
+    run.update(state="stopped", ended=utc_now())
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def owns(stored_hash: str, token: str) -> bool:
+    """Whether this is the token of that hash; a run without an owner is nobody's."""
+    return bool(stored_hash and token) and hmac.compare_digest(stored_hash, token_hash(token))

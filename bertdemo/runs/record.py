@@ -1,12 +1,19 @@
-"""What is known about a run: the content of ``run.json`` as frozen dataclasses. Knows no folder and no data."""
+"""What is known about a run: the content of ``run.json`` as frozen dataclasses; and what a run may be called.
+
+Knows no folder and no data.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import platform
+import re
+import secrets
 import shlex
+import unicodedata
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,6 +26,9 @@ LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds t
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
 RESUMABLE_STATES = ("interrupted", "stopped", "failed")
 FROM_SCRATCH = "from scratch"  # the source of the model of a run that begins with none
+LONGEST_NAME = 80
+LONGEST_SLUG = 32
+_ID = re.compile(r"\d{8}-\d{4}-[a-z0-9-]+-[0-9a-f]{4}")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -153,3 +163,31 @@ def _check_types(record: RunRecord) -> None:
     texts += (record.model.label, record.model.source)
     if not all(isinstance(text, str) for text in texts) or not isinstance(record.attempt, int):
         raise TypeError
+
+
+def clean_name(text: str) -> str:
+    """A run's name as it is shown: one line, no path, at most 80 characters; "" where nothing is left.
+
+    ``"../../x"`` -> ``"x"``; emoji and letters of any script stay.
+    """
+    printable = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
+    flat = re.sub(r"[/\\]+", "-", printable)
+    return " ".join(flat.split()).lstrip(".- ")[:LONGEST_NAME].rstrip()
+
+
+def slug(text: str) -> str:
+    """The part of a folder's name that says what is in it: ``"Café reviews (2).csv"`` -> ``"cafe-reviews-2-csv"``."""
+    plain = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].strip("-") or "run"
+
+
+def new_run_id(name: str, *, now: datetime) -> str:
+    """Sortable by time, readable, and hardly ever twice the same: ``20261122-1130-reviews-ab12``.
+
+    Also a safe file name everywhere: the date in front keeps it off the names that Windows reserves.
+    """
+    return f"{now:%Y%m%d-%H%M}-{slug(name)}-{secrets.token_hex(2)}"
+
+
+def is_run_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None

@@ -36,9 +36,9 @@ from bertdemo.mlm.training.report import (
 )
 from bertdemo.mlm.training.report_rows import RowReport, best_and_worst_rows
 
+from .execution import read_data
 from .files import disk_errors, write_atomically
 from .log import finite
-from .preparation import read_data
 from .record import FROM_SCRATCH
 from .run import REPORT_NAME, Run
 

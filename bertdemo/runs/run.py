@@ -1,6 +1,7 @@
 """One run's folder: its record, its log, its models, and the lock that says whether someone is at work on it.
 
-Knows no list of runs and no training.
+Where it stands is read from there alone: the same for a run of this process, of another one, and of last week. Knows
+no list of runs, no queue and no training.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,10 +81,16 @@ class Run:
         return {name: str(folder.resolve()) for name, folder in folders.items() if folder.is_dir()}
 
     def claim(self) -> None:
-        """Become the one who works on this run. Raises RunError when another process, or another thread, does."""
+        """Become the one who works on this run. Raises RunError when another process, or another thread, does.
+
+        The record is read again: what it said before the claim may have been another's work since.
+        """
         with disk_errors(f"The run {self.id}"):
             if not self._lock.acquire():
                 raise RunError(f"The run {self.id} is being worked on; wait until it has ended, or stop it first.")
+        if (self.folder / RECORD_NAME).exists():
+            with suppress(RunError):  # a damaged one: it can still be deleted
+                self.record = _read(self.folder)
 
     def release(self) -> None:
         self._lock.release()
@@ -168,15 +176,17 @@ def _read(folder: Path) -> RunRecord:
 
 
 def _mark_interrupted(run: Run) -> None:
-    """Its process died. Whoever notices writes it down, unless the process had only its last line left to write."""
+    """Its process died. Whoever notices writes it down, unless the process had only its last line left to write.
+
+    The lock was free when it was looked at; only the claim makes that last. In between the run may have ended well, or
+    have been taken up again, so what counts is the record as it stands under the claim.
+    """
     try:
         run.claim()
-    except RunError:  # someone came to life meanwhile, or the disk is read-only: say it, but write nothing
-        if not is_locked(run.folder):
-            run.record = dataclasses.replace(run.record, state="interrupted")
+    except RunError:  # someone came to life meanwhile, or the disk is read-only: write nothing
+        _look_again(run)
         return
     try:
-        run.record = _read(run.folder)
         if run.record.state in LIVE_STATES:
             run.settle()
             run.update(**_outcome(run.log.tail()))
@@ -185,6 +195,15 @@ def _mark_interrupted(run: Run) -> None:
         run.record = dataclasses.replace(run.record, state="interrupted")
     finally:
         run.release()
+
+
+def _look_again(run: Run) -> None:
+    """Without a claim, a run is dead if its lock was free between two readings of the same record."""
+    before = run.record
+    free = not is_locked(run.folder)
+    run.record = _read(run.folder)
+    if free and run.record == before:
+        run.record = dataclasses.replace(before, state="interrupted")
 
 
 def _outcome(tail: list[dict[str, Any]]) -> dict[str, Any]:
@@ -197,3 +216,78 @@ def _outcome(tail: list[dict[str, Any]]) -> dict[str, Any]:
         if record.get("event") == "step":
             outcome |= {"steps_done": record["step"], "seconds": record["seconds"]}
     return outcome
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a manager knows about a run that it keeps: its place in the queue, or what it is busy with."""
+
+    position: int | None = None  # in the queue, from 1
+    stopping: bool = False
+    phase: str | None = None  # such as "tokenising", while one is going on
+    done: int = 0
+    total: int = 0
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Activity:
+        """The phase that a record of progress tells of; none for any other record."""
+        if record["event"] != "progress":
+            return cls()
+        return cls(phase=record["phase"], done=record["done"], total=record["total"])
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run's state, and its events from a cursor on.
+
+    Ask again with ``cursor``. Where ``since`` is not the cursor that was asked for, the run was resumed meanwhile:
+    forget the events so far. Once the state is an ended one and no more events come, all have been seen.
+    """
+
+    run: str
+    name: str
+    state: str  # queued, preparing, training, stopping, finished, stopped, failed, interrupted, damaged
+    activity: Activity
+    step: int
+    steps: int | None
+    steps_per_second: float | None
+    seconds_left: float | None
+    error: str | None
+    since: int
+    cursor: int
+    events: list[dict[str, Any]]
+
+
+def read_status(
+    run: Run, *, cursor: int = 0, limit: int = EVENTS_AT_ONCE, activity: Activity | None = None
+) -> RunStatus:
+    """The status of a run that was just opened, or that someone here works on, with at most ``limit`` events."""
+    activity, record = activity or Activity(), run.record
+    live = record.state in ("preparing", "training")
+    page = run.events(cursor, limit=limit)
+    step, rate = _pace(run)
+    left = (record.steps - step) / rate if live and rate and record.steps is not None else None
+    return RunStatus(
+        run=run.id,
+        name=record.name,
+        state="stopping" if live and activity.stopping else record.state,
+        activity=activity,
+        step=max(step, record.steps_done),
+        steps=record.steps,
+        steps_per_second=rate,
+        seconds_left=left,
+        error=record.error,
+        since=page.since,
+        cursor=page.cursor,
+        events=page.records,
+    )
+
+
+def _pace(run: Run) -> tuple[int, float | None]:
+    """(the last step, steps per second over some hundred of them), by the monotonic clock that the steps carry."""
+    steps = run.log.tail_ends("step")
+    if not steps:
+        return 0, None
+    first, last = steps[0], steps[-1]
+    seconds = last["seconds"] - first["seconds"]
+    return last["step"], (last["step"] - first["step"]) / seconds if seconds > 0 else None

@@ -1,6 +1,7 @@
-"""All runs of one home folder: created, found by id, name or folder, listed, renamed, deleted.
+"""All runs of one home folder: created, found by id, name or folder, listed, renamed, deleted; and the home itself.
 
-Knows no training. Runs whose folder lies elsewhere (``--output``) are remembered in the home by a file that names it.
+Knows no training; opening a workspace loads and writes nothing. Runs whose folder lies elsewhere (``--output``) are
+remembered in the home by a file that names it.
 """
 
 from __future__ import annotations
@@ -9,20 +10,26 @@ import logging
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
+from platformdirs import user_data_path
+
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.models.masked_lm import ModelRef
+from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
+from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import TrainingConfig
 
 from .files import disk_errors, write_atomically
-from .names import clean_name, is_run_id, new_run_id
-from .record import LIVE_STATES, DataSource, RunRecord
+from .record import LIVE_STATES, DataSource, RunRecord, clean_name, is_run_id, new_run_id
 from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
 
 logger = logging.getLogger(__name__)
 
+DELETED = ".deleted-"  # in front of a run's folder that is being deleted
 BEST_MODEL = "@best"  # behind a run's id: the weights of its best epoch instead of the last
 
 
@@ -105,6 +112,11 @@ class RunStore:
         finally:
             run.release()
 
+    def sweep(self) -> None:
+        """Finish the deletions that a kill cut short."""
+        for trash in self._inside.glob(f"{DELETED}*"):
+            shutil.rmtree(trash, ignore_errors=True)
+
     def find_model(self, reference: str) -> Path | None:
         """For a run's id or name: the folder of its last model, else of its best one, else its own; None: no such run.
 
@@ -164,9 +176,9 @@ class RunStore:
     def _remove(self, run: Run) -> None:
         """In two moves, so that a kill in between leaves no half of a run in the list."""
         if run.folder.parent == self._inside:
-            trash = self._inside / f".deleted-{run.folder.name}"
+            trash = self._inside / f"{DELETED}{run.folder.name}"
             run.folder.rename(trash)
-            shutil.rmtree(trash)
+            shutil.rmtree(trash, ignore_errors=True)  # what will not go is swept at the next start
             return
         (self._outside / run.id).unlink(missing_ok=True)
         for name in RUN_ENTRIES:
@@ -197,3 +209,39 @@ def _read_pointer(pointer: Path) -> Path | None:
     except (OSError, UnicodeDecodeError):
         return None
     return folder if (folder / RECORD_NAME).is_file() else None
+
+
+def default_home() -> Path:
+    """``BERTDEMO_HOME``, else the user's data folder."""
+    return Path(os.environ.get("BERTDEMO_HOME") or user_data_path("bertdemo", appauthor=False)).expanduser()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Runs and models of one home folder."""
+
+    home: Path
+
+    @cached_property
+    def store(self) -> RunStore:
+        return RunStore(self.home)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(
+            self.home.resolve(), bundled=bundled_assets() / BUNDLED_MODEL, run_lookup=self.store.find_model
+        )
+
+    @property
+    def sample_csv(self) -> Path:
+        return bundled_assets() / "sample_reviews.csv"
+
+    @cached_property
+    def general_english(self) -> tuple[str, ...]:
+        """Short texts on everything but reviews, written for this project: to see what fine-tuning makes one forget."""
+        text = (bundled_assets() / "general_english.txt").read_text(encoding="utf-8")
+        return tuple(filter(None, map(str.strip, text.splitlines())))
+
+    def load(self, reference: str) -> MaskedLM:
+        """The shared, read-only model that a reference names."""
+        return self.registry.shared(self.registry.resolve(reference))

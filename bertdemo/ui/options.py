@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bertdemo.cli.arguments import DEFAULT_MODEL, OneLineParser, whole_number
 from bertdemo.mlm.errors import SettingsError
-from bertdemo.runs.workspace import default_home
+from bertdemo.runs.store import default_home
 
 from .security import LOOPBACK_HOSTS
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +19,7 @@ from starlette.types import Message
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.export import stream_zip
-from bertdemo.runs.names import is_run_id
-from bertdemo.runs.record import LIVE_STATES
+from bertdemo.runs.record import is_run_id
 
 from .plot import PLOTLY_JS, plotly_source
 from .security import LOGIN_PATH
@@ -29,7 +27,6 @@ from .train.live_chart import live_payload, quick_payload, refused, requested
 
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
-    from bertdemo.runs.run import Run
 
 _LOG_IN = PlainTextResponse("Log in on the page first.", status_code=401)
 _A_DAY = {"Cache-Control": "private, max-age=86400"}
@@ -90,20 +87,13 @@ async def _live(manager: RunManager, request: Request) -> Response:
 
 async def _zip(manager: RunManager, request: Request) -> Response:
     """Made while it is sent and written nowhere, so any number of people may take one run's at once."""
+    run_id = request.path_params["run"]
     try:
-        run = await run_in_threadpool(_ended_run, manager, request.path_params["run"])
-        parts = stream_zip(run)
-        first = await run_in_threadpool(next, parts)  # what cannot be read at all is said before anything is sent
+        if not is_run_id(run_id):
+            raise RunError("This is not the id of a run.")
+        run = await run_in_threadpool(manager.store.get, run_id)
+        parts = await run_in_threadpool(stream_zip, run.folder)
     except BertDemoError as error:
         return PlainTextResponse(str(error), status_code=404)
-    headers = {"Content-Disposition": f'attachment; filename="{run.id}.zip"', "Cache-Control": "no-store"}
-    return StreamingResponse(chain([first], parts), media_type="application/zip", headers=headers)
-
-
-def _ended_run(manager: RunManager, run_id: str) -> Run:
-    if not is_run_id(run_id):
-        raise RunError("This is not the id of a run.")
-    run = manager.store.get(run_id)
-    if run.record.state in LIVE_STATES:
-        raise RunError(f"The run {run_id} is {run.record.state}; download it when it has ended.")
-    return run
+    headers = {"Content-Disposition": f'attachment; filename="{run_id}.zip"', "Cache-Control": "no-store"}
+    return StreamingResponse(parts, media_type="application/zip", headers=headers)

@@ -15,9 +15,9 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
+from bertdemo.runs.execution import stop_on_signals
 from bertdemo.runs.manager import RunManager
-from bertdemo.runs.signals import stop_on_signals
-from bertdemo.runs.workspace import Workspace
+from bertdemo.runs.store import Workspace
 
 from .app import build_app
 from .options import AppOptions, check_home, check_port, configure_logging, parse_options

@@ -18,7 +18,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.runs.names import is_run_id
+from bertdemo.runs.record import is_run_id
 from bertdemo.runs.store import BEST_MODEL
 
 if TYPE_CHECKING:

@@ -299,3 +299,21 @@ def test_a_phone_sees_one_column_without_sideways_scrolling(write_run, open_char
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for button in page.locator(".live button").all():
         assert button.bounding_box()["height"] >= 44
+
+
+def test_a_fault_in_drawing_is_called_one_and_the_words_go_on(write_run, open_chart) -> None:
+    """ "No connection" is said only where there is none."""
+    written = write_run()
+    written.train(20)
+    page = open_chart(written)
+    wait_for_points(page, 20)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.evaluate("() => { Plotly.react = Plotly.extendTraces = () => { throw new Error('the canvas is gone'); }; }")
+    written.train(5)
+    written.evaluate(2.5)
+    page.evaluate(ASK_NOW)
+    page.get_by_text("The chart could not be drawn (the canvas is gone)").wait_for(timeout=20_000)
+    page.wait_for_function("document.querySelector('.live-caption').textContent.includes('Step 25')")
+    assert page.locator(".live").get_attribute("data-state") == "training"
+    assert any("could not be drawn" in text and "the canvas is gone" in text for text in said)

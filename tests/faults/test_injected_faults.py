@@ -29,13 +29,11 @@ from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.optimizer import Optimizers
 from bertdemo.mlm.training.probes import Prober
 from bertdemo.mlm.training.step import BatchLoss
-from bertdemo.runs.execution import claim_to_resume, execute, restore
+from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore
 from bertdemo.runs.log import EventLog
-from bertdemo.runs.preparation import prepare
+from bertdemo.runs.manager import RunRequest
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.request import RunRequest
-from bertdemo.runs.run import Run
-from bertdemo.runs.status import RunStatus
+from bertdemo.runs.run import Run, RunStatus
 from bertdemo.ui.services import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")

@@ -29,11 +29,9 @@ from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.loop import TrainingSession
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.preparation import prepare
-from bertdemo.runs.request import RunRequest
-from bertdemo.runs.run import Run
-from bertdemo.runs.status import RunStatus
+from bertdemo.runs.execution import Doing, prepare
+from bertdemo.runs.manager import RunManager, RunRequest
+from bertdemo.runs.run import Run, RunStatus
 from bertdemo.ui.services import Services
 
 ENDED = ("finished", "stopped", "failed", "interrupted")
@@ -195,9 +193,9 @@ def test_a_broken_model_fails_its_run_in_words_and_the_next_is_well(
     shutil.copytree(tiny_bert_folder, broken)
     gate = threading.Event()
 
-    def session_behind_gate(run: Run) -> TrainingSession:
+    def session_behind_gate(run: Run, do: Doing) -> TrainingSession:
         assert gate.wait(30)
-        return prepare(run, services.registry)
+        return prepare(run, services.registry, do=do)
 
     manager = RunManager(services.store, services.registry, make_session=session_behind_gate)
     run_id = manager.submit(RunRequest(reviews, QUICK, str(broken))).run_id

@@ -17,9 +17,8 @@ from tiny_runs import ScriptedSession, new_run, new_session
 from transformers import AutoModelForMaskedLM, pipeline
 
 from bertdemo.mlm.errors import RunError, TrainingError
-from bertdemo.runs.execution import claim_to_resume, execute, restore
+from bertdemo.runs.execution import claim_to_resume, execute, restore, stop_on_signals
 from bertdemo.runs.run import Run
-from bertdemo.runs.signals import stop_on_signals
 from bertdemo.runs.store import RunStore
 
 TRAIN = """

@@ -6,15 +6,20 @@ import io
 import json
 import shlex
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tiny_runs import ScriptedSession, new_run
 from transformers import AutoModelForMaskedLM
 
+from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.runs import export
 from bertdemo.runs.execution import execute
-from bertdemo.runs.export import export_zip, metrics_csv
+from bertdemo.runs.export import export_zip, stream_zip
+from bertdemo.runs.files import replaced_folder
 from bertdemo.runs.model_card import model_card
 from bertdemo.runs.record import DataSource, command_line
 from bertdemo.runs.store import RunStore
@@ -46,6 +51,50 @@ def test_the_same_run_gives_the_same_zip(store: RunStore, base_folder: Path, tmp
     assert export_zip(run, tmp_path).read_bytes() == first
 
 
+def test_eight_readers_at_once_get_the_same_bytes_while_another_run_is_made(store: RunStore, base_folder: Path) -> None:
+    run, other = new_run(store, base_folder), new_run(store, base_folder, name="other")
+    list(execute(run, ScriptedSession(base_folder)))
+    with ThreadPoolExecutor(9) as pool:
+        making = pool.submit(lambda: list(execute(other, ScriptedSession(base_folder))))
+        zips = list(pool.map(lambda _: b"".join(stream_zip(run.folder)), range(8)))
+        assert making.result()[-1]["event"] == "finished"
+    assert set(zips) == {export_zip(run).read_bytes()}
+    assert zipfile.ZipFile(io.BytesIO(zips[0])).testzip() is None
+
+
+def test_a_zip_that_is_being_sent_is_of_the_moment_when_it_was_asked_for(store: RunStore, base_folder: Path) -> None:
+    """The run goes on, replaces its model and is deleted in the end, while one reader has only begun."""
+    run = new_run(store, base_folder)
+    list(execute(run, ScriptedSession(base_folder)))
+    whole, begun = b"".join(stream_zip(run.folder)), stream_zip(run.folder)
+    with replaced_folder(run.model_folder) as part:
+        (part / "config.json").write_text("{}")
+    run.log.append({"event": "step", "step": 7, "loss": 1.0})
+    assert b"".join(stream_zip(run.folder)) != whole
+    store.delete(run.id)
+    assert b"".join(begun) == whole
+
+
+def test_a_zip_comes_in_pieces_and_holds_large_files_as_they_are(
+    store: RunStore, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store, base_folder)
+    list(execute(run, ScriptedSession(base_folder)))
+    weights = (run.model_folder / "model.safetensors").read_bytes()
+    monkeypatch.setattr(export, "CHUNK", 1000)
+    monkeypatch.setattr(export, "LARGE", 2000)
+    pieces = list(stream_zip(run.folder))
+    assert len(pieces) > len(weights) // 2000
+    assert max(map(len, pieces)) < 40_000
+    with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
+        assert archive.read("model/model.safetensors") == weights
+
+
+def test_where_there_is_no_run_no_zip_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run"):
+        stream_zip(tmp_path)
+
+
 def test_a_run_without_a_model_can_be_exported(store: RunStore, base_folder: Path, tmp_path: Path) -> None:
     path = export_zip(new_run(store, base_folder, name="../../CON"), tmp_path)
     assert path.parent == tmp_path
@@ -56,7 +105,8 @@ def test_a_run_without_a_model_can_be_exported(store: RunStore, base_folder: Pat
 def test_the_metrics_have_every_step_at_full_precision(store: RunStore, base_folder: Path) -> None:
     run = new_run(store, base_folder)
     list(execute(run, ScriptedSession(base_folder)))
-    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
+    with zipfile.ZipFile(export_zip(run)) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("metrics.csv").decode())))
     assert [row["step"] for row in rows if row["event"] == "step"] == list("123456")
     assert float(rows[3]["loss"]) == 3.0 / 3
     assert [row["loss"] for row in rows if row["event"] == "evaluated"] == ["3.0", "2.7", "2.4"]

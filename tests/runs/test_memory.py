@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertdemo.runs.memory import give_back
+from bertdemo.runs.execution import give_back
 
 
 def resident_bytes() -> int:

@@ -5,7 +5,7 @@ from pathlib import PureWindowsPath
 
 import pytest
 
-from bertdemo.runs.names import clean_name, is_run_id, new_run_id, slug
+from bertdemo.runs.record import clean_name, is_run_id, new_run_id, slug
 
 NOW = datetime(2026, 11, 22, 11, 30, tzinfo=UTC)
 HOSTILE = {

@@ -6,18 +6,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import new_run
+from tiny_runs import FolderRegistry, new_run
 
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
+from bertdemo.runs.execution import claim_to_resume
 from bertdemo.runs.locks import FolderLock, is_locked
+from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.run import ATTEMPT, open_or_describe
+from bertdemo.runs.run import ATTEMPT, Run, open_or_describe
 from bertdemo.runs.store import RunStore
 
 HOLD_LOCK = """
 import sys, time
 from pathlib import Path
+from bertdemo.runs.execution import claim_to_resume
 from bertdemo.runs.locks import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
@@ -213,6 +216,81 @@ def test_a_home_that_cannot_be_written_gives_one_sentence(tmp_path: Path, base_f
     with pytest.raises(RunError, match="could not be"):
         new_run(RunStore(tmp_path / "home"), base_folder)
     assert RunStore(tmp_path / "home").list() == []
+
+
+# What happens between two looks at a run
+
+
+def test_a_run_that_ends_between_two_looks_at_it_is_not_interrupted(
+    store: RunStore, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record still says that it trains; when its lock is looked at, it has just ended well."""
+    run = new_run(store, base_folder)
+    run.update(state="training")
+
+    def ends_now(folder: Path) -> bool:
+        run.update(state="finished")
+        run.release()
+        return is_locked(folder)
+
+    monkeypatch.setattr("bertdemo.runs.run.is_locked", ends_now)
+    assert store.get(run.id).record.state == "finished"
+    assert json.loads((run.folder / "run.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.parametrize("state", ["training", "finished"])
+def test_where_nothing_can_be_claimed_a_run_is_dead_only_if_its_record_stood_still(
+    store: RunStore, base_folder: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """A folder that only others may write: it cannot be claimed, and the run may end while we look."""
+    run = new_run(store, base_folder)
+    run.update(state="training")
+    run.release()
+    looks: list[Path] = []
+
+    def look(folder: Path) -> bool:
+        looks.append(folder)
+        if len(looks) == 2:  # once the claim has failed
+            run.update(state=state)
+        return False
+
+    def refuse(_run: Run) -> None:
+        raise RunError("The folder is read-only.")
+
+    monkeypatch.setattr("bertdemo.runs.run.is_locked", look)
+    monkeypatch.setattr(Run, "claim", refuse)
+    assert store.get(run.id).record.state == ("interrupted" if state == "training" else "finished")
+
+
+def test_a_lock_that_cannot_be_tried_counts_as_held(store: RunStore, base_folder: Path, monkeypatch) -> None:
+    run = new_run(store, base_folder)
+    run.update(state="training")
+    run.release()
+    monkeypatch.setattr(FolderLock, "acquire", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    assert store.get(run.id).record.state == "training"
+
+
+def test_a_claim_reads_what_the_one_before_wrote(store: RunStore, base_folder: Path) -> None:
+    """Two look at an interrupted run; one resumes it to its end before the other claims it."""
+    run = new_run(store, base_folder)
+    run.update(state="interrupted")
+    run.release()
+    first, second = store.get(run.id), store.get(run.id)
+    claim_to_resume(first)
+    first.update(state="finished")
+    first.release()
+    with pytest.raises(RunError, match="is finished, so there is nothing to resume"):
+        claim_to_resume(second)
+    assert not is_locked(run.folder)
+
+
+def test_a_deletion_that_a_kill_cut_short_is_finished_at_the_next_start(store: RunStore, base_folder: Path) -> None:
+    run = new_run(store, base_folder)
+    trash = run.folder.with_name(f".deleted-{run.id}")
+    run.folder.rename(trash)
+    assert store.list() == []
+    RunManager(store, FolderRegistry(base_folder))
+    assert not trash.exists()
 
 
 def test_a_list_reads_again_only_what_has_changed(

@@ -18,8 +18,7 @@ from served import ROOT, app_process, call, raw_client, upload
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.training.events import Evaluated, RunStarted, StepDone, TrainingEvent
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.train.live_chart import live_payload
 
@@ -62,7 +61,7 @@ def test_a_run_of_many_steps_keeps_nothing_in_memory(
 ) -> None:
     store = RunStore(tmp_path / "home")
     registry = ModelRegistry(tmp_path / "home", bundled=tiny_bert_folder)
-    manager = RunManager(store, registry, make_session=lambda _run: ImitatedSession(tiny_bert))
+    manager = RunManager(store, registry, make_session=lambda _run, _do: ImitatedSession(tiny_bert))
     data = tmp_path / "reviews.csv"
     data.write_text("review\nhello\n")
     began = time.monotonic()

@@ -22,9 +22,9 @@ from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.text.tokens import readable_pieces
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.mlm.training.step import BatchLoss, MaskedBatch
+from bertdemo.runs.execution import read_data
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonResult, LessonRuns, LessonStatus, lesson_jobs
 from bertdemo.runs.manager import RunManager
-from bertdemo.runs.preparation import read_data
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.learn import guess, loss, masks, notebook, run_panel, slips, tasks

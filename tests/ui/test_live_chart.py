@@ -16,8 +16,7 @@ from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.events import Evaluated, GeneralEvaluated, StepDone, Warned, event_record
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.run import Run
-from bertdemo.runs.status import Activity, RunStatus
+from bertdemo.runs.run import Activity, Run, RunStatus
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.train import live_chart
 from bertdemo.ui.train.live_chart import duration, live_payload, quick_payload, requested, state_words

@@ -12,8 +12,7 @@ import pytest
 
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.ownership import token_hash
+from bertdemo.runs.manager import RunManager, token_hash
 from bertdemo.runs.record import FROM_SCRATCH, DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore

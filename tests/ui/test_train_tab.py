@@ -16,8 +16,7 @@ from bertdemo.mlm.errors import BertDemoError, ModelError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
 from bertdemo.mlm.training.estimate import Estimate
-from bertdemo.runs.manager import RunManager
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.services import Services
@@ -65,7 +64,7 @@ def sample(tmp_path: Path) -> Path:
 def make_services(tmp_path: Path, sample: Path) -> Iterator[Callable[..., Services]]:
     gate, made = threading.Event(), []
 
-    def wait_and_fail(_run: object) -> Any:
+    def wait_and_fail(_run: object, _do: object) -> Any:
         gate.wait(20)
         raise BertDemoError("The test is over.")
 

@@ -5,9 +5,8 @@ Knows no model. A batch never mixes a tweet with a page, so almost no work goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-ROWS_AT_ONCE = 1000  # rows tokenised between two signs of life
+ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 1000, 500_000  # tokenised between two signs of life: a few tenths of a second
 MOST_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
@@ -66,8 +65,8 @@ def tokenize_texts(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, rows, readable = 0, 0, iter(texts), max_length * MOST_CHARACTERS
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+    done, truncated, readable = 0, 0, max_length * MOST_CHARACTERS
+    for chunk in _chunks(texts, readable):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
         encoded = tokenizer(read, return_attention_mask=False, return_token_type_ids=False, verbose=False)
@@ -82,6 +81,19 @@ def tokenize_texts(
         yield done
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *lengths]).cumsum()
     yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets), truncated
+
+
+def _chunks(texts: Iterable[str], readable: int) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += min(len(text), readable)
+        if len(chunk) == ROWS_AT_ONCE or size >= CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _cut_row(token_ids: list[int], max_length: int) -> list[int]:

@@ -11,7 +11,6 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from ..models.attention import attend_by_heads
-from . import distributed as processes
 
 BATCHED_PRODUCTS = "batched_products"
 LOWEST = torch.finfo(torch.bfloat16).min  # float32's own lowest number would become minus infinity in bf16
@@ -23,8 +22,7 @@ def prepare_for_cpu_training(model: PreTrainedModel) -> None:
         return
     model.set_attn_implementation(BATCHED_PRODUCTS)
     embeddings, output = model.get_input_embeddings(), model.get_output_embeddings()
-    tied = output is not None and embeddings.weight is output.weight
-    if tied and processes.count() == 1:  # several processes share gradients as autograd gives them
+    if output is not None and embeddings.weight is output.weight:
         embeddings.register_forward_hook(_add_only_rows_read)
 
 

@@ -1,18 +1,18 @@
 """Several processes that train one model, as ``torchrun`` or ``accelerate launch`` start them; alone is the plain case.
 
-All draw the same batches and masks, each takes every n-th row of them, and torch's DistributedDataParallel adds the
-gradients up.
+All draw the same batches and masks, each takes every n-th row of them, and the gradients are added up once all have
+theirs. Not by DistributedDataParallel: it sends gradients in the midst of the backward pass, so where one process runs
+out of memory the others would wait for it for ever. It also refuses parameters that a loss does not reach.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 
 @contextmanager
@@ -45,28 +45,56 @@ def own_rows(rows: Tensor) -> Tensor:
     return rows[rank() :: count()]
 
 
-def total(value: float, *, device: torch.device) -> float:
-    """The sum of all processes' values."""
+def totals(values: list[float], *, device: torch.device) -> list[float]:
+    """The sum of all processes' values, one by one."""
     if count() == 1:
-        return value
-    summed = torch.tensor(value, dtype=torch.float64, device=device)
+        return values
+    summed = torch.tensor(values, dtype=torch.float64, device=device)
     distributed.all_reduce(summed)
-    return float(summed)
+    return summed.tolist()
 
 
 def any_of(flag: bool) -> bool:
     """Whether any process says so; all of them must ask at the same place."""
-    if count() == 1:
-        return flag
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return total(float(flag), device=device) > 0
+    return totals([float(flag)], device=device)[0] > 0
 
 
-def parallel(module: nn.Module) -> nn.Module:
-    """The module, with its gradients averaged over all processes where there are several."""
-    return DistributedDataParallel(module) if count() > 1 else module
+class GradientSum:
+    """The sum of all processes' gradients, in two moves: all that needs memory is in the first, where each may fail by
+    itself; the second begins only once all have said that they are ready. Alone there is nothing to do."""
 
+    def __init__(self, module: nn.Module) -> None:
+        shared = list(module.parameters()) if count() > 1 else []
+        self._parameters = [parameter for parameter in shared if parameter.requires_grad]
+        self._flat: Tensor | None = None  # all gradients (P,), made at the first step and kept
 
-def gradients_kept(module: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:
-    """While ``wanted``, gradients are only added up here; the next backward outside sends them all at once."""
-    return module.no_sync() if wanted and isinstance(module, DistributedDataParallel) else nullcontext()
+    def none(self) -> list[float]:
+        """What ``gather`` would answer where no parameter has a gradient."""
+        return [0.0] * len(self._parameters)
+
+    def gather(self) -> list[float]:
+        """Copy this process's gradients together; 1 for every parameter that has one, 0 for the others."""
+        if not self._parameters:
+            return []
+        if self._flat is None:
+            self._flat = torch.empty(sum(map(Tensor.numel, self._parameters)), device=self._parameters[0].device)
+        for parameter, place in zip(self._parameters, self._places(), strict=True):
+            if parameter.grad is None:
+                place.zero_()
+            else:
+                place.copy_(parameter.grad)
+        return [float(parameter.grad is not None) for parameter in self._parameters]
+
+    def share(self, having: list[float]) -> None:
+        """Put the sums in the place of the gradients; ``having``: how many processes have one, for every parameter."""
+        if self._flat is None:
+            return
+        distributed.all_reduce(self._flat)
+        for parameter, place, owners in zip(self._parameters, self._places(), having, strict=True):
+            parameter.grad = place if owners else None  # what no process's loss reaches is left alone by the optimiser
+
+    def _places(self) -> list[Tensor]:
+        assert self._flat is not None
+        parts = self._flat.split([parameter.numel() for parameter in self._parameters])
+        return [part.view_as(parameter) for part, parameter in zip(parts, self._parameters, strict=True)]

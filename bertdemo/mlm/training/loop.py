@@ -31,6 +31,7 @@ from .preflight import unusual_settings
 from .probes import Prober
 from .step import BatchLoss, MaskedBatch
 
+ROWS_PLANNED = 20_000  # between two signs of life while the epochs are planned: some 20 ms
 GENERAL_SEED = 3  # the same masks on general English for every run
 _NOTHING_TO_GUESS = (
     "Some batches hold nothing but characters that this model does not know, so there is nothing to guess in them;"
@@ -80,6 +81,7 @@ class TrainingSession:
         clock = time.monotonic() - self._seconds
         truncated = yield from self._prepare()
         plan = TrainingPlan(self._train.lengths, self.config)
+        yield from self._counted(plan)
         if not self._resumed:
             yield self._started(plan.steps, truncated)
             yield from self._warnings()
@@ -138,8 +140,9 @@ class TrainingSession:
 
     def _check_words(self) -> None:
         """Raises DataError where no row has a token that could be a target: all of them are [UNK]."""
-        rows = (torch.from_numpy(self._train.row(index).astype(np.int64)) for index in range(len(self._train)))
-        if not any(bool(self.masked_lm.selectable(row).any()) for row in rows):
+        token_ids = self._train.token_ids
+        parts = (token_ids[start : start + 2**20] for start in range(0, len(token_ids), 2**20))
+        if not any(bool(self.masked_lm.selectable(torch.from_numpy(part.astype(np.int64))).any()) for part in parts):
             raise DataError(
                 "No row holds a word that this model knows, so there is nothing to learn; choose another column, or a"
                 " model of the texts' language."
@@ -154,6 +157,13 @@ class TrainingSession:
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
         return result
+
+    def _counted(self, plan: TrainingPlan) -> Iterator[Progress]:
+        for epochs in plan.count_steps():
+            if epochs * len(self._train) % ROWS_PLANNED < len(
+                self._train
+            ):  # not by the clock: all processes must agree
+                yield Progress("planning", epochs, self.config.epochs)
 
     def _started(self, steps: int, truncated: int) -> RunStarted:
         return RunStarted(

@@ -6,9 +6,9 @@ A function of the rows' lengths and the settings alone, so every process and eve
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -28,25 +28,29 @@ class PlannedStep(NamedTuple):
     rows: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrainingPlan:
     """The steps of a run over rows of these ``lengths`` (N,)."""
 
     lengths: NDArray[np.int64]
     config: TrainingConfig
+    _ends: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
 
-    @cached_property
+    @property
     def epoch_ends(self) -> list[int]:
-        """The number of steps done at the end of every epoch, 0 first and the run's last step last.
+        """The number of steps done at the end of every epoch, 0 first and the run's last step last."""
+        for _ in self.count_steps():
+            pass
+        return self._ends
 
-        Exact: every epoch is cut into batches ahead, since its own order decides how many there are.
-        """
-        ends, limit = [0], self.config.max_steps or math.inf
-        for epoch in range(self.config.epochs):
-            ends.append(ends[-1] + len(self.batches(epoch)))
-            if ends[-1] >= limit:
-                return [*ends[:-1], int(limit)]
-        return ends
+    def count_steps(self) -> Iterator[int]:
+        """Cut the epochs into batches ahead, since each one's own order decides how many there are; yields how many
+        epochs are done. Ten thousand epochs take minutes: whoever must be able to stop goes through this first."""
+        limit = self.config.max_steps or math.inf
+        while len(self._ends) <= self.config.epochs and self._ends[-1] < limit:
+            steps = len(self.batches(len(self._ends) - 1))
+            self._ends.append(int(min(limit, self._ends[-1] + steps)))
+            yield len(self._ends) - 1
 
     @property
     def steps(self) -> int:
@@ -80,7 +84,7 @@ class TrainingPlan:
         """At step 0, at the end of every epoch or every so many steps, and after the last."""
         interval = self.config.evaluate_every
         if interval is None:
-            return done in self.epoch_ends
+            return self.epoch_ends[bisect_left(self.epoch_ends, done)] == done
         return done % interval == 0 or done == self.steps
 
     def is_probed(self, done: int) -> bool:

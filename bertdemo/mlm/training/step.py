@@ -38,34 +38,12 @@ class MaskedBatch:
     targets: int
 
 
-class _SummedLoss(nn.Module):
-    """The loss of a batch summed over its targets, as a module: so that several processes can share its gradients."""
-
-    def __init__(self, masked_lm: MaskedLM, precision: str, *, padded: bool) -> None:
-        super().__init__()
-        self.model = masked_lm.model  # registers the parameters
-        self._masked_lm, self._precision, self._padded = masked_lm, precision, padded
-
-    def forward(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
-        """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
-        with autocast(token_ids.device, self._precision):
-            logits = self._logits(token_ids, attention, positions)
-        return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
-
-    def _logits(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
-        masked_lm = self._masked_lm
-        if not self._padded or masked_lm.head is None:
-            return masked_lm.logits_at(token_ids, attention, positions=positions)
-        hidden = masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
-        return masked_lm.head(hidden.flatten(0, 1).index_select(0, positions))
-
-
 class BatchLoss:
     """Turns rows into gradients on the model's parameters."""
 
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
-        self._summed_loss = processes.parallel(_SummedLoss(masked_lm, precision, padded=config.pad_to_max_length))
+        self._gradients = processes.GradientSum(masked_lm.model)
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
 
@@ -87,23 +65,36 @@ class BatchLoss:
 
         Raises TrainingError when a single row does not fit into memory.
         """
+        device = self._masked_lm.device
         while True:
-            try:
-                return (yield from self._backward_in_parts(drawn))
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
+            fits, loss, having = yield from self._backward_in_parts(drawn)
+            # Asked of all processes in one message, since all or none of them must try again
+            short, loss, *having = processes.totals([float(not fits), loss, *having], device=device)
+            if not short:
+                self._gradients.share(having)
+                return loss
             self._masked_lm.model.zero_grad(set_to_none=True)
             yield Warned(self._halve(drawn))
 
-    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, float]:
-        total, parts = 0.0, list(self._parts(drawn))
+    def _backward_in_parts(self, drawn: MaskedBatch) -> Generator[Progress, None, tuple[bool, float, list[float]]]:
+        """(whether this process had the memory for it, its share of the loss, which parameters have gradients).
+
+        One that runs out of memory goes through the other parts without working on them, since all processes are asked
+        whether to stop between two parts.
+        """
+        fits, loss, having, parts = True, 0.0, self._gradients.none(), list(self._parts(drawn))
         for number, rows in enumerate(parts, start=1):
-            with processes.gradients_kept(self._summed_loss, wanted=number < len(parts)):
-                total += self._backward_rows(drawn, rows)
+            try:
+                if fits:
+                    loss += self._backward_rows(drawn, rows)
+                    having = self._gradients.gather() if number == len(parts) else having
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                fits = False
             if number < len(parts):
                 yield Progress("training", number, len(parts))
-        return processes.total(total, device=self._masked_lm.device)
+        return fits, loss, having
 
     def _backward_rows(self, drawn: MaskedBatch, rows: slice) -> float:
         device = self._masked_lm.device
@@ -113,10 +104,23 @@ class BatchLoss:
         positions, answers = _rounded_up(positions, answers)
         if attention is not None:
             attention = attention.to(device, non_blocking=True)
-        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
-        loss = self._summed_loss(*moved, attention) / drawn.targets
-        (loss * processes.count()).backward()  # several processes' gradients are averaged, but the loss is a sum
+        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions))
+        with autocast(device, self._precision):
+            logits = self._logits(*moved, attention)
+        loss = (
+            nn.functional.cross_entropy(logits.float(), answers.to(device, non_blocking=True), reduction="sum")
+            / drawn.targets
+        )
+        loss.backward()
         return loss.item()
+
+    def _logits(self, token_ids: Tensor, positions: Tensor, attention: Tensor | None) -> Tensor:
+        """token_ids, attention (B, T); positions (M,) -> (M, V)."""
+        masked_lm = self._masked_lm
+        if not self._config.pad_to_max_length or masked_lm.head is None:
+            return masked_lm.logits_at(token_ids, attention, positions=positions)
+        hidden = masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
+        return masked_lm.head(hidden.flatten(0, 1).index_select(0, positions))
 
     def _mask(self, token_ids: Tensor, *key: int) -> MaskedTokens:
         return mask_tokens(

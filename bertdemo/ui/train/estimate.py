@@ -18,7 +18,7 @@ import gradio as gr
 from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
-from bertdemo.runs.request import RunRequest
+from bertdemo.runs.manager import RunRequest
 
 from ..notes import note_html
 from ..services import Services, Updates

@@ -450,16 +450,17 @@ class LiveChart {
     if (this.asking) return undefined;
     this.asking = true;
     const asked = this.runId;
+    let answer = null;
     try {
-      const answer = await this.news(asked);
+      answer = await this.news(asked);
       this.failures = 0;
-      if (asked === this.runId) this.take(answer); // else another run was chosen meanwhile
     } catch (error) {
       this.failures += 1;
       this.show('offline', 'The server does not answer; trying again. Training goes on without this page.');
     } finally {
       this.asking = false;
     }
+    if (answer && asked === this.runId) await this.drawn(() => this.take(answer)); // else another run was chosen meanwhile
     const busy = ['queued', 'preparing', 'training', 'stopping'].includes(this.state);
     const begun = this.curve.steps.length > 1;
     const wait = this.failures ? Math.min(10000, 1000 * 2 ** this.failures) : !busy ? SLOW : begun ? STEADY : FAST;
@@ -491,8 +492,19 @@ class LiveChart {
       make('li', '', this.part('warnings')).textContent = text;
       this.part('warnings').hidden = false;
     });
-    this.feed(answer);
+    this.drawn(() => this.feed(answer));
     this.show(answer.state, this.worded(answer), answer.done);
+  }
+
+  // A fault in drawing is one of ours, or of the browser: it is said as such, and what is in words goes on.
+  async drawn(draw) {
+    try {
+      await draw();
+    } catch (error) {
+      console.error('The live chart could not be drawn:', error);
+      this.part('empty').textContent = `The chart could not be drawn (${error.message}); the words and numbers go on.`;
+      this.part('empty').hidden = false;
+    }
   }
 
   // "epoch 2 of 3 · step 118 of 190 · ..." while it trains
@@ -505,8 +517,8 @@ class LiveChart {
     const first = !this.curve.steps.length;
     const points = this.curve.add(answer.steps, answer.loss);
     const more = answer.evaluated.length + answer.general.length + answer.probed.length;
-    if (this.curve.thin() || more || first) this.drawAll();
-    else if (points.steps.length && this.figure) this.figure.extend(points);
+    if (this.curve.thin() || more || first) return this.drawAll();
+    return points.steps.length && this.figure ? this.figure.extend(points) : undefined;
   }
 
   charted() {
@@ -523,10 +535,10 @@ class LiveChart {
     this.ladders.update(this.history, words);
     this.part('key-general').hidden = !this.general.length;
     this.part('empty').hidden = this.curve.steps.length + this.evaluated.length > 0;
-    if (!this.figure) return;
+    if (!this.figure) return undefined;
     this.figure.run = this.runId;
     const { curve, evaluated, general, total } = this;
-    this.figure.draw({ curve, evaluated, general, total, words });
+    return this.figure.draw({ curve, evaluated, general, total, words });
   }
 
   show(state, words, done) {
@@ -576,14 +588,10 @@ class LiveChart {
 
   async start(source) {
     this.listen();
-    try {
-      const plotly = await loadPlotly(source);
-      this.figure = new LossFigure(plotly, this.part('plot'));
+    await this.drawn(async () => {
+      this.figure = new LossFigure(await loadPlotly(source), this.part('plot'));
       await this.drawAll();
-    } catch (error) {
-      this.part('empty').textContent = 'The chart could not be drawn; the numbers below go on.';
-      this.part('empty').hidden = false;
-    }
+    });
   }
 
   listen() {

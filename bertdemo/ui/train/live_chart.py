@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.runs.names import is_run_id
+from bertdemo.runs.record import is_run_id
 
 from ..plot import plotly_source, scripts
 
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
-    from bertdemo.runs.status import RunStatus
+    from bertdemo.runs.run import RunStatus
 
 NEWEST = "newest"  # in the place of a run's id: the one at work, else the newest
 MAX_POINTS = 2_000  # of the loss curve in one answer

@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from bertdemo.charts.runs import RunSeries, overlay_figure
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.events import TrainingHistory
-from bertdemo.runs.ownership import owns
+from bertdemo.runs.manager import owns
 from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES
 from bertdemo.runs.report_file import can_report, kept_report, make_report
 from bertdemo.runs.run import Run

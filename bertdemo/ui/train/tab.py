@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from bertdemo.runs.ownership import new_token
+from bertdemo.runs.manager import new_token
 
 from ..events import when_typed
 from ..fill.tab import FillMaskTab
