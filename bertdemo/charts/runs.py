@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from .palette import FONT
+from .look import axis, layout, plain, smoothed
 
 MOST_POINTS = 400  # of one curve: more cannot be told apart on a screen
-SMOOTHED_SHARE, FEWEST_SMOOTHED = 0.05, 8  # of a run's steps, averaged into each point
-GRID, TEXT = "rgba(128, 136, 150, 0.35)", "#7a8494"  # 4:1 or so on white and on the dark page alike
+LONGEST_NAME = 40  # characters of a run's name
+_LEGEND_LINE = 24  # px
 _LOOKS = (  # colour, dash and marker: never colour alone
     ("#c2620f", "solid", "circle"),
     ("#4f79bd", "dash", "diamond"),
@@ -40,9 +40,8 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
     figure = go.Figure()
     for number, run in enumerate(runs):
         colour, dash, symbol = _LOOKS[number % len(_LOOKS)]
-        name, group = _plain(run.name), str(number)
-        window = max(FEWEST_SMOOTHED, round(len(run.losses) * SMOOTHED_SHARE))
-        steps, losses = thinned(run.steps, smoothed(run.losses, window=window))
+        name, group = plain(run.name, most=LONGEST_NAME), str(number)
+        steps, losses = thinned(run.steps, smoothed(run.losses))
         line = {"color": colour, "dash": dash, "width": 2.5}
         figure.add_scatter(
             x=steps, y=losses, name=name, legendgroup=group, mode="lines", line=line, hovertemplate="%{y:.3f} training"
@@ -54,23 +53,10 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
             marker={"color": colour, "symbol": symbol, "size": 11},
             hovertemplate="%{y:.3f} held out",
         )
-    return figure.update_layout(_layout())
-
-
-def smoothed(losses: Sequence[float | None], *, window: int) -> list[float | None]:
-    """The mean of each value and those up to ``window`` - 1 before it; None where none of them is known.
-
-    >>> smoothed([4.0, 2.0, None, 1.0], window=2)
-    [4.0, 3.0, 2.0, 1.0]
-    """
-    means: list[float | None] = []
-    total, count = 0.0, 0
-    for end, loss in enumerate(losses):
-        gone = losses[end - window] if end >= window else None
-        total += (loss or 0.0) - (gone or 0.0)
-        count += (loss is not None) - (gone is not None)
-        means.append(total / count if count else None)
-    return means
+    above = 14 + _LEGEND_LINE * len(runs)  # names in a column on a phone
+    drawn = layout(height=340 + above, legend=True, xaxis=axis("step"), yaxis=axis("loss (nats)"))
+    drawn["margin"] |= {"t": above}
+    return figure.update_layout({**drawn, "hovermode": "x unified"})
 
 
 def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
@@ -82,25 +68,3 @@ def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[
 
 def _rounded(loss: float | None) -> float | None:
     return None if loss is None else round(loss, 4)
-
-
-def _plain(name: str) -> str:
-    """Plotly reads some HTML in names: none of it is left."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _layout() -> dict[str, object]:
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID}
-    return {
-        "template": "none",
-        "height": 380,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "color": TEXT, "size": 14},
-        "margin": {"l": 56, "r": 16, "t": 8, "b": 48},
-        "hovermode": "x unified",
-        "showlegend": True,  # a single run, too, is named
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "xaxis": {**axis, "title": {"text": "step"}},
-        "yaxis": {**axis, "title": {"text": "loss (nats)"}},
-    }

@@ -25,12 +25,11 @@ from .routes import own_routes
 from .security import MEGABYTE, BodyLimit, FrameRule, HostGuard
 from .services import Services
 from .sessions import keep_no_traffic_figures, use_light_sessions
-from .theme import STYLE_SHEETS, theme
+from .theme import page_head, theme
 from .uploads import has_room, sweep, uploads_folder
 
 logger = logging.getLogger(__name__)
 
-PAGE_HEAD = Path(__file__).with_name("head.html")
 MAX_UPLOAD = 1000 * MEGABYTE  # one file
 MAX_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
 MAX_SESSIONS = 2000  # that Gradio remembers, some 25 kB each; every call of the API may be one
@@ -139,8 +138,7 @@ def launch_settings(options: AppOptions) -> dict[str, Any]:
         "share": options.share,
         "auth": (USER, options.password) if options.password else None,
         "theme": theme(),
-        "css_paths": STYLE_SHEETS,
-        "head_paths": PAGE_HEAD,
+        "head": page_head(),
         "footer_links": [],
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": MAX_SESSIONS,

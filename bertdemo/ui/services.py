@@ -72,6 +72,10 @@ class Services:
         """The shared model that a reference names, loaded if need be and never to be changed. Raises ModelError."""
         return self.registry.shared(self.resolve(reference))
 
+    def shown_model(self) -> MaskedLM:
+        """The model that the page opens with, which may be a folder wherever others may not. Raises ModelError."""
+        return self.registry.shared(self.registry.resolve(self.default_model))
+
     def label(self, reference: str) -> str:
         """What a model is called on the page: its run's name, its folder's own name, else the reference itself.
 

@@ -13,7 +13,7 @@ import gradio as gr
 import pytest
 
 from bertdemo.ui.routes import own_routes
-from bertdemo.ui.theme import STYLE_SHEETS, theme
+from bertdemo.ui.theme import page_head, theme
 
 NO_RUNS = SimpleNamespace(live=tuple, store=SimpleNamespace(list=list))
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -81,7 +81,7 @@ def serve(monkeypatch) -> Iterator[Callable[..., str]]:
         _, url, _ = blocks.launch(
             server_name="127.0.0.1",
             theme=theme(),
-            css_paths=STYLE_SHEETS,
+            head=page_head(),
             prevent_thread_lock=True,
             quiet=True,
             app_kwargs={"routes": own_routes(manager, needs_login=False)},

@@ -224,7 +224,7 @@ def test_what_the_numbers_show_is_said_with_the_numbers() -> None:
     assert "them less well, 1.40 against 1.00" in kept
     assert "4.0 times" in slips.finding(outcome("padding", rows_per_second=10.0))
     for key in EXPERIMENTS:
-        assert "<details>" in slips.render(outcome(key))
+        assert "<details>" in slips.render(outcome(key)).under
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_the_numbers_show_is_said_with_the_numbers() -> None:
 def test_the_head_lesson_claims_no_more_than_the_counts_allow(only_before: int, only_after: int, verdict: str) -> None:
     scores = HeadScores(290, 145, 0.57, 0.7, 0.7 + (only_after - only_before) / 145, only_before, only_after)
     assert verdict in tasks.finding(scores)
-    assert tasks.render(scores).count("<li") == 3
+    assert tasks.render(scores).text.count("<li") == 3
 
 
 def test_a_run_panel_tells_where_the_run_stands(services: Services) -> None:

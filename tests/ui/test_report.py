@@ -80,7 +80,7 @@ def test_every_text_is_escaped() -> None:
 
 def test_few_targets_draw_no_bars() -> None:
     few = dataclasses.replace(REPORT, held_out=dataclasses.replace(CHANGE, targets=20), general=None)
-    assert "versus-track" not in report_html(few, base="a", tuned="b")
+    assert "bars-track" not in report_html(few, base="a", tuned="b")
 
 
 def test_what_is_unknown_is_a_dash() -> None:

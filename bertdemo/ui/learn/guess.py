@@ -13,7 +13,8 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import MaskPrediction, fill_masks
 from bertdemo.mlm.inference.target_words import TargetScore
 
-from ..fill.candidate_bars import CandidateRow, MaskRows, bars_html, candidate_bars, percent, visible
+from ..fill.bars import build_bars, filled_bars
+from ..markup import percent, visible
 from ..services import (
     MODEL_EVENT,
     NO_MODEL,
@@ -107,9 +108,7 @@ def _say(sentence: str) -> GuessView:
 
 
 def _answer(services: Services, model: str, sentence: str, word: str) -> MaskPrediction:
-    registry = services.registry
-    masked_lm = registry.shared(registry.resolve(model, allow_folders=services.allow_folders))
-    return fill_masks(masked_lm, sentence, top_k=TOP, targets=[word]).masks[0]
+    return fill_masks(services.model(model), sentence, top_k=TOP, targets=[word]).masks[0]
 
 
 def _sentence_html(game: Game, asked: list[str], word: str = "") -> str:
@@ -143,8 +142,8 @@ def _verdict(model: str, target: TargetScore, kind: str) -> str:
 
 
 def _bars(mask: MaskPrediction, *, tuned: bool = False) -> str:
-    rows = [CandidateRow(c.token, c.token_id, c.probability, c.rank) for c in mask.candidates]
-    return bars_html([MaskRows(rows, "The tuned model" if tuned else "The base model")], tuned=tuned)
+    name, kind = ("The tuned model", "tuned") if tuned else ("The base model", "base")
+    return filled_bars([mask], names=[name], kind=kind)
 
 
 def score_html(game: Game) -> str:
@@ -190,9 +189,9 @@ def _build_view() -> GuessView:
     verdict = gr.HTML(apply_default_css=False, elem_id="guess-verdict")
     with gr.Row():
         with gr.Column(min_width=300):
-            bars = candidate_bars()
+            bars = build_bars()
         with gr.Column(min_width=300):
-            tuned_bars = candidate_bars()
+            tuned_bars = build_bars()
     score = gr.HTML(apply_default_css=False, elem_id="guess-score")
     return GuessView(game, sentence, guess, look, following, verdict, bars, tuned_bars, score)
 

@@ -7,14 +7,14 @@ from functools import partial
 from html import escape
 
 import gradio as gr
+import pandas as pd
 
-from bertdemo.charts.lessons import table_html
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.walkthrough import TargetReading, Walkthrough, walk_through
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.training.masking import IGNORED
 
-from ..fill.candidate_bars import percent, visible
+from ..markup import percent, table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
@@ -126,7 +126,7 @@ def _logits(walked: Walkthrough, reading: TargetReading) -> str:
     return (
         f"<p>The model reads all numbers at once, both sides of a blank. For the first blank it gives each of the "
         f"{walked.vocabulary_size:,} entries of its vocabulary a score, the {term('logit')}. The highest:</p>"
-        f"{table_html(['word', 'logit'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['word', 'logit']), label='Logits')}"
         "<p>Logits can be compared within one blank, not between blanks or models.</p>"
     )
 
@@ -138,7 +138,7 @@ def _softmax(reading: TargetReading) -> str:
     return (
         f"<p>{term('softmax', 'Softmax')} turns the logits into probabilities: e to the power of each, divided by the "
         f"sum over the whole vocabulary. That sum is e to the power of {total} here.</p>"
-        f"{table_html(['word', 'logit', 'probability'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['word', 'logit', 'probability']), label='Probabilities')}"
         f"<p>For the right word: e<sup>{_number(reading.answer.logit)} − {taken}</sup> = "
         f"{exact(reading.answer.probability)}.</p>"
     )
@@ -165,7 +165,7 @@ def _loss(walked: Walkthrough) -> str:
     return (
         f"<p>The {term('loss')} is the mean over the targets. All other words count for nothing: the model saw them, "
         "so naming them would be no achievement.</p>"
-        f"{table_html(['right word', 'probability', 'surprise'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['right word', 'probability', 'surprise']), label='Surprise')}"
         f'<p class="big">{total:.3f} / {len(rows)} = {walked.loss:.3f}</p>'
     )
 
@@ -180,7 +180,7 @@ def _one_step(walked: Walkthrough) -> str:
         f"<p>The {term('gradient')} says for each of the {step.weights:,} {term('weights')} which way the loss falls. "
         f"One {term('step')} of the {term('optimiser')} (AdamW, {term('learning rate')} {step.learning_rate:g}) moved "
         f"{step.moved:,} of them, none by more than {step.largest:.2g}. Asked again:</p>"
-        f"{table_html(['right word', 'before the step', 'after'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['right word', 'before the step', 'after']), label='One step')}"
         f'<p class="big">loss {walked.loss:.3f} → {walked.loss_after:.3f}</p>'
         "<p>This was done on a copy, which is thrown away. Training is this step, many times, on many rows. "
         "That the loss falls on the very sentence that was learnt from says little; what counts are "

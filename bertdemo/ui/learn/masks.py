@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 import gradio as gr
+import pandas as pd
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.lessons.masking_view import (
@@ -21,7 +22,7 @@ from bertdemo.mlm.lessons.masking_view import (
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
 from bertdemo.mlm.training.masking import IGNORED
 
-from ..fill.candidate_bars import visible
+from ..markup import percent, quiet, table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
@@ -58,8 +59,7 @@ def draw(services: Services, *values: object) -> MasksView:
     """The first batch that a run with these settings would train on."""
     with user_errors():
         choice = Choice(*values)
-        registry = services.registry
-        masked_lm = registry.shared(registry.resolve(services.default_model))
+        masked_lm = services.shown_model()
         config = TrainingConfig(
             max_length=min(DEFAULT_MAX_LENGTH, masked_lm.max_length),
             masking=_masking(choice),
@@ -126,37 +126,37 @@ def _padding(padding: int) -> str:
 
 def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
-    epochs = range(1, len(view.counts) + 1)
-    head = "".join(f'<th scope="col">epoch {epoch}</th>' for epoch in epochs)
-    rows = "".join(_count_row(fate, [_of(counts, fate) for counts in view.counts], masking) for fate in TARGET_FATES)
     chosen = [[_of(counts, fate) for fate in TARGET_FATES] for counts in view.counts]
-    totals = "".join(f"<td>{sum(count.actual for count in found):,}</td>" for found in chosen)
-    expected = sum(count.expected for count in chosen[0])
-    eligible = round(expected + _of(view.counts[0], Fate.UNTOUCHED).expected)
-    return (
-        '<div class="table-scroll" tabindex="0"><table class="plain-table">'
-        f"<caption>All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen</caption>"
-        f'<thead><tr><th scope="col">became</th><th scope="col">share</th>'
-        f'<th scope="col">expected</th>{head}</tr></thead><tbody>{rows}'
-        f'<tr class="total"><th scope="row">targets</th><td>{masking.selection_rate:.1%}</td>'
-        f"<td>{expected:.1f}</td>{totals}</tr></tbody></table></div>"
-        '<p class="quiet">The draw is random, so the counts differ from the expectation and from epoch to epoch. '
-        "A row in which no token was chosen gets one all the same; the expectation counts that.</p>"
+    shares = [*_shares(masking), masking.selection_rate]
+    expected = [count.expected for count in chosen[0]]
+    frame = pd.DataFrame(
+        {
+            "became": [*(_IN_SHORT[fate] for fate in TARGET_FATES), "targets"],
+            "share": shares,
+            "expected": [*expected, sum(expected)],
+        }
     )
+    for epoch, found in enumerate(chosen, start=1):
+        actual = [count.actual for count in found]
+        frame[f"epoch {epoch}"] = [*actual, sum(actual)]
+    eligible = round(sum(expected) + _of(view.counts[0], Fate.UNTOUCHED).expected)
+    caption = f"All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
+    formats = {"share": percent, "expected": "{:.1f}".format}
+    return table(frame, label="Expected and actual counts", caption=caption, formats=formats, total=True) + quiet(
+        "The draw is random, so the counts differ from the expectation and from epoch to epoch. "
+        "A row in which no token was chosen gets one all the same; the expectation counts that."
+    )
+
+
+def _shares(masking: MaskingConfig) -> list[float]:
+    """Of all tokens, in the order of the targets' fates."""
+    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
+    rates = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}
+    return [rates[fate] * masking.selection_rate for fate in TARGET_FATES]
 
 
 def _of(counts: tuple[FateCount, ...], fate: Fate) -> FateCount:
     return next(count for count in counts if count.fate is fate)
-
-
-def _count_row(fate: Fate, counts: list[FateCount], masking: MaskingConfig) -> str:
-    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
-    share = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}[fate]
-    cells = "".join(f"<td>{count.actual:,}</td>" for count in counts)
-    return (
-        f'<tr><th scope="row">{_IN_SHORT[fate]}</th><td>{share * masking.selection_rate:.1%}</td>'
-        f"<td>{counts[0].expected:.1f}</td>{cells}</tr>"
-    )
 
 
 def build(demo: gr.Blocks, services: Services) -> Opening:

@@ -12,7 +12,7 @@ from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
 
-from ..fill.candidate_bars import percent, visible
+from ..markup import percent, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, text
@@ -31,14 +31,14 @@ class NotebookView(NamedTuple):
 def show(services: Services, sentence: str) -> NotebookView:
     """Both parts, computed now."""
     with user_errors():
-        masked_lm = services.registry.shared(services.registry.resolve(services.default_model))
+        masked_lm = services.shown_model()
         texts = read_texts(services.sample_csv)[0]
         return NotebookView(stages_html(notebook_stages(masked_lm, texts)), show_everywhere(services, sentence))
 
 
 def show_everywhere(services: Services, sentence: str) -> str:
     with user_errors():
-        masked_lm = services.registry.shared(services.registry.resolve(services.default_model))
+        masked_lm = services.shown_model()
         try:
             return everywhere_html(guess_everywhere(masked_lm, sentence[:MOST_CHARACTERS], length=PADDED_TO))
         except BertDemoError as error:

@@ -11,17 +11,31 @@ import gradio as gr
 
 from bertdemo.runs.lesson_runs import LessonResult, LessonRuns, LessonStatus
 
+from ..plot import figure
 from ..services import READ_EVENT, user_errors
 from .lesson import Opening
 
 POLL_SECONDS = 2.0
 FIRST_RUN = "Run it here (10 to 30 seconds)"
-Render = Callable[[Any], str]
+
+
+class Rendered(NamedTuple):
+    """A result as the panel shows it: text, at most two figures side by side, and what stands under them."""
+
+    text: str
+    figures: tuple[dict[str, Any], ...] = ()
+    under: str = ""
+
+
+Render = Callable[[Any], Rendered]
 
 
 class PanelView(NamedTuple):
     status: object
     result: object
+    left: object
+    right: object
+    under: object
     button: object
     timer: object
 
@@ -34,8 +48,11 @@ def build_run_panel(runs: LessonRuns, key: Any, *, before: str, render: Render) 
     button = gr.Button(FIRST_RUN, variant="primary", elem_classes="lesson-run")
     status = gr.HTML(apply_default_css=False)
     result = gr.HTML(apply_default_css=False, elem_classes="lesson-result")
+    with gr.Row(elem_classes="two-charts"):
+        left, right = figure(), figure()
+    under = gr.HTML(apply_default_css=False)
     timer = gr.Timer(POLL_SECONDS, active=False)
-    view = PanelView(status, result, button, timer)
+    view = PanelView(status, result, left, right, under, button, timer)
     look = partial(show, runs, before, render)
     button.click(partial(start, runs, look), key, list(view), **READ_EVENT)
     timer.tick(look, key, list(view), **READ_EVENT)
@@ -54,9 +71,14 @@ def show(runs: LessonRuns, before: str, render: Render, key: str) -> PanelView:
         status = runs.status(key)
         busy = status.state != "idle"
         again = "Run it again" if status.result else FIRST_RUN
+        shown = render(status.result.value) if status.result else Rendered(before)
+        left, right = (*shown.figures, None, None)[:2]
         return PanelView(
             status=status_html(status, training=runs.training_at_work()),
-            result=render(status.result.value) + made_html(status.result) if status.result else before,
+            result=shown.text,
+            left=left,
+            right=right,
+            under=shown.under + (made_html(status.result) if status.result else ""),
             button=gr.Button(again, interactive=not busy),
             timer=gr.Timer(active=busy),
         )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from html import escape
+from statistics import fmean
+from typing import Any
 
 import gradio as gr
+import pandas as pd
 
-from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, smoothed, table_html
+from bertdemo.charts.lessons import Line, lines_figure
+from bertdemo.charts.look import smoothed
 from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
 from bertdemo.mlm.lessons.masking_view import Fate
 from bertdemo.runs.lesson_runs import LessonRuns
 
+from ..markup import Bar, BarGroup, BarRow, bar_list, quiet, table
+from ..plot import figure_value
 from ..services import READ_EVENT, Services
 from .glossary import term
 from .lesson import Lesson, Opening, text
-from .run_panel import build_run_panel
+from .run_panel import Rendered, build_run_panel
 
 NAMES = {
     "loss": ("Loss on all tokens", "loss on the targets", "loss on all tokens, padding too"),
@@ -35,59 +41,70 @@ CLOSE = 0.02  # nats per target: below this two held-out losses are called equal
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 
-def render(outcome: Outcome) -> str:
-    _, usual, slip = NAMES[outcome.key]
+def render(outcome: Outcome) -> Rendered:
+    said = f'<div class="lesson-text">{finding(outcome)}</div>'
     if outcome.key == "padding":
-        picture = _speeds(outcome)
-    else:
-        picture = key_html([("usual", usual), ("slip", slip)]) + _curves(outcome)
-    return f'<div class="lesson-text">{finding(outcome)}</div>{picture}{_table(outcome)}'
+        return Rendered(said + _speeds(outcome), under=_table(outcome))
+    under = quiet(
+        "The left curves are smoothed. On the right both are asked the same blanks, 80/10/10, whatever they "
+        "trained with."
+    )
+    return Rendered(said + _key(outcome.key), _curves(outcome), under + _table(outcome))
+
+
+def _key(lesson: str) -> str:
+    """Which line is which: the colours and the dashes of the figures."""
+    _, usual, slip = NAMES[lesson]
+    return (
+        f'<ul class="legend"><li><span class="chart-swatch usual" aria-hidden="true"></span>{escape(usual)}</li>'
+        f'<li><span class="chart-swatch slip" aria-hidden="true"></span>{escape(slip)}</li></ul>'
+    )
 
 
 def _speeds(outcome: Outcome) -> str:
     _, usual, slip = NAMES[outcome.key]
     sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.slip))
-    return bars_html(
-        [Bar(name, kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second") for name, kind, side in sides]
-    )
+    rows = [
+        BarRow(name, [Bar(kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second")], bold=False)
+        for name, kind, side in sides
+    ]
+    return bar_list([BarGroup(rows)], end=max(row.bars[0].size for row in rows))
 
 
 def _speed(side: Trained) -> str:
     return "–" if side.rows_per_second is None else f"{side.rows_per_second:.1f}"
 
 
-def _curves(outcome: Outcome) -> str:
+def _curves(outcome: Outcome) -> tuple[dict[str, Any], ...]:
     """Left what training itself shows, right what held-out rows show."""
-    sides = (("usual", outcome.usual), ("slip", outcome.slip))
-    training = [Line(kind, kind, side.steps, smoothed(side.losses)) for kind, side in sides]
-    held_out = [Line(kind, kind, side.scored_steps, side.held_out, marked=True) for kind, side in sides]
-    return (
-        '<div class="two-charts"><figure><figcaption>The loss that training shows</figcaption>'
-        + lines_svg(training, title="Training loss by step", x_label="step", from_zero=True)
-        + f"</figure><figure><figcaption>The loss on {outcome.targets:,} held-out targets</figcaption>"
-        + lines_svg(held_out, title="Held-out loss by step", x_label="step")
-        + '</figure></div><p class="quiet">The left curves are the mean of five steps. On the right both are asked '
-        "the same blanks, 80/10/10, whatever they trained with.</p>"
+    _, usual, slip = NAMES[outcome.key]
+    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.slip))
+    training = [Line(name, kind, side.steps, smoothed(side.losses)) for name, kind, side in sides]
+    held_out = [Line(name, kind, side.scored_steps, side.held_out, marked=True) for name, kind, side in sides]
+    titles = "The loss that training shows", f"The loss on {outcome.targets:,} held-out targets"
+    figures = lines_figure(training, title=titles[0], from_zero=True), lines_figure(held_out, title=titles[1])
+    return tuple(
+        figure_value(drawn, label=f"{title}, by step", file=outcome.key)
+        for drawn, title in zip(figures, titles, strict=True)
     )
 
 
 def _table(outcome: Outcome) -> str:
-    _, usual, slip = NAMES[outcome.key]
+    sides = (outcome.usual, outcome.slip)
     fates = {
         Fate.MASKED: "where [MASK] stood",
         Fate.RANDOM: "where a random token stood",
         Fate.KEPT: "where it was kept",
     }
     rows = [
-        ("training loss, last five steps", *(f"{_ending(side):.2f}" for side in (outcome.usual, outcome.slip))),
-        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in (outcome.usual, outcome.slip))),
-        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in (outcome.usual, outcome.slip))),
+        ("training loss, last five steps", *(f"{_ending(side):.2f}" for side in sides)),
+        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in sides)),
+        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in sides)),
+        *((name, *(_loss(side, fate) for side in sides)) for fate, name in fates.items()),
+        ("rows a second", *(_speed(side) for side in sides)),
     ]
-    rows += [
-        (f"  {name}", *(_loss(side, fate) for side in (outcome.usual, outcome.slip))) for fate, name in fates.items()
-    ]
-    rows += [("rows a second", *(_speed(side) for side in (outcome.usual, outcome.slip)))]
-    return f"<details><summary>All numbers</summary>{table_html(['', usual, slip], rows)}</details>"
+    frame = pd.DataFrame(rows, columns=["", *NAMES[outcome.key][1:]])
+    return f"<details><summary>All numbers</summary>{table(frame, label='All numbers')}</details>"
 
 
 def _loss(side: Trained, fate: Fate) -> str:
@@ -96,7 +113,7 @@ def _loss(side: Trained, fate: Fate) -> str:
 
 
 def _ending(side: Trained) -> float:
-    return smoothed(side.losses)[-1]
+    return fmean(side.losses[-5:])
 
 
 def finding(outcome: Outcome) -> str:

@@ -32,10 +32,10 @@ from .runs_table import run_table, runs_html, state_html
 
 MAX_LISTED = 100  # runs in the table
 MAX_OVERLAID = 6  # as many as have a look of their own
-OVERLAY_HEIGHT = 420
 LAST, BEST = "last epoch", "best epoch"
 READY = "Start begins at once; a run goes on when you close this page."
 _NOTHING = "When a run has ended, its guesses on rows that it never saw are compared here with those of its base model."
+_OVERLAID = "Lines: the smoothed training loss of each run by step; marks: its held-out loss"
 _COMPARING = "Comparing both models on the held-out rows…"
 
 Reporter: TypeAlias = Callable[[Run], None]  # makes a run's report, unless it is kept
@@ -242,14 +242,14 @@ def show_overlay(services: Services, run_ids: list[str] | None) -> object:
     """The chosen runs as the value of the figure, None where there are none; those that are gone are left out."""
     runs = [run for run_id in (run_ids or [])[:MAX_OVERLAID] if (run := services.find_run(str(run_id)))]
     drawn = overlay(runs)
-    return drawn and figure_value(drawn, label="The chosen runs over each other", file="runs")
+    return drawn and figure_value(drawn, label=_OVERLAID, file="runs")
 
 
 def overlay(runs: list[Run]) -> go.Figure | None:
     names = Counter(run.record.name for run in runs)
     alike = [f"{run.record.name} · {run.id[-4:]}" if names[run.record.name] > 1 else run.record.name for run in runs]
     series = [_series(run, name) for run, name in zip(runs, alike, strict=True)]
-    return overlay_figure(series).update_layout(height=OVERLAY_HEIGHT) if runs else None
+    return overlay_figure(series) if runs else None
 
 
 def _series(run: Run, name: str) -> RunSeries:
@@ -330,6 +330,4 @@ def _build_overlay() -> Overlay:
             max_choices=MAX_OVERLAID,
             elem_id="overlaid-runs",
         )
-        with gr.Column(elem_id="overlay"):
-            plot = figure()
-    return Overlay(fold, unchecked(chosen), plot)
+        return Overlay(fold, unchecked(chosen), figure(elem_id="overlay"))
