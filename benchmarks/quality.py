@@ -1,7 +1,8 @@
 """How good a masked language model is: general English with fixed masks, and everyday sentences with one blank.
 
-Paragraphs stand alone and are cut at 128 tokens; 15% of the tokens are targets, 80/10/10. Without ``--text`` the
-bundled general English is scored. ``benchmarks/everyday_blanks.tsv`` was written for this project.
+Paragraphs stand alone and are cut at 128 tokens; 15% of the tokens are targets, 80/10/10: the loss is over all of
+them, top-1 and top-5 over those that show [MASK]. Without ``--text`` the bundled general English is scored.
+``benchmarks/everyday_blanks.tsv`` was written for this project.
 
     python benchmarks/quality.py [--model REF] [--text FILE.txt(.xz)]
 """
@@ -36,16 +37,20 @@ def main() -> None:
     *_, scores = score_targets(
         masked_lm, tokenize_and_fix(masked_lm, paragraphs, max_length=128, seed=0), precision="fp32"
     )
-    loss, perplexity, top1, top5, targets = scores.figures()
+    quality = scores.quality()
     first, among_five, count = everyday(masked_lm)
     print(f"{machine()}\n{options.model}\n")
     name = options.text.name if options.text else "bundled general English"
     rows = [
-        (f"{name}: {len(paragraphs):,} paragraphs, {targets:,} targets", f"{top1:.1%}", f"{top5:.1%}", f"{loss:.3f}"),
+        (
+            f"{name}: {len(paragraphs):,} paragraphs, {quality.targets:,} targets, {quality.hidden:,} of them [MASK]",
+            *(f"{share:.1%}" for share in (quality.top1, quality.top5)),
+            f"{quality.loss:.3f}",
+        ),
         (f"everyday blanks: {count} sentences", f"{first:.1%}", f"{among_five:.1%}", "-"),
     ]
-    print_table(("", "top-1", "top-5", "loss per target"), rows)
-    print(f"pseudo-perplexity {perplexity:.2f}")
+    print_table(("", "top-1 at [MASK]", "top-5 at [MASK]", "loss per target"), rows)
+    print(f"perplexity {quality.perplexity:.2f}")
     for text in SHOWN:
         words = ", ".join(f"{c.token} {c.probability:.1%}" for c in fill_masks(masked_lm, text).masks[0].candidates)
         print(f"{text}  {words}")

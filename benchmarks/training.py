@@ -26,7 +26,7 @@ from bertdemo.mlm.data.corpus import read_corpus
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.batching import tokenize_texts
+from bertdemo.mlm.training.batching import tokenize_all
 from bertdemo.mlm.training.evaluation import FixedMasks, score_targets, tokenize_and_fix
 from bertdemo.mlm.training.events import StepDone
 from bertdemo.mlm.training.loop import TrainingSession
@@ -47,7 +47,7 @@ class Task:
 
     def held_out_loss(self, masked_lm: MaskedLM) -> float:
         *_, scores = score_targets(masked_lm, self.held_out, precision="fp32")
-        return scores.figures()[0]
+        return scores.quality().loss
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class _TokenCounter(DataCollatorForLanguageModeling):
 
 
 def _token_rows(masked_lm: MaskedLM, texts: list[str]) -> list[dict[str, list[int]]]:
-    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=MAX_LENGTH)
     return [{"input_ids": rows.row(index).tolist()} for index in range(len(rows))]
 
 

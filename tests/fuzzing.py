@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import preview, read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record

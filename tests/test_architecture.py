@@ -90,7 +90,7 @@ def test_the_reader_of_imports_sees_every_way_to_write_one() -> None:
         *("gradio", "bertdemo.runs", "bertdemo.runs.store"),
         *("bertdemo.mlm", "bertdemo.mlm.heads"),
     }
-    assert runs_back_up("bertdemo.mlm.models.heads", "bertdemo.runs.store")
+    assert runs_back_up("bertdemo.mlm.models.hub", "bertdemo.runs.store")
     assert not runs_back_up("bertdemo.ui.app", "bertdemo.runs.store")
     assert room_runs_back_up("bertdemo.mlm.models.hub", "bertdemo.mlm.training.loop")
     assert not room_runs_back_up("bertdemo.mlm.training.loop", "bertdemo.mlm.models.hub")

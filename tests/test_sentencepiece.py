@@ -8,11 +8,13 @@ import pytest
 import torch
 from sentencepiece_checkpoints import KINDS, sentencepiece_checkpoint
 
-from bertdemo.mlm.analysis.insight import attention_from_mask, erasure, layer_lens, nearest_words
+from bertdemo.mlm.analysis.attention_maps import attention_from_mask
+from bertdemo.mlm.analysis.erasure import erasure
+from bertdemo.mlm.analysis.layer_lens import layer_lens
+from bertdemo.mlm.analysis.neighbours import nearest_words
 from bertdemo.mlm.inference.fill_in_order import fill_in_order
-from bertdemo.mlm.inference.fill_mask import fill_masks
+from bertdemo.mlm.inference.fill_mask import fill_masks, target_ids
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
-from bertdemo.mlm.inference.target_words import target_ids
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_ids, prepare_text
 from bertdemo.mlm.text.tokens import raw_pieces, readable_pieces, space_marker, word_ids

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, percent
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, percent
 
 from .look import BASE, OTHERS, TUNED, axis, layout, plain
 
@@ -173,6 +173,8 @@ def _right_end(ends: tuple[float, float], *, named: bool) -> float:
 
 def _layout(ends: tuple[float, float], labels: tuple[str, str], *, named: bool) -> dict[str, Any]:
     exponents = list(range(0, int(np.floor(ends[0])), -2 if ends[0] > -14 else -4))
+    edge = ends[0] + 0.06 * (ends[1] - ends[0])  # in the corner one axis' label would stand on the other's
+    exponents = [exponent for exponent in exponents if exponent > edge]
     ticks = {"tickvals": exponents, "ticktext": [_tick(exponent) for exponent in exponents]}
     titles = [f"before: {plain(labels[0], most=28)}", f"after: {plain(labels[1], most=28)}"]
     drawn = layout(height=_HEIGHT, legend=True)

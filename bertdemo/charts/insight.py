@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from bertdemo.mlm.analysis.mask_comparison import percent
+from bertdemo.mlm.analysis.compare import percent
 
 from .look import MODEL_COLORS, TEXT, axis, layout, plain
 

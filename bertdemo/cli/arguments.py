@@ -70,16 +70,23 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
         )
 
 
-def _add_inspect(parser: argparse.ArgumentParser) -> None:
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    """A data file and how it is read, where that should not be found."""
     parser.add_argument("file", type=Path)
     parser.add_argument("--column", help="the text column; guessed without")
-    parser.add_argument("--model", metavar="REF", help="whose tokenizer counts the rows that are too long")
+    parser.add_argument("--encoding", metavar="E", help="such as utf-8, cp1252, gb18030; found without")
+    parser.add_argument("--delimiter", metavar="D", type=delimiter, help="one character, tab, or none: a text a line")
+    parser.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether the first row names columns")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    _add_file(parser)
+    parser.add_argument("--model", metavar="REF", help="whose tokenizer counts rows that are too long, and [UNK]")
     _add_settings(parser, "max_length")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--column", help="the text column; guessed without")
+    _add_file(parser)
     _add_model(parser, precision=False)
     _add_settings(parser, *SETTINGS)
     parser.add_argument("--as-in-the-notebook", action="store_true", help="100 rows, 20 epochs, 1e-5, length 512")
@@ -103,8 +110,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--column")
+    _add_file(parser)
     _add_model(parser)
     _add_settings(parser, "limit", "seed", "max_length")
     parser.add_argument("--masks", type=Path, metavar="FILE", help="write what was scored, a JSON line a row")
@@ -121,6 +127,11 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     for name in ("vocabulary-size", "layers", "width", "heads", "steps", "batch-rows", "seed"):
         parser.add_argument(f"--{name}", type=whole_number, metavar="N")
     parser.add_argument("--learning-rate", type=number, metavar="X")
+
+
+def delimiter(text: str) -> str:
+    """ "tab" and "\\t" -> a tab; "none" -> "", which stands for no delimiter; any other character is itself."""
+    return {"tab": "\t", "\\t": "\t", "none": ""}.get(text.casefold(), text)
 
 
 def whole_number(text: str) -> int:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bertdemo.mlm.analysis.comparison import compare
-from bertdemo.mlm.data.corpus import read_texts
+from bertdemo.mlm.analysis.compare import compare
+from bertdemo.mlm.data.corpus import chosen_dialect, read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
-from bertdemo.mlm.training.batching import tokenize_texts
+from bertdemo.mlm.training.batching import tokenize_all
 from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
 from bertdemo.mlm.training.events import event_record
 from bertdemo.mlm.training.inspection import inspect_file, length_limit
@@ -32,7 +32,13 @@ Command = Callable[[argparse.Namespace], int]
 def inspect(options: argparse.Namespace) -> int:
     counted = options.model or options.max_length is not None
     masked_lm = _workspace(options).load(options.model or DEFAULT_MODEL) if counted else None
-    record = inspect_file(options.file, column=options.column, masked_lm=masked_lm, max_length=options.max_length)
+    record = inspect_file(
+        options.file,
+        column=options.column,
+        dialect=chosen_dialect(options.file, options.encoding, options.delimiter, options.header),
+        masked_lm=masked_lm,
+        max_length=options.max_length,
+    )
     display.show(record, display.inspection_tables, as_json=options.json)
     return 0
 
@@ -63,11 +69,10 @@ def score(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    texts = read_texts(options.file, column=options.column, limit=options.limit)[0]
+    dialect = chosen_dialect(options.file, options.encoding, options.delimiter, options.header)
+    texts = read_texts(options.file, column=options.column, dialect=dialect, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
-    *_, (rows, _cut) = tokenize_texts(
-        masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length)
-    )
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length))
     fixed = fix_masks(masked_lm, rows, seed=options.seed or 0)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())

@@ -47,6 +47,8 @@ def inspection_tables(record: Record) -> Iterator[Table | str]:
     yield escape(f"Text column: {record['text_column']}" + (f" (or {', '.join(others)})" if others else ""))
     counts = ("used", "empty", "duplicate", "truncated", "ragged")
     yield ", ".join(f"{name} {record['report'][name]}" for name in counts)
+    if "unknown_share" in record:
+        yield f"[UNK] among the tokens: {percent(record['unknown_share'])}".replace("[", r"\[")
     yield from map(escape, record["report"]["warnings"])
 
 
@@ -166,8 +168,8 @@ def _evaluation(record: Record) -> str:
     if not record["targets"]:
         return "no targets to score"
     return (
-        f"loss {record['loss']:.4f} per target, pseudo-perplexity {record['pseudo_perplexity']:.2f},"
-        f" top-1 {record['top1']:.1%}, top-5 {record['top5']:.1%}, {record['targets']} targets"
+        f"loss {record['loss']:.4f} per target, perplexity {record['perplexity']:.2f}, {record['targets']} targets;"
+        f" of the {record['hidden']} hidden ones top-1 {percent(record['top1'])}, top-5 {percent(record['top5'])}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -15,15 +15,14 @@ from transformers import AutoTokenizer
 from bertdemo.mlm.errors import DataError, RunError, SettingsError
 from bertdemo.mlm.models.loading import silence_libraries
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
-from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.batching import TrainingTexts, tokenize_all
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.mlm.training.pretraining import (
-    PackedCorpus,
     PretrainingRecipe,
+    hold_out,
     open_packed,
     pack_corpus,
     read_paragraphs,
-    split_packed,
     train_tokenizer,
     untrained_model,
 )
@@ -33,7 +32,7 @@ from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import RECORD_NAME, Run, open_run
 from bertdemo.runs.store import Workspace
 
-VALIDATION_TOKENS = 128  # single paragraphs are cut here when they are scored
+SCORED_TOKENS = 128  # paragraphs are scored one by one, and cut here
 VALIDATION_ROWS = 1000
 
 
@@ -101,30 +100,38 @@ def _create(workspace: Workspace, options: argparse.Namespace, recipe: Pretraini
 
 def _session(folder: Path, options: argparse.Namespace, recipe: PretrainingRecipe) -> TrainingSession:
     corpus = folder / "corpus"
+    held_out = _held_out(corpus, options, seed=recipe.seed)
+
+    def paragraphs() -> Iterator[str]:
+        return islice(read_paragraphs(options.corpus, without=held_out), options.limit)
+
     if not (corpus / "tokenizer").is_dir():
-        tokenizer = train_tokenizer(_paragraphs(options), vocabulary_size=recipe.vocabulary_size)
+        tokenizer = train_tokenizer(paragraphs(), vocabulary_size=recipe.vocabulary_size)
         tokenizer.save_pretrained(corpus / "tokenizer.part")
         (corpus / "tokenizer.part").rename(corpus / "tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(corpus / "tokenizer")
     if not (corpus / "tokens.bin").is_file():
-        pack_corpus(_paragraphs(options), tokenizer, path=corpus / "tokens.bin")
-    packed = open_packed(corpus / "tokens.bin")
-    rows = _scored_rows(packed, options, tokenizer)
+        pack_corpus(paragraphs(), tokenizer, path=corpus / "tokens.bin")
+    scored = tokenize_all(tokenizer, held_out, max_length=SCORED_TOKENS)
+    rows = TrainingTexts(open_packed(corpus / "tokens.bin"), scored)
     masked_lm: MaskedLM = untrained_model(tokenizer, recipe, token_ids=rows.train.token_ids)
     settings = replace(recipe.training_config(rows=len(rows.train)), precision=options.precision)
     return TrainingSession(masked_lm, rows, settings)
 
 
-def _paragraphs(options: argparse.Namespace) -> Iterator[str]:
-    return islice(read_paragraphs(options.corpus), options.limit)
-
-
-def _scored_rows(packed: TokenizedTexts, options: argparse.Namespace, tokenizer: Any) -> PackedCorpus:
+def _held_out(corpus: Path, options: argparse.Namespace, *, seed: int) -> list[str]:
+    """What is scored and never trained on: drawn once and kept, so that a continued run has the same."""
+    kept = corpus / "held_out.json"
+    if kept.is_file():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    if (corpus / "tokens.bin").is_file():
+        raise RunError("This pretraining was begun by an older version, which held out other rows; begin a new one.")
     if options.validation is None:
-        return split_packed(packed)
-    paragraphs: Sequence[str] = list(read_paragraphs([options.validation]))
-    every = max(1, len(paragraphs) // VALIDATION_ROWS)
-    *_, (held_out, _cut) = tokenize_texts(tokenizer, paragraphs[::every], max_length=VALIDATION_TOKENS)
-    if not len(held_out):
+        paragraphs = hold_out(options.corpus, seed=seed, limit=options.limit)
+    else:
+        every = list(read_paragraphs([options.validation]))
+        paragraphs = every[:: max(1, len(every) // VALIDATION_ROWS)]
+    if not paragraphs:
         raise DataError(f"{options.validation.name!r} holds no text to score on; give one with paragraphs.")
-    return PackedCorpus(packed, held_out)
+    write_atomically(kept, json.dumps(paragraphs))
+    return paragraphs

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from bertdemo.mlm.data.corpus import read_corpus
+from bertdemo.mlm.data.corpus import chosen_dialect, read_corpus
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.models.masked_lm import MaskedLM
@@ -35,12 +35,14 @@ def _train(options: argparse.Namespace) -> int:
     limit = options.limit or (NOTEBOOK_ROWS if options.as_in_the_notebook else None)
     ref = workspace.registry.resolve(options.model)
     config = training_config(options, learning_rate=default_learning_rate(ref))
-    corpus = read_corpus(options.file, column=options.column, limit=limit, seed=config.seed)
+    dialect = chosen_dialect(options.file, options.encoding, options.delimiter, options.header)
+    corpus = read_corpus(options.file, column=options.column, dialect=dialect, limit=limit, seed=config.seed)
     masked_lm = workspace.registry.private_copy(ref)
     config = replace(config, max_length=options.max_length or min(config.max_length, masked_lm.max_length))
     _check_probes(masked_lm, config.probes)
     session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english)
-    data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit)
+    chosen = asdict(dialect) if dialect else None
+    data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit, chosen)
     with stop_on_signals() as asked:
 
         def stop() -> bool:

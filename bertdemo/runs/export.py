@@ -31,7 +31,7 @@ LARGE = 1 << 30  # bytes: a file from which on the zip is told beforehand that i
 
 METRICS = (
     *("event", "step", "epoch", "loss", "learning_rate", "targets", "tokens", "seconds"),
-    *("pseudo_perplexity", "top1", "top5"),
+    *("perplexity", "top1", "top5", "hidden"),
 )
 
 

@@ -49,7 +49,11 @@ def _sentence(what: str, code: int) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file by this text: after a crash it holds the old or the new one, never a part. Raises OSError."""
+    """Replace the file by this text: after a crash it holds the old or the new one, never a part. Raises OSError.
+
+    The order makes it so. First the bytes are forced to the disk, else a power cut could leave the new name on an empty
+    file. Then the rename, which is one act for whoever reads. Last the folder, in which the rename itself is kept.
+    """
     with NamedTemporaryFile(
         "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as aside:
@@ -70,7 +74,9 @@ def write_atomically(path: Path, text: str) -> None:
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new, empty folder to fill, which takes the place of ``target`` when the block ends well.
 
-    A kill at any moment leaves the old or the new one whole; after one between two renames ``settle_folder`` finds it.
+    A kill at any moment leaves the old or the new one whole; after one between two renames ``settle_folder`` finds it:
+    a folder that is not empty cannot be renamed over, so the old one steps aside first. What was written is forced to
+    the disk before the renames, the renames after them, and only then is the old one deleted.
     """
     settle_folder(target)
     part, old = _beside(target)

@@ -1,7 +1,7 @@
 """A run's events as a file of JSON lines that only grows, read by byte offset.
 
-What has been read costs nothing to skip, so following a run is as cheap after a million steps as after ten. Knows the
-shape of no event.
+What has been read costs nothing to skip, so following a run is as cheap after a million steps as after ten. Records of
+older versions come back under today's keys.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from bertdemo.mlm.training.events import current_record
 
 READ_BYTES = 1 << 20  # the most that one read takes in
 TAIL_BYTES = 1 << 16  # about four hundred steps, or a probe of many sentences
@@ -115,7 +117,7 @@ def decode(lines: list[bytes]) -> list[dict[str, Any]]:
         except ValueError:
             continue
         if isinstance(record, dict):
-            records.append(record)
+            records.append(current_record(record))
     return records
 
 

@@ -26,7 +26,7 @@ from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import SETTINGS, TrainingConfig
-from bertdemo.mlm.text.text_notes import marked_text
+from bertdemo.mlm.text.prompt import marked_text
 
 from .execution import Doing, Session, claim_to_resume, collect, execute, prepare, record_failure, restore
 from .files import disk_errors

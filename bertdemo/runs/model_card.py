@@ -27,9 +27,11 @@ A masked language model: it says which words it expects in a blank. It was train
 
 {figures}
 
-The loss is the mean over masked tokens, in nats. The pseudo-perplexity is its exponential; it is not the perplexity of
-a left-to-right model and cannot be compared with one. The same questions are asked each time: masks drawn once, on
-{held_out_rows} rows that were never trained on (and on general English sentences, where there is a column for them).
+15% of the tokens are targets: 80% of them show [MASK], 10% a random token, 10% the token itself. The loss is the mean
+over all of them, in nats, and the perplexity its exponential; it is not the perplexity of a left-to-right model and
+cannot be compared with one. Guesses are counted at the targets that show [MASK]. The same questions are asked each
+time: masks drawn once, on {held_out_rows} rows that were never trained on (and on general English sentences, where
+there is a column for them).
 
 ## How to use it
 
@@ -104,11 +106,12 @@ def _figures_table(figures: Figures) -> str:
         return "Nothing was evaluated."
     rows = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for label, key, form in (
-        ("loss per masked token", "loss", "{:.4f}"),
-        ("pseudo-perplexity", "pseudo_perplexity", "{:.2f}"),
-        ("first guess right", "top1", "{:.1%}"),
-        ("among the first five", "top5", "{:.1%}"),
-        ("masked tokens", "targets", "{}"),
+        ("loss per target", "loss", "{:.4f}"),
+        ("perplexity", "perplexity", "{:.2f}"),
+        ("targets", "targets", "{}"),
+        ("first guess right at [MASK]", "top1", "{:.1%}"),
+        ("among the first five there", "top5", "{:.1%}"),
+        ("targets that show [MASK]", "hidden", "{}"),
     ):
         rows.append(f"| {label} | " + " | ".join(_cell(record, key, form) for record in columns.values()) + " |")
     return "\n".join(rows)

@@ -21,6 +21,7 @@ from bertdemo import __version__
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
+from bertdemo.mlm.training.events import current_record
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
@@ -120,7 +121,8 @@ def read_record(text: str) -> RunRecord:
         values["model"] = ModelRef(**_known(ModelRef, values["model"]))
         values["data"] = DataSource(**_known(DataSource, values["data"]))
         values["settings"] = read_settings(values["settings"])
-        values["figures"] = Figures(**_known(Figures, values.get("figures", {})))
+        figures = _known(Figures, values.get("figures", {}))
+        values["figures"] = Figures(**{name: value and current_record(value) for name, value in figures.items()})
         record = RunRecord(**values)
         _check_types(record)
     except (ValueError, TypeError, KeyError, AttributeError, BertDemoError) as exc:
@@ -147,8 +149,12 @@ def command_line(record: RunRecord) -> str:
     """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
     values = config_values(record.settings, limit=record.data.limit)
     values["precision"] = record.precision or values["precision"]
+    dialect = record.data.dialect or {}
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
+    for name in ("encoding", "delimiter"):
+        words += [f"--{name}", str(dialect[name])] if dialect.get(name) is not None else []
+    words += ["--header" if dialect["header"] else "--no-header"] if dialect else []
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 

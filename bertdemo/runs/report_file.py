@@ -14,27 +14,26 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.tokens import readable_pieces
-from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
-from bertdemo.mlm.training.evaluation import FixedMasks, TargetScores, score_targets, tokenize_and_fix
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_all
+from bertdemo.mlm.training.evaluation import FixedMasks, Quality, TargetScores, score_targets, tokenize_and_fix
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.mlm.training.loop import GENERAL_SEED
 from bertdemo.mlm.training.report import (
     Baseline,
     BeforeAfter,
-    Quality,
+    RowReport,
     before_and_after,
+    best_and_worst_rows,
     forgetting,
     frequency_baseline,
     overfitting,
     verdict,
 )
-from bertdemo.mlm.training.report_rows import RowReport, best_and_worst_rows
 
 from .execution import read_data
 from .files import disk_errors, write_atomically
@@ -89,7 +88,7 @@ def make_report(run: Run, registry: ModelRegistry, *, general: Sequence[str] = (
 
     Raises:
         RunError: the run has no model to compare, or its folder cannot be written.
-        ModelError: one of the models cannot be loaded any more.
+        ModelError: one of the models cannot be loaded any more, or gives probabilities that are no numbers.
     """
     if not can_report(run):
         raise RunError(f"The run {run.id} has no model to compare with the one that it began from.")
@@ -126,7 +125,7 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
         elsewhere = before_and_after(_scores(base, english), _scores(tuned, english))
     history = TrainingHistory.of(run.log.records())
     best_step, best = _best(run, registry, fixed)
-    baseline = _baseline(run, base, after.answers)
+    baseline = _baseline(run, base, after)
     best_rows, worst_rows = best_and_worst_rows(tuned, fixed, before=before, after=after)
     remarks = (overfitting(history), forgetting(elsewhere) if elsewhere else None)
     return RunReport(
@@ -156,20 +155,20 @@ def _best(run: Run, registry: ModelRegistry, fixed: FixedMasks) -> tuple[int | N
     if best is None or best["step"] == run.record.steps_done or not run.best_model_folder.is_dir():
         return None, None
     masked_lm = registry.private_copy(ModelRef(run.id, str(run.best_model_folder.resolve())))
-    return best["step"], Quality.of(_scores(masked_lm, fixed))
+    return best["step"], _scores(masked_lm, fixed).quality()
 
 
-def _baseline(run: Run, masked_lm: MaskedLM, answers: NDArray[np.int64]) -> Baseline | None:
+def _baseline(run: Run, masked_lm: MaskedLM, asked: TargetScores) -> Baseline | None:
     """From the rows that were trained on; None where the data file is gone or has changed."""
     settings = run.record.settings
     try:
         texts = read_data(run.record.data, seed=settings.seed).train[:COUNTED_ROWS]
     except BertDemoError:
         return None
-    *_, (rows, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=settings.max_length)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length)
     counts = np.bincount(rows.token_ids, minlength=masked_lm.vocabulary_size)
     counts[list(masked_lm.special_ids)] = 0
-    return frequency_baseline(answers, counts)
+    return frequency_baseline(asked, counts)
 
 
 def _read(kind: type[_T], value: Any) -> _T:

@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
+from bertdemo.mlm.data.corpus import Dialect, chosen_dialect
 from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
@@ -79,8 +80,14 @@ class Endpoints:
         column: str | None = None,
         model: str | None = None,
         max_length: int | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header: bool | None = None,
     ) -> dict[str, Any]:
-        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted too."""
+        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
+
+        ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
+        """
         with user_errors(as_html=False):
             path = self._received(file)
             if path is None:
@@ -88,9 +95,11 @@ class Endpoints:
             length = None if max_length is None else SETTINGS["max_length"].parse(max_length)
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
-            return finite(inspect_file(path, column=_optional(column), masked_lm=masked_lm, max_length=length))
+            dialect = _dialect(path, encoding, delimiter, header)
+            options = {"column": _optional(column), "dialect": dialect, "masked_lm": masked_lm, "max_length": length}
+            return finite(inspect_file(path, **options))
 
-    def start_training(
+    def start_training(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
         file: dict[str, Any] | None,
         column: str | None = None,
@@ -107,6 +116,9 @@ class Endpoints:
         watch: list[str] = [],  # noqa: B006
         name: str = "",
         owner: str = "",
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header: bool | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
@@ -118,8 +130,10 @@ class Endpoints:
             values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
-            given = {"column": _optional(column), "model": _text(model), "name": _text(name)}
-            request = run_request(self._services, values, path=self._received(file), **given)
+            path = self._received(file)
+            dialect = _dialect(path, encoding, delimiter, header) if path else None
+            given = {"column": _optional(column), "dialect": dialect, "model": _text(model), "name": _text(name)}
+            request = run_request(self._services, values, path=path, **given)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:
@@ -135,6 +149,11 @@ def add_endpoints(services: Services) -> None:
         gr.api(fn, **_limits(READ_EVENT))
     for fn in (endpoints.inspect_csv, endpoints.start_training):
         gr.api(fn, **FILE_EVENT)
+
+
+def _dialect(path: Path, encoding: object, delimiter: object, header: object) -> Dialect | None:
+    named = [None if value is None else _text(value) for value in (encoding, delimiter)]
+    return chosen_dialect(path, *named, header=None if header is None else bool(header))
 
 
 def _limits(event: dict[str, Any]) -> dict[str, Any]:

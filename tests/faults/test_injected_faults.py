@@ -94,6 +94,50 @@ def test_a_stop_at_any_moment_keeps_what_was_learned_and_can_be_taken_up(service
     assert_all_survived(services.home)
 
 
+def goes_on_for_ever(*_arguments: object, **_options: object) -> None:
+    """A download over a line that hangs, a library deep in a file: deaf to everything, until the test is over."""
+    OVER.wait(60)
+    raise BertDemoError("The test is over.")
+
+
+def endless_tokens(*_arguments: object, **_options: object) -> Iterator[int]:
+    for number in range(100_000):
+        time.sleep(0.01)
+        yield number
+
+
+OVER = threading.Event()
+PHASES: dict[str, tuple[str, Callable[..., Any] | None]] = {
+    "reading the data": ("bertdemo.runs.execution.read_corpus", goes_on_for_ever),
+    "loading the model": ("bertdemo.mlm.models.registry.load_masked_lm", goes_on_for_ever),
+    "tokenising": ("bertdemo.mlm.training.loop.tokenize_texts", endless_tokens),
+    "planning": ("", None),  # ten thousand epochs really take that long
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_stop_is_heard_before_the_first_step_and_the_next_run_is_well(
+    services: Services, reviews: Path, phase: str
+) -> None:
+    place, imitation = PHASES[phase]
+    OVER.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        if imitation is not None:
+            patch.setattr(place, imitation)
+        many = replace(SHORT, epochs=10_000, batch_size=1, probes=())
+        run_id = services.manager.submit(RunRequest(reviews, many), owner="me").run_id
+        while services.manager.status(run_id).activity.phase != phase:
+            time.sleep(0.01)
+        services.manager.stop(run_id, owner="me")
+        asked = time.monotonic()
+        status = ended(services, run_id)
+        assert time.monotonic() - asked < 5  # a tenth of a second, and what a busy machine adds
+    assert status.state == "stopped"
+    assert [event["event"] for event in status.events] == ["stopped"]
+    assert trained(services, reviews, replace(SHORT, epochs=1, probes=())).state == "finished"
+    OVER.set()
+
+
 # --- a bug in any part
 
 

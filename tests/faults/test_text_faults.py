@@ -16,7 +16,7 @@ from fuzzing import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.errors import BertDemoError, SettingsError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.models.masked_lm import MaskedLM

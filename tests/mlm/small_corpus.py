@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 
 from bertdemo.mlm.settings import TrainingConfig
-
-
-@dataclass(frozen=True)
-class Texts:
-    train: Sequence[str]
-    held_out: Sequence[str]
-
+from bertdemo.mlm.training.batching import TrainingTexts
 
 SENTENCES = tuple(
     beginning.format(animal=animal, verb=verb) + end
@@ -24,5 +16,5 @@ SENTENCES = tuple(
         (".", "! it is awesome ."),
     )
 )
-CORPUS = Texts(SENTENCES[6:], SENTENCES[:6])  # 26 rows to train on, of 7 to 19 tokens
+CORPUS = TrainingTexts(SENTENCES[6:], SENTENCES[:6])  # 26 rows to train on, of 7 to 19 tokens
 CONFIG = TrainingConfig(epochs=2, batch_size=8, max_length=32, learning_rate=1e-3, precision="fp32")

@@ -141,8 +141,11 @@ def test_the_card_shows_figures_and_lets_no_markup_in(store: RunStore, base_fold
     list(execute(run, ScriptedSession(base_folder)))
     card = (run.model_folder / "README.md").read_text()
     assert card.startswith('---\nlibrary_name: "transformers"\n')
-    assert "| loss per masked token | 3.0000 | 2.4000 | 2.4000 |" in card
-    assert "pseudo-perplexity" in card
+    assert "| loss per target | 3.0000 | 2.4000 | 2.4000 |" in card
+    assert "| perplexity | 20.10 |" in card
+    assert "| first guess right at [MASK] | 10.0% |" in card
+    assert "| targets that show [MASK] | 32 | 32 |" in card
+    assert "pseudo" not in card
     assert "<script>" not in card
     assert "<img" not in card.split("bertdemo train")[0]
     assert "base_model" not in card

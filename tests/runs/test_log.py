@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.runs import log as log_module
 from bertdemo.runs.log import EventLog
 
@@ -49,6 +50,24 @@ def test_a_torn_last_line_is_not_read_until_it_is_whole(log: EventLog) -> None:
 def test_a_damaged_line_costs_only_itself(log: EventLog) -> None:
     log.path.write_bytes(b'{"step": 1}\n\xff\xfe nonsense\n[1]\n{"step": 2}\n')
     assert [record["step"] for record in log.records()] == [1, 2]
+
+
+def test_an_old_run_is_read_under_todays_keys_and_its_shares_of_all_targets_are_not_taken_for_todays(
+    log: EventLog,
+) -> None:
+    log.path.write_bytes(
+        b'{"event":"evaluated","step":0,"loss":2.0,"pseudo_perplexity":7.39,"top1":0.4,"top5":0.6,"targets":500}\n'
+        b'{"event":"step","step":1,"epoch":1,"loss":3.5,"learning_rate":0.1,"targets":9,"tokens":70,"seconds":0.5}\n'
+        b'{"event":"general","step":1,"loss":null,"pseudo_perplexity":null,"top1":null,"top5":null,"targets":0}\n'
+    )
+    evaluated, step, general = log.records()
+    unknown = {"top1": None, "top5": None, "hidden": None}
+    assert evaluated == {"event": "evaluated", "step": 0, "loss": 2.0, "perplexity": 7.39, "targets": 500, **unknown}
+    assert general == {"event": "general", "step": 1, "loss": None, "perplexity": None, "targets": 0, **unknown}
+    assert step["loss"] == 3.5
+    assert [evaluated, step, general] == log.tail()
+    history = TrainingHistory.of(log.records())
+    assert (history.losses, history.best()) == ([3.5], evaluated)
 
 
 def test_a_line_longer_than_a_block_does_not_hold_up_the_reader(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:

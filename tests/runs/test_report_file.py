@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_runs import GENERAL, SETTINGS, FolderRegistry, load, new_run, new_session, sentences
 from transformers import AutoModelForMaskedLM
 
-from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.errors import ModelError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.runs.execution import execute
 from bertdemo.runs.record import DataSource
@@ -55,6 +56,8 @@ def test_the_figures_can_be_recomputed_from_the_run_s_own_files(run: Run, regist
             losses += [-scores[at, label].item() for at, label in enumerate(row["labels"]) if label != -100]
         assert quality.loss == pytest.approx(sum(losses) / len(losses), abs=1e-4)
         assert report.held_out.targets == len(losses)
+        shown = [row["input_ids"][at] for row in rows for at, label in enumerate(row["labels"]) if label != -100]
+        assert quality.hidden == shown.count(registry.shared(run.record.model).mask_token_id)
 
 
 def test_what_is_kept_is_what_was_computed(run: Run, registry: Loading) -> None:
@@ -69,6 +72,31 @@ def test_what_is_kept_is_what_was_computed(run: Run, registry: Loading) -> None:
 def test_a_resumed_run_is_reported_on_anew(run: Run, registry: Loading) -> None:
     make_report(run, registry)
     run.update(attempt=run.record.attempt + 1)
+    assert kept_report(run) is None
+
+
+def test_a_report_of_an_older_version_is_made_anew_and_its_run_is_still_listed(
+    run: Run, registry: Loading, store: RunStore
+) -> None:
+    report = make_report(run, registry)
+    path = run.folder / "report.json"
+    kept = json.loads(path.read_text())
+    old = {"loss": 3.0, "pseudo_perplexity": 20.1, "top1": 0.4, "top5": 0.6}
+    path.write_text(json.dumps({**kept, "held_out": {**kept["held_out"], "before": old, "after": old}}))
+    assert kept_report(run) is None
+    assert make_report(run, registry) == report
+    record = json.loads((run.folder / "run.json").read_text())
+    record["figures"]["before"] = {"event": "evaluated", "step": 0, **old, "targets": 20}
+    (run.folder / "run.json").write_text(json.dumps(record))
+    before = store.get(run.id).record.figures.before
+    assert (before["perplexity"], before["top1"], before["hidden"]) == (20.1, None, None)
+
+
+def test_a_model_that_gives_no_numbers_has_no_report(run: Run, registry: Loading) -> None:
+    weights = run.model_folder / "model.safetensors"
+    save_file({name: torch.full_like(tensor, torch.nan) for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(ModelError, match="not numbers"):
+        make_report(run, registry)
     assert kept_report(run) is None
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from bertdemo.mlm.errors import ModelError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training.batching import TrainingTexts
 from bertdemo.mlm.training.events import Evaluated, Progress, RunStarted, StepDone, TrainingEvent
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.record import DataSource
@@ -24,12 +24,6 @@ TEXT = "the a show game was is really great dull loud funny long i you loved hat
 WORDS = TEXT.split()
 SETTINGS = TrainingConfig(epochs=2, batch_size=4, learning_rate=0.01, max_length=16, precision="fp32")
 GENERAL = ("the music is long and loud", "you hated it but i loved the plot")
-
-
-@dataclass(frozen=True)
-class Texts:
-    train: Sequence[str]
-    held_out: Sequence[str]
 
 
 def sentences(count: int) -> list[str]:
@@ -45,7 +39,7 @@ def load(folder: Path) -> MaskedLM:
 
 def new_session(folder: Path, config: TrainingConfig = SETTINGS) -> TrainingSession:
     rows = sentences(24)
-    return TrainingSession(load(folder), Texts(rows[4:], rows[:4]), config, general=GENERAL)
+    return TrainingSession(load(folder), TrainingTexts(rows[4:], rows[:4]), config, general=GENERAL)
 
 
 def new_run(store: RunStore, base_folder: Path, **options: Any) -> Run:
@@ -116,7 +110,7 @@ class ScriptedSession:
         yield Progress("tokenising", 1, 2)
         if not self.step:
             yield RunStarted(20, 4, 160, 0, self.steps, "fp32", "cpu", 0.01)
-            yield Evaluated(0, self.held_out[0], 20.1, 0.1, 0.2, 40)
+            yield Evaluated(0, self.held_out[0], 20.1, 0.1, 0.2, 40, 32)
         for step in range(self.step + 1, self.steps + 1):
             if step == self.fault_at and self.fault is not None:
                 raise self.fault
@@ -125,4 +119,4 @@ class ScriptedSession:
                 self.masked_lm.model.cls.predictions.bias += 1
             yield StepDone(step, 1 + (step * 2 > self.steps), 3.0 / step, 0.01, 5, 30, step * 0.5)
             if step * 2 in (self.steps, self.steps * 2):
-                yield Evaluated(step, self.held_out[step * 2 // self.steps], 10.0, 0.2, 0.4, 40)
+                yield Evaluated(step, self.held_out[step * 2 // self.steps], 10.0, 0.2, 0.4, 40, 32)

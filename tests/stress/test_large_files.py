@@ -31,6 +31,34 @@ def inspect(path: Path) -> tuple[int, str, str, float, float]:
     return process.returncode, *said, time.monotonic() - began, usage.ru_maxrss / 1000
 
 
+READ = """
+import json, resource, sys, time
+from bertdemo.mlm.data.corpus import preview, read_corpus
+began = time.monotonic()
+about = preview(sys.argv[1]).rows
+looked = time.monotonic()
+report = read_corpus(sys.argv[1]).report
+seconds = looked - began, time.monotonic() - looked
+print(json.dumps([about, report.rows, report.used, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def test_half_a_gigabyte_is_cleaned_and_split_in_seconds(tmp_path: Path, figure: Figure) -> None:
+    path, rows = tmp_path / "reviews.csv", 5_000_000
+    row = '{0},{1},"We watched part {0} twice, and the children loved it; the ""best"" of {2}, they all said."\n'
+    with path.open("w") as file:
+        file.write("id,stars,review\n")
+        file.writelines(row.format(i, i % 5 + 1, i * 7919 % 1_000_003) for i in range(rows))
+    done = subprocess.run([sys.executable, "-c", READ, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    about, counted, used, (looked, read), peak = json.loads(done.stdout)
+    figure("542 MB", f"preview in {looked:.2f} s, cleaned and split in {read:.1f} s, peak memory {peak:,.0f} MiB")
+    assert (counted, used) == (rows, rows)
+    assert abs(about - rows) < rows / 10
+    assert peak < 500
+    assert looked < 5
+    assert read < 60
+
+
 def write_rows(path: Path, *, rows: int, words: int) -> None:
     with path.open("w") as file:
         file.write("id,review\n")

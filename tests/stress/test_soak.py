@@ -35,11 +35,11 @@ class ImitatedSession:
 
     def events(self) -> Generator[TrainingEvent, None, None]:
         yield RunStarted(1000, 100, 50_000, 0, STEPS, "fp32", "cpu", 5e-5)
-        yield Evaluated(0, 6.0, 400.0, 0.1, 0.3, 800)
+        yield Evaluated(0, 6.0, 400.0, 0.1, 0.3, 800, 640)
         for step in range(1, STEPS + 1):
             yield StepDone(step, 1 + step * 10 // STEPS, 2 + math.exp(-step / 5000), 5e-5, 60, 400, step * 0.1)
             if step % (STEPS // 10) == 0:
-                yield Evaluated(step, 3.0, 20.0, 0.4, 0.6, 800)
+                yield Evaluated(step, 3.0, 20.0, 0.4, 0.6, 800, 640)
 
     def state(self) -> dict[str, Any]:
         return {"step": 0}

@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from served import ROOT, ServedApp, served_app
 
-from bertdemo.mlm.analysis.comparison import compare
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.inspection import inspect_file
@@ -70,10 +70,13 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         "/fill_mask": ["text", "model", "top_k", "targets"],
         "/compare": ["text", "before", "after", "top_k"],
         "/score_sentence": ["text", "model"],
-        "/inspect_csv": ["file", "column", "model", "max_length"],
+        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header"],
         "/start_training": [
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
             *("seed", "precision", "probe", "watch", "name", "owner"),
+            "encoding",
+            "delimiter",
+            "header",
         ],
         "/run_status": ["run_id", "cursor"],
         "/stop_training": ["run_id", "owner"],
@@ -108,6 +111,14 @@ def test_score_sentence_gives_what_the_engine_gives(client: Client, bundled) -> 
     expected = score_sentence(bundled, "The show was good.").to_record()
     assert answer["pll"] == pytest.approx(expected["pll"], rel=1e-4)
     assert [token["token"] for token in answer["tokens"]] == [token["token"] for token in expected["tokens"]]
+
+
+def test_a_file_is_read_as_named(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "kritik.csv"
+    path.write_bytes("".join(f"{n};Käse und Süßes Nummer {n}, sehr schön\n" for n in range(20)).encode("cp850"))
+    named = {"encoding": "cp852", "delimiter": ",", "header": False}
+    answer = client.predict(file=handle_file(path), **named, api_name="/inspect_csv")
+    assert {name: answer[name] for name in named} == named
 
 
 def test_inspect_csv_gives_what_the_engine_gives(client: Client) -> None:

@@ -18,8 +18,7 @@ from explorer_services import fill_view
 
 from bertdemo.charts.comparison import HEAD, MOST_POINTS, vocabulary_figure, vocabulary_sample
 from bertdemo.charts.look import plain
-from bertdemo.mlm.analysis.comparison import compare
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
@@ -155,16 +154,16 @@ def test_a_large_vocabulary_is_sent_in_part_with_everything_likely_in_it() -> No
 
 def test_a_probability_of_nothing_still_has_a_place() -> None:
     sides = np.array([0.0, -np.inf], dtype=np.float32), np.array([-0.7, -0.7], dtype=np.float32)
-    word = ComparedCandidate("b", Standing(0.0, 2), Standing(0.5, 1), np.inf)
+    word = ComparedCandidate("b", TokenStats(0.0, 2), TokenStats(0.5, 1), np.inf)
     mask = mask_of(*sides, word)
     drawn = vocabulary_figure(mask, ("a", "b"), labels=("x", "y"), sample=vocabulary_sample(mask))
     assert np.isfinite([*drawn.data[1].x, *drawn.data[2].x, *drawn.layout.xaxis.range]).all()
 
 
 def test_compared_words_stand_in_the_order_that_is_asked_for() -> None:
-    fell = ComparedCandidate("fell", Standing(0.5, 1), Standing(0.1, 3), -2.3)
-    stays = ComparedCandidate("stays", Standing(0.4, 2), Standing(0.5, 1), 0.3)
-    alone = ComparedCandidate("alone", Standing(), Standing(0.2, 2), None)
+    fell = ComparedCandidate("fell", TokenStats(0.5, 1), TokenStats(0.1, 3), -2.3)
+    stays = ComparedCandidate("stays", TokenStats(0.4, 2), TokenStats(0.5, 1), 0.3)
+    alone = ComparedCandidate("alone", TokenStats(), TokenStats(0.2, 2), None)
     words = [alone, stays, fell]
     assert [word.token for word in in_order(words, BY_CHANGE)] == ["fell", "stays", "alone"]
     assert [word.token for word in in_order(words, BY_AFTER)] == ["stays", "alone", "fell"]

@@ -83,7 +83,7 @@ def test_a_long_history_comes_whole_but_thinned(manager: RunManager, run: Run) -
 
 
 def test_held_out_general_warnings_and_probes_arrive(manager: RunManager, run: Run) -> None:
-    figures = {"pseudo_perplexity": 9.0, "top1": 0.4, "top5": 0.6, "targets": 500}
+    figures = {"perplexity": 9.0, "top1": 0.4, "top5": 0.6, "targets": 500, "hidden": 400}
     write(
         run,
         event_record(Warned("Nothing learns at a rate of 0.")),

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertdemo.mlm.analysis.comparison import Comparison
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing
+from bertdemo.mlm.analysis.compare import ComparedCandidate, Comparison, MaskComparison, TokenStats
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, MaskPrediction
 from bertdemo.ui.fill.bars import BY_CHANGE, compared_bars, compared_table, filled_bars, filled_table
 from bertdemo.ui.markup import (
@@ -78,7 +77,7 @@ def compared(*words: ComparedCandidate, gist: str = "Much changed.") -> Comparis
 
 
 def pair(token: str, before: float, after: float, ranks: tuple[int, int] = (2, 1)) -> ComparedCandidate:
-    return ComparedCandidate(token, Standing(before, ranks[0]), Standing(after, ranks[1]), 1.0)
+    return ComparedCandidate(token, TokenStats(before, ranks[0]), TokenStats(after, ranks[1]), 1.0)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -181,7 +180,7 @@ def test_a_table_of_one_model_gives_id_rank_and_log_probability() -> None:
 
 
 def test_a_table_of_two_models_has_both_and_says_where_one_lacks_a_word() -> None:
-    alone = ComparedCandidate("alone", Standing(), Standing(0.2, 2), None)
+    alone = ComparedCandidate("alone", TokenStats(), TokenStats(0.2, 2), None)
     shown = compared_table(compared(pair("love", 0.5, 0.25), alone), names=[""], labels=["a", "a"])
     for part in ("50.0%", "25.0%", "-25.0", "–"):
         assert part in shown.to_html()

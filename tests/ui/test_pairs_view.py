@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast
-from bertdemo.mlm.analysis.template_readings import WordFigures
+from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast, WordFigures
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_text

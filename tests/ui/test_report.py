@@ -11,8 +11,7 @@ import pytest
 
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.report import Baseline, BeforeAfter, Interval, Quality
-from bertdemo.mlm.training.report_rows import HiddenWord, RowReport, RowToken
+from bertdemo.mlm.training.report import Baseline, BeforeAfter, HiddenWord, Interval, Quality, RowReport, RowToken
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport
@@ -24,8 +23,8 @@ from bertdemo.ui.train.run_actions import compare_in_fill
 from bertdemo.ui.train.run_view import BEST, LAST, Report, build_report, complete_report, new_reporter, show_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-BEFORE, AFTER = Quality(3.0, 20.09, 0.3812, 0.6), Quality(2.5, 12.18, 0.4456, 0.7)
-CHANGE = BeforeAfter(44, 579, BEFORE, AFTER, Interval(-0.6, -0.4), Interval(0.03, 0.1))
+BEFORE, AFTER = Quality(3.0, 20.09, 0.3812, 0.6, 579, 463), Quality(2.5, 12.18, 0.4456, 0.7, 579, 463)
+CHANGE = BeforeAfter(44, BEFORE, AFTER, Interval(-0.6, -0.4), Interval(0.03, 0.1))
 ROW = RowReport(
     (RowToken("the", space=False), RowToken(HOSTILE, True, HiddenWord(HOSTILE, 0.1, 0.2, 3))), True, 1, 2.3, 1.6
 )
@@ -35,7 +34,7 @@ REPORT = RunReport(
     general=CHANGE,
     best=BEFORE,
     best_step=52,
-    baseline=Baseline(5, Quality(6.5, 665.0, 0.054, 0.2)),
+    baseline=Baseline(5, Quality(6.5, 665.0, 0.054, 0.2, 579, 463)),
     frequent_token=HOSTILE,
     best_rows=(ROW,),
     worst_rows=(ROW,),
@@ -79,13 +78,15 @@ def test_every_text_is_escaped() -> None:
 
 
 def test_few_targets_draw_no_bars() -> None:
-    few = dataclasses.replace(REPORT, held_out=dataclasses.replace(CHANGE, targets=20), general=None)
-    assert "bars-track" not in report_html(few, base="a", tuned="b")
+    short = dataclasses.replace(AFTER, targets=29)
+    for change in (dataclasses.replace(CHANGE, after=short), dataclasses.replace(CHANGE, rows=19)):
+        few = dataclasses.replace(REPORT, held_out=change, general=None)
+        assert "bars-track" not in report_html(few, base="a", tuned="b")
 
 
 def test_what_is_unknown_is_a_dash() -> None:
-    nothing = Quality(None, None, None, None)
-    unknown = BeforeAfter(0, 0, nothing, nothing, Interval(None, None), Interval(None, None))
+    nothing = Quality(None, None, None, None, 0, 0)
+    unknown = BeforeAfter(0, nothing, nothing, Interval(None, None), Interval(None, None))
     html = report_html(
         dataclasses.replace(REPORT, held_out=unknown, general=None, best=None, baseline=None, best_rows=()),
         base="a",

@@ -16,8 +16,8 @@ from explorer_services import explorer_services, fill_view
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertdemo.mlm.analysis.originals import score_originals
 from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.inference.fill_mask import score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.ui.fill.answer import NO_BLANK, NO_TEXT, FillView, Shown, add_full_stop, answer, original_scores, strip_of
 from bertdemo.ui.fill.export import predictions_file, safe_cell, shared
@@ -94,7 +94,7 @@ def test_a_hidden_words_probability_and_rank_are_those_of_transformers(any_tiny:
     question = read(any_tiny, "The dog can bark.", edit)
     with torch.no_grad():
         logits = any_tiny.model(torch.tensor([edit["ids"]])).logits[0]
-    for hidden in score_originals(any_tiny, question.prepared, question.originals):
+    for hidden in score_hidden_tokens(any_tiny, question.prepared, question.originals):
         scores = logits[hidden.position].log_softmax(-1)
         assert hidden.token_id == strip["ids"][hidden.position]
         assert hidden.probability == pytest.approx(math.exp(scores[hidden.token_id]), rel=1e-4)

@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import gradio as gr
 import pytest
 
 from bertdemo.mlm.errors import BertDemoError, ModelError
-from bertdemo.mlm.models.masked_lm import ModelRef
+from bertdemo.mlm.models.loading import bundled_assets, load_masked_lm
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
 from bertdemo.mlm.training.estimate import Estimate
 from bertdemo.runs.manager import RunManager, RunRequest
@@ -50,6 +52,14 @@ class NamedModels:
         if reference != "mini-bert":
             raise ModelError(f"There is no model {reference!r}.")
         return ModelRef("mini-bert", "/nowhere/mini-bert")
+
+    def shared(self, ref: ModelRef) -> MaskedLM:
+        return bundled_model()
+
+
+@cache
+def bundled_model() -> MaskedLM:
+    return load_masked_lm(ModelRef("mini-bert", str(bundled_assets() / "mini-bert")))
 
 
 @pytest.fixture
@@ -308,6 +318,26 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, p
     ):
         assert words in shown
     assert "too long <b>3</b> (cut at 256 tokens)" in too_long
+
+
+def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(
+    services: Services, page: Page, sample: Path
+) -> None:
+    rows = [f"{number},これは番組その{number}です。とても面白かった☃☃☃。" for number in range(20)]
+    sample.write_text("stars,review\n" + "\n".join(rows) + "\n")
+    ((planned, _), (warned, _), _), _ = look(services, page, sample)
+    assert "multilingual" not in planned
+    assert "of the tokens are [UNK]: the vocabulary of &#x27;mini-bert&#x27; cannot write these texts" in warned
+    press_start(services, page, sample)
+    (_, (warned, _)), _ = look(services, page, sample)  # a run is at work: nothing is measured, but this is said
+    assert "choose a multilingual model" in warned
+
+
+def test_the_page_says_what_was_skipped_and_what_looks_wrong(sample: Path) -> None:
+    sample.write_text("My reviews\n# from 2024\n" + sample.read_text())
+    assert "above the table, skipped: 2" in describe(ChosenFile(str(sample))).found
+    sample.write_bytes(sample.read_bytes() + "7,Très bien et déjà vu mille fois\n".encode())
+    assert "is this really cp866?" in describe(ChosenFile(str(sample), encoding="cp866")).found
 
 
 def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, page: Page, sample: Path) -> None:

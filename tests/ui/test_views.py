@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from bertdemo.charts.insight import Series, attention_figure, erasure_figure, rank_figure
-from bertdemo.mlm.analysis.insight import attention_from_mask, erasure
+from bertdemo.mlm.analysis.attention_maps import attention_from_mask
+from bertdemo.mlm.analysis.erasure import erasure
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence

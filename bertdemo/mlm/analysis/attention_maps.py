@@ -1,7 +1,7 @@
 """Attention from a mask: how its query spreads over the tokens, by layer and head.
 
 It says where the mask looked, not why: many heads park on [SEP] and do nothing there (Clark et al. 2019, "What Does
-BERT Look At?"). Knows no chart.
+BERT Look At?", section 3.2). Knows no chart.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ..errors import TextError
+from ..errors import ModelError, TextError
+from ..models.architectures import weight_sharing_twin
 from ..models.masked_lm import MaskedLM
-from ..text.prompt import PreparedText
-from .internals import attention_by_layer, locate_mask
+from ..text.prompt import PreparedText, locate_mask
 
-LONGEST_ATTENTION = 512  # tokens: the weights of all layers grow with the square
+MAX_ATTENTION_TOKENS = 512  # the weights of all layers grow with the square
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ def attention_from_mask(masked_lm: MaskedLM, text: str | PreparedText, *, mask_i
     """The attention weights of one mask's query in every layer and head.
 
     Raises:
-        TextError: no such mask, or a text of more than ``LONGEST_ATTENTION`` tokens.
+        TextError: no such mask, or a text of more than ``MAX_ATTENTION_TOKENS`` tokens.
         ModelError: the architecture does not show its attention.
     """
     prepared, position = locate_mask(masked_lm, text, mask_index)
     length = len(prepared.token_ids)
-    if length > LONGEST_ATTENTION:
+    if length > MAX_ATTENTION_TOKENS:
         raise TextError(
-            f"Attention is shown for up to {LONGEST_ATTENTION} tokens, but the text has {length}; shorten it."
+            f"Attention is shown for up to {MAX_ATTENTION_TOKENS} tokens, but the text has {length}; shorten it."
         )
     weights = attention_by_layer(masked_lm, prepared.token_ids, position=position)
     return MaskAttention(prepared, position, weights.numpy())
@@ -87,3 +89,34 @@ def _choice(name: str, index: int | None, count: int) -> slice:
     if not 0 <= index < count:
         raise TextError(f"There are {count} {name}s, counted from 0, so there is no {name} {index}; choose another.")
     return slice(index, index + 1)
+
+
+@torch.inference_mode()
+def attention_by_layer(masked_lm: MaskedLM, token_ids: tuple[int, ...], *, position: int) -> Tensor:
+    """How one position's query spreads over all T tokens, after the softmax: (layers, heads, T), each row sums to one.
+
+    Raises:
+        ModelError: the architecture has no attention from every token to every other, or does not show it.
+    """
+    twin = weight_sharing_twin(masked_lm.model).eval()  # other threads use the model: its settings stay as they are
+    twin.set_attn_implementation("eager")  # the fused kernels never hold the weights
+    with masked_lm.library_faults(len(token_ids)):
+        outputs = twin.base_model(torch.tensor([token_ids], device=masked_lm.device), output_attentions=True)
+    weights = getattr(outputs, "attentions", None) or ()
+    if not weights or not all(_spreads_over_tokens(layer, len(token_ids)) for layer in weights):
+        raise ModelError(
+            f"Models of the kind {masked_lm.model.config.model_type} do not show their attention from token to token;"
+            " choose another model."
+        )
+    return torch.stack([layer[0, :, position] for layer in weights]).float().cpu()
+
+
+def _spreads_over_tokens(layer: object, tokens: int) -> bool:
+    """Whether one layer's weights are (1, heads, T, T) and each query's add up to one.
+
+    Longformer's are windows, SqueezeBERT's the scores before the softmax, YOSO's products of hashes.
+    """
+    if not isinstance(layer, Tensor) or layer.dim() != 4 or layer.shape[2:] != (tokens, tokens):
+        return False
+    sums = layer.float().sum(dim=-1)
+    return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import TextError
-from ..inference.fill_mask import check_count
-from ..inference.target_words import target_ids
+from ..inference.fill_mask import check_count, token_id_of
 from ..models.masked_lm import MaskedLM
 from ..text.tokens import raw_pieces, readable_pieces
 
@@ -48,25 +46,3 @@ def nearest_words(masked_lm: MaskedLM, token: str | int, *, count: int = 10) -> 
     ids = best.indices.tolist()
     columns = zip(readable_pieces(masked_lm, ids), ids, best.values.tolist(), strict=True)
     return tuple(Neighbour(name, other, cosine) for name, other, cosine in columns)
-
-
-def token_id_of(masked_lm: MaskedLM, word: str | int, *, after_space: bool = True) -> int:
-    """The one token that a word is, tokenised as it would stand in a text; an id is only checked.
-
-    Raises:
-        TextError: no such id, or a word of no, several or unknown tokens.
-    """
-    if isinstance(word, int):
-        if not 0 <= word < masked_lm.vocabulary_size:
-            raise TextError(f"This model has no token {word}; its ids go from 0 to {masked_lm.vocabulary_size - 1}.")
-        return word
-    name = word.strip()
-    ids = target_ids(masked_lm, name, after_space=after_space) if name else ()
-    if not ids:
-        raise TextError("There is no word to look at; type one.")
-    if masked_lm.tokenizer.unk_token_id in ids:
-        raise TextError(f'The model\'s vocabulary cannot write "{name}"; try another word.')
-    if len(ids) > 1:
-        pieces = " ".join(readable_pieces(masked_lm, ids))
-        raise TextError(f'"{name}" is {len(ids)} tokens to this model ({pieces}); choose a word that is one.')
-    return ids[0]

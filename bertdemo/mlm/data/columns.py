@@ -35,7 +35,8 @@ class Kind(StrEnum):
     EMPTY = "nothing"
 
 
-REFUSED = frozenset((Kind.WORD, Kind.CODE, Kind.LINK, Kind.DATE, Kind.NUMBER, Kind.EMPTY))
+REFUSED = frozenset((Kind.DATE, Kind.NUMBER, Kind.EMPTY))  # even when the column is named
+UNUSUAL = frozenset((Kind.WORD, Kind.CODE, Kind.LINK, Kind.STRUCTURED))  # taken when named, with a warning
 
 _NUMBER = re.compile(
     r"[-+(~<>≤≥]{0,2}\s?[$€£¥₹]?\s?[-+]?(?:\d[\d.,'’\xa0\u202f_ ]*|[.,]\d+)(?:[eE][-+]?\d+)?\s?[%€$£¥₹°)]?"
@@ -76,12 +77,16 @@ _PERHAPS_TEXT_NAME = re.compile(
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """A column's name, kind and, for ranking, how much like free text it is. ``values``: its distinct sampled cells."""
+    """A column's name, kind and, for ranking, how much like free text it is.
+
+    ``values``: its distinct sampled cells; ``filled``: how many of those sampled hold one.
+    """
 
     name: str
     kind: Kind
-    score: float
-    values: frozenset[str]
+    score: float = 0.0
+    values: frozenset[str] = frozenset()
+    filled: int = 0
 
 
 def count_words(text: str) -> float:
@@ -138,22 +143,22 @@ def profile_column(name: str, cells: Sequence[str]) -> ColumnProfile:
     cleaned = [clean_text(cell[:_CELL_CHARS]) for cell in cells[:SAMPLE_CELLS]]
     filled = [cell for cell in cleaned if not is_missing(cell)]
     if not filled:
-        return ColumnProfile(name, Kind.EMPTY, 0.0, frozenset())
+        return ColumnProfile(name, Kind.EMPTY)
     values = frozenset(filled)
     kinds = [cell_kind(cell) for cell in filled]
     odd = [kind for kind in kinds if kind is not Kind.PHRASE]
     if len(odd) >= _MOST * len(kinds):
-        return ColumnProfile(name, Counter(odd).most_common(1)[0][0], 0.0, values)
+        return ColumnProfile(name, Counter(odd).most_common(1)[0][0], 0.0, values, len(filled))
     words = [min(count_words(cell), 60.0) for cell in filled]
     if fmean(words) < 1.6 and sum(count < 2 for count in words) >= _MOST * len(words):
         coded = sum(any(char.isdigit() for char in cell) for cell in filled)
-        return ColumnProfile(name, Kind.CODE if coded > len(filled) / 2 else Kind.WORD, 0.0, values)
+        return ColumnProfile(name, Kind.CODE if coded > len(filled) / 2 else Kind.WORD, 0.0, values, len(filled))
     distinct = (len(values) / len(filled)) ** 0.5
     if fmean(words) >= _SENTENCE_WORDS and len(values) > 1:
         distinct = max(distinct, 0.4)  # no category is that long: sentences with many duplicates
     score = fmean(words) * distinct * _likeness(filled) * (len(filled) / len(cleaned)) ** 0.5
     score *= _name_weight(name)
-    return ColumnProfile(name, Kind.TEXT if score >= FREE_TEXT_SCORE else Kind.PHRASE, score, values)
+    return ColumnProfile(name, Kind.TEXT if score >= FREE_TEXT_SCORE else Kind.PHRASE, score, values, len(filled))
 
 
 def _likeness(filled: list[str]) -> float:

@@ -5,16 +5,18 @@ Rows = all records after the header line = used + empty + duplicate; blank lines
 two passes of bounded memory. Knows no tokenizer: ``truncated`` stays 0 until one counts it.
 """
 
+import io
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from typing import IO
 
+from bertdemo.mlm.data.bulk import copy_texts
 from bertdemo.mlm.data.dialect import Dialect
 from bertdemo.mlm.data.encoding import HEAD_BYTES, survey_file
-from bertdemo.mlm.data.records import RecordReader
 from bertdemo.mlm.data.table import Table, listed, open_table, sniff_head
-from bertdemo.mlm.data.texts import SeenTexts, Texts, TextsBuilder, clean_text, is_missing, split_texts
+from bertdemo.mlm.data.texts import Texts, clean_cell, index_lines, same_text_key, split_texts
 from bertdemo.mlm.errors import DataError, SettingsError
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Dialect",
     "Preview",
     "Texts",
+    "chosen_dialect",
     "preview",
     "read_corpus",
     "read_texts",
@@ -30,9 +33,10 @@ __all__ = [
     "split_texts",
 ]
 
-FEWEST_ROWS = 8
+MIN_ROWS = 8
 _SHOWN_ROWS = 5
 _SHOWN_CHARS = 200
+_SAMPLE_TEXTS = 200
 
 PathLike = str | os.PathLike[str]
 
@@ -57,15 +61,19 @@ class DataReport:
 class Preview:
     """What a file holds. ``complete`` False: from its beginning, and the counts are scaled to its size ("about").
 
-    ``text_columns``: those with free text, best first. ``sample_rows``: the first 5, long cells shortened.
+    ``text_columns``: those with free text, best first. ``sample_rows``: the first 5, long cells shortened. ``rows``:
+    all there are; the report counts none of them where there is no text column to read. ``sample_texts``: the first of
+    the distinct, clean texts.
     """
 
     name: str
     dialect: Dialect
+    rows: int
     columns: tuple[str, ...]
     text_column: str | None
     text_columns: tuple[str, ...]
     sample_rows: tuple[tuple[str, ...], ...]
+    sample_texts: tuple[str, ...]
     report: DataReport
     complete: bool
 
@@ -83,13 +91,23 @@ class Corpus:
     dialect: Dialect
 
 
-def sniff(path: PathLike) -> Dialect:
-    """The file's dialect: the encoding judged by all its bytes, the rest by its beginning.
+def sniff(
+    path: PathLike, *, encoding: str | None = None, delimiter: str | None = None, header: bool | None = None
+) -> Dialect:
+    """The file's dialect: the encoding judged by all its bytes, the rest by its beginning. What is given is not sought;
+    delimiter ``""``: each line is a text.
 
     Raises:
-        DataError: the file cannot be read or is not a table in text form.
+        DataError: the file cannot be read or is not a table in text form, or what is given cannot be.
     """
-    return sniff_head(survey_file(path))
+    return sniff_head(survey_file(path), encoding=encoding, delimiter=delimiter, header=header)
+
+
+def chosen_dialect(path: PathLike, encoding: str | None, delimiter: str | None, header: bool | None) -> Dialect | None:
+    """What somebody named over what is found, as ``sniff``; None where nothing was named."""
+    if encoding is None and delimiter is None and header is None:
+        return None
+    return sniff(path, encoding=encoding, delimiter=delimiter, header=header)
 
 
 def preview(
@@ -104,17 +122,25 @@ def preview(
     """
     table = open_table(path, dialect=dialect, column=column, max_bytes=max_bytes)
     whole = max_bytes is None or table.facts.complete
-    report = _read_rows(table, whole=whole)
-    if not whole:
-        report = _scaled(report, table.facts.size / len(table.facts.head))
-    rows = table.first_records[table.dialect.header :][:_SHOWN_ROWS]
+    factor = 1.0 if whole else table.facts.size / len(table.facts.head)
+    texts: Sequence[str] = ()
+    if table.text_column is None:
+        with table.open_rows(whole=whole) as records:
+            rows, report = round(factor * sum(1 for _ in records)), DataReport(0, 0, 0, 0, 0, 0, table.warnings)
+    else:
+        texts, report = _read_rows(table, whole=whole)
+        report = _scaled(report, factor)
+        rows = report.rows
+    first = table.first_records[table.dialect.header + table.dialect.subheaders :][:_SHOWN_ROWS]
     return Preview(
         name=table.name,
         dialect=table.dialect,
+        rows=rows,
         columns=table.layout.columns,
         text_column=table.text_column,
         text_columns=table.text_columns,
-        sample_rows=tuple(tuple(map(_shown, table.align(row)[0])) for row in rows),
+        sample_rows=tuple(tuple(map(_shown, table.align(row)[0])) for row in first),
+        sample_texts=tuple(texts[:_SAMPLE_TEXTS]),
         report=report,
         complete=whole,
     )
@@ -137,11 +163,11 @@ def read_corpus(
         SettingsError: a limit or share outside what it can be.
     """
     table, texts, report = _read_table(path, column=column, dialect=dialect, limit=limit)
-    if report.used < FEWEST_ROWS:
+    if report.used < MIN_ROWS:
         limited = f", limit {limit}" if limit else ""
         raise DataError(
             f"{table.name!r} has only {report.used} usable rows in column {table.text_column!r} ({report.empty} "
-            f"empty, {report.duplicate} duplicate{limited}); at least {FEWEST_ROWS} are needed, so add rows."
+            f"empty, {report.duplicate} duplicate{limited}); at least {MIN_ROWS} are needed, so add rows."
         )
     parts = split_texts(texts, held_out_share=held_out_share, held_out_max=held_out_max, seed=seed)
     sha256 = table.facts.sha256 or ""
@@ -169,46 +195,50 @@ def _read_table(
     if limit is not None and limit < 1:
         raise SettingsError(f"A limit of {limit} rows leaves nothing; give 1 or more, or none.")
     table = open_table(path, dialect=dialect, column=column, max_bytes=None)
-    if table.text_at is None:
+    if table.text_column is None:
         raise DataError(
             f"{table.name!r} has no column with free text (columns: {listed(table.layout.columns)}); "
             "choose a file with reviews, comments or other sentences."
         )
-    builder = TextsBuilder()
-    report = _read_rows(table, whole=True, keep=builder, limit=limit)
-    return table, builder.build(), report
+    return table, *_read_rows(table, whole=True, limit=limit)
 
 
-def _read_rows(table: Table, *, whole: bool, keep: TextsBuilder | None = None, limit: int | None = None) -> DataReport:
-    """Count, and append to ``keep``, the texts of the file or (``whole=False``) of its head."""
-    rows = used = empty = ragged = dropped = 0
-    width, place = len(table.layout.columns), table.text_at
-    seen = SeenTexts()
-    with table.open_records(whole=whole) as records:
-        for record in islice(records, int(table.dialect.header), None):
-            rows += 1
-            fields, lost = (record, 0) if len(record) == width else table.align(record)
-            ragged, dropped = ragged + (len(record) != width), dropped + lost
-            text = "" if place is None else clean_text(fields[place])
-            empty += is_missing(text)
-            if is_missing(text) or not seen.add(text):
-                continue
-            used += 1
-            if keep is not None:
-                keep.append(text)
-            if used == limit:
-                break
-    warnings = _warnings(records, dropped)
-    return DataReport(rows, used, empty, rows - used - empty, 0, ragged, warnings)
-
-
-def _warnings(records: RecordReader, dropped: int) -> tuple[str, ...]:
+def _read_rows(table: Table, *, whole: bool, limit: int | None = None) -> tuple[Texts, DataReport]:
+    """The distinct texts of the file or (``whole=False``) of its head, up to the ``limit``-th, and what became of all
+    rows."""
+    ragged = dropped = 0
+    file = copy_texts(table) if whole and limit is None else None
+    if file is None:
+        file = tempfile.TemporaryFile() if whole else io.BytesIO()  # noqa: SIM115 (closed below)
+        ragged, dropped = _write_texts(table, file, whole=whole, limit=limit)
+    with file:
+        texts, rows, empty = index_lines(file)
     counted = (
-        (records.nuls, "NUL characters were removed."),
-        (records.repaired, "characters could not be decoded and were read as Windows-1252 or replaced."),
+        (table.facts.nuls, "NUL characters were removed."),
+        (table.facts.damaged, "characters could not be decoded and were read as Windows-1252 or replaced."),
         (dropped, "rows had more fields than columns; the surplus fits no text column and was dropped."),
     )
-    return tuple(f"{count:,} {what}" for count, what in counted if count)
+    warnings = (*table.warnings, *(f"{count:,} {what}" for count, what in counted if count))
+    return texts, DataReport(rows, len(texts), empty, rows - empty - len(texts), 0, ragged, warnings)
+
+
+def _write_texts(table: Table, file: IO[bytes], *, whole: bool, limit: int | None) -> tuple[int, int]:
+    """Write one clean text a line, record by record, up to the ``limit``-th distinct one; how many rows were ragged,
+    and of how many fields had to be dropped."""
+    ragged = dropped = 0
+    width, index = len(table.layout.columns), table.text_column_index or 0
+    seen: set[int] = set()
+    with table.open_rows(whole=whole) as records:
+        for record in records:
+            fields, lost = (record, False) if len(record) == width else table.align(record)
+            ragged, dropped = ragged + (len(record) != width), dropped + lost
+            text = clean_cell(fields[index])
+            file.write(text.encode("utf-8", "replace") + b"\n")
+            if limit is not None and text:
+                seen.add(hash(same_text_key(text)))
+                if len(seen) == limit:
+                    break
+    return ragged, dropped
 
 
 def _scaled(report: DataReport, factor: float) -> DataReport:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from charset_normalizer import from_bytes
+import chardet
 
 from bertdemo.mlm.errors import DataError
 
@@ -55,30 +55,30 @@ _SIGNATURES = (
 )
 _WEB_PAGE = re.compile(rb"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(?:\[\s*)?\{\s*"[^"\n]{0,200}"\s*:')
+_FREQUENT = frozenset(b"\t\n\r ,;0123456789")
+_ESCAPES = re.compile(rb"\x1b[$(]|~\{|\+[A-Za-z0-9+/]{2,}-?")
 _CONTROLS = bytes(sorted(set(range(32)) - set(b"\t\n\r\f\x00\x1a\x1b"))) + b"\x7f"
 
-# Letters and signs beyond ASCII that texts of each single-byte family really use; the first family wins ties.
-_WESTERN = "äöüßÄÖÜéèêëàâçîïôûùìòœÉÈÀÇÊñÑáíóúÁÍÓÚ¿¡ãõÃåæøÅÆØ’‘“”„–—…•€£°«»\xa0·´®©™½²"
-_FAMILIES = (
-    ("cp1252", _WESTERN),
-    ("cp1250", "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžÁČĎÉĚÍŇŘŠŤÚŮÝŽľĺŕôäőűöüăâîşţ’“”„–—…\xa0"),
-    ("cp1254", "çğıöşüÇĞİÖŞÜâîû’“”„–—…\xa0"),
-    ("mac_roman", _WESTERN),
-    ("cp850", _WESTERN),
+# What chardet finds -> the name that its Windows or DOS sibling goes by, where both read the bytes alike.
+_SIBLINGS = {
+    "iso8859-1": "cp1252",
+    "iso8859-15": "cp1252",
+    "iso8859-2": "cp1250",
+    "iso8859-6": "cp1256",
+    "iso8859-7": "cp1253",
+    "iso8859-8": "cp1255",
+    "iso8859-9": "cp1254",
+    "iso8859-13": "cp1257",
+    "cp437": "cp850",
+    "shift_jis_2004": "cp932",
+}
+_SAMPLE_BYTES = 200_000  # as many as chardet looks at
+# chardet's confidence: ten short lines reach 0.2 in Western languages, 0.5 in others; a few words seldom reach 0.15.
+_FEW, _SURE, _DOUBTFUL = 20, 0.2, 0.1
+# Signs inside a word, three letters beyond ASCII in a row, a capital after a small letter: no Western text.
+_NOT_WESTERN = re.compile(
+    r"[^\W\d_][^\w\s\x00-\x7f’][^\W\d_]|[^\W\d_\x00-\x7f]{3}|[a-zà-ÿ][À-ÖØ-ÞŠŒŽŸ]|[\x80-\x9f\ufffdªºƒˆ¤¦¬¯¸]"
 )
-_OTHER_SCRIPTS = [
-    "cp1251",
-    "koi8_r",
-    "gb18030",
-    "big5",
-    "cp932",
-    "euc_jp",
-    "cp949",
-    "cp1253",
-    "cp1255",
-    "cp1256",
-    "cp874",
-]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,9 @@ class FileFacts:
     head: bytes
     encoding: str
     sha256: str | None
+    doubtful: bool = False  # the encoding is hardly more than a guess
+    nuls: int = 0
+    damaged: int = 0  # bytes that are not UTF-8 in a file that is
 
     @property
     def complete(self) -> bool:
@@ -127,7 +130,7 @@ def survey_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES if max_bytes is None else max_bytes)
             _refuse_other_formats(head, path.name)
-            evidence = _Utf8Evidence()
+            evidence = _Evidence()
             digest = hashlib.sha256()
             block, size = head, 0
             while block:
@@ -136,13 +139,17 @@ def survey_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
                 digest.update(block)
                 block = file.read(_BLOCK) if max_bytes is None else b""
     complete = max_bytes is None or size == status.st_size
-    encoding = _marked_encoding(head) or evidence.encoding(complete=complete)
+    marked = _marked_encoding(head)
+    encoding, doubtful = (marked, False) if marked else evidence.encoding(head, complete=complete)
     return FileFacts(
         path,
         size if max_bytes is None else status.st_size,
         head,
         encoding,
         digest.hexdigest() if complete else None,
+        doubtful,
+        nuls=0 if encoding.startswith(("utf-16", "utf-32")) else evidence.nuls,
+        damaged=evidence.bad if encoding.startswith("utf-8") else 0,
     )
 
 
@@ -160,7 +167,7 @@ def _refuse_other_formats(head: bytes, name: str) -> None:
     if _JSON.match(head):
         raise DataError(f"{name!r} is JSON; save it as CSV with a header line, one record a row.")
     sample = head[:65_536]
-    if len(sample.translate(None, _CONTROLS)) < 0.9 * len(sample) and not _marked_encoding(head):
+    if len(sample.translate(None, _CONTROLS)) < 0.9 * len(sample) and not (_marked_encoding(head) or b"\x1b$)" in head):
         raise DataError(f"{name!r} is not a text file; save the table as CSV.")
 
 
@@ -173,25 +180,24 @@ def _marked_encoding(head: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    sample = head[:4096]
-    half = len(sample) // 2
-    if half and b"\x00" in sample:
-        zeros_even, zeros_odd = sample[::2].count(0) / half, sample[1::2].count(0) / half
-        if zeros_odd > 0.4 and zeros_even < 0.1:
-            return "utf-16-le"
-        if zeros_even > 0.4 and zeros_odd < 0.1:
-            return "utf-16-be"
+    # The code units of ASCII's most frequent signs: Chinese and Japanese have few others, and zero bytes of their own.
+    low, high = head[:65_536:2], head[1:65_536:2]
+    little = sum(not top and unit in _FREQUENT for unit, top in zip(low, high, strict=False))
+    big = sum(not top and unit in _FREQUENT for top, unit in zip(low, high, strict=False))
+    if max(little, big) > max(0.01 * len(high), 10 * min(little, big)):
+        return "utf-16-le" if little > big else "utf-16-be"
     return None
 
 
-class _Utf8Evidence:
-    """Fed a file block by block, says whether it is ASCII, UTF-8 (perhaps with some stray bytes) or older."""
+class _Evidence:
+    """Fed a file block by block, says whether it is ASCII, UTF-8 (perhaps with some stray bytes) or something else."""
 
     def __init__(self) -> None:
+        self.nuls = 0
+        self.bad = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = 0
         self._good = 0
-        self._bad = 0
         self._unbroken = 0
         self._sample = bytearray()
 
@@ -199,48 +205,49 @@ class _Utf8Evidence:
         self._unbroken = 0 if b"\n" in block or b"\r" in block else self._unbroken + len(block)
         if self._unbroken > LONGEST_RECORD:
             raise DataError(f"{name!r} has a line of more than 100 MB; save it as CSV with a line a row.")
+        self.nuls += block.count(0)
         if block.isascii() and not self._pending:
             return
         text = self._decoder.decode(block)
         read = len(block) + self._pending
         self._pending = len(self._decoder.getstate()[0])
         bad = max(0, text.count("\ufffd") - block.count(b"\xef\xbf\xbd"))
-        self._bad += bad
+        self.bad += bad
         self._good += read - self._pending - len(text)  # a character of n bytes counts n - 1
-        if (bad or self._pending) and len(self._sample) < HEAD_BYTES:
-            self._sample += b"\n".join(line for line in block.splitlines() if not line.isascii())
+        if (bad or self._pending) and len(self._sample) < _SAMPLE_BYTES:
+            self._sample += b"\n".join(line for line in block.splitlines() if not line.isascii())[:_SAMPLE_BYTES]
 
-    def encoding(self, *, complete: bool) -> str:
-        """The verdict; a character that is cut off counts as damage only where the file itself ends."""
-        bad = self._bad + (self._pending if complete else 0)
+    def encoding(self, head: bytes, *, complete: bool) -> tuple[str, bool]:
+        """The verdict, and whether it is doubtful. A character that is cut off is damage only where the file ends."""
+        bad = self.bad + (self._pending if complete else 0)
         if not bad and not self._good:
-            return "utf-8" if self._pending else "ascii"
+            return ("utf-8", False) if self._pending else (_escaped_encoding(head), False)
         # Older encodings form valid UTF-8 only now and then; real UTF-8 with damage is mostly good.
-        if self._good > 0.5 * bad:
-            return "utf-8"
-        return older_encoding(bytes(self._sample[:HEAD_BYTES]))
+        if self._good > bad:
+            return "utf-8", False
+        return older_encoding(bytes(self._sample))
 
 
-def older_encoding(sample: bytes) -> str:
-    """The likeliest encoding of lines that are not UTF-8.
+def _escaped_encoding(head: bytes) -> str:
+    """Among encodings that use ASCII's bytes alone: UTF-7, ISO-2022 (Japanese, Korean), HZ; nearly always ASCII."""
+    found = chardet.detect(head, compat_names=False)["encoding"] if _ESCAPES.search(head) else None
+    return found if found and found.startswith(("utf-7", "iso2022", "hz")) else "ascii"
 
-    Where ASCII letters prevail it is a Latin script, and the family whose usual letters explain the most bytes
-    wins; elsewhere charset-normalizer tells the scripts apart (left free, it takes short Western texts for
-    Central European or DOS ones).
+
+def older_encoding(sample: bytes) -> tuple[str, bool]:
+    """The likeliest encoding of lines that are not UTF-8, and whether that is hardly more than a guess.
+
+    chardet finds it, but from a word or two only by chance: a text that reads as Western is then taken for that.
 
     >>> older_encoding("Très déçu par cette série".encode("latin-1"))
-    'cp1252'
+    ('cp1252', False)
     """
-    high = sum(1 for byte in sample[:50_000] if byte >= 0x80)
-    letters = sum(1 for byte in sample[:50_000] if 65 <= byte & 0xDF <= 90 and byte < 0x80)
-    if high > 0.5 * letters:
-        best = from_bytes(sample[:50_000], cp_isolation=_OTHER_SCRIPTS).best()
-        if best is not None and best.encoding not in ("ascii", "utf_8"):
-            return str(best.encoding)
-
-    def explained(family: tuple[str, str]) -> int:
-        text = sample.decode(family[0], "replace")
-        usual = frozenset(family[1])
-        return sum(1 for char in text if char in usual)
-
-    return max(_FAMILIES, key=explained)[0]
+    found = chardet.detect(sample, compat_names=False)
+    encoding, confidence = found["encoding"] or "cp1252", found["confidence"]
+    few = sum(map((0x7F).__lt__, sample)) < _FEW and confidence < _SURE
+    if few and not _NOT_WESTERN.search(sample.decode("cp1252", "replace")):
+        return "cp1252", False
+    sibling = _SIBLINGS.get(encoding, encoding)
+    if sample.decode(sibling, "replace") == sample.decode(encoding, "replace"):
+        encoding = sibling
+    return encoding.replace("mac-", "mac_"), confidence < _DOUBTFUL

@@ -5,31 +5,37 @@ is asked for. Knows no file format, no column and no model.
 """
 
 import html
-import io
 import mmap
 import random
 import re
-import tempfile
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bertdemo.mlm.errors import DataError, SettingsError
 
-IN_MEMORY_BYTES = 256_000_000
+IN_MEMORY_BYTES = 64_000_000
+_BLOCK = 1 << 22
+_LINE_FEED = 10
 
 # What spreadsheets, databases and pandas write for "no value"; compared case-folded.
 MISSING = frozenset(
     ("", "nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "\\n", "nat", "nil")
 )
 
+# A tag's name is followed by its end, a slash or attributes, so that "<I love it>" keeps its words.
+_ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)|\s+(?:hidden|noshade|nowrap))*"""
 _BLOCK_TAG = re.compile(
-    r"</?(?:br|p|div|ul|ol|li|h[1-6]|hr|img|table|tr|td|th|blockquote|pre|section|center)(?:\s[^<>]*)?/?>",
+    r"</?(?:br|p|div|ul|ol|li|h[1-6]|hr|img|table|tr|td|th|blockquote|pre|section|center)"
+    rf"{_ATTRIBUTES}\s*/?>",
     re.IGNORECASE,
 )
 _INLINE_TAG = re.compile(
-    r"</?(?:b|i|u|s|em|strong|span|a|font|small|sub|sup|code|q|strike|del|ins|mark)(?:\s[^<>]*)?/?>",
+    rf"</?(?:b|i|u|s|em|strong|span|a|font|small|sub|sup|code|q|strike|del|ins|mark){_ATTRIBUTES}\s*/?>",
     re.IGNORECASE,
 )
 # Invisible in print and dropped or unknown to tokenizers: control characters, zero-width space, byte order mark.
@@ -62,6 +68,12 @@ def is_missing(text: str) -> bool:
     return len(text) <= 8 and text.casefold() in MISSING
 
 
+def clean_cell(raw: str) -> str:
+    """``clean_text`` of a cell, or nothing where it says that there is no value."""
+    text = clean_text(raw)
+    return "" if is_missing(text) else text
+
+
 def same_text_key(text: str) -> str:
     """What two cleaned texts share when a reader would call them the same: letters, not case or encoding form.
 
@@ -72,53 +84,16 @@ def same_text_key(text: str) -> str:
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
 
 
-class SeenTexts:
-    """The texts met so far, as 64-bit hashes in one flat table: 12 to 24 bytes a text instead of an object each.
-
-    Two different texts are taken for one with a probability of about n²/2⁶⁵: 3 in 100 million for a million rows.
-    """
-
-    def __init__(self) -> None:
-        self._table = array("Q", bytes(8 * 1024))
-        self._count = 0
-
-    def add(self, text: str) -> bool:
-        """Remember ``text`` (already cleaned); True when it had not been met before."""
-        value = hash(same_text_key(text)) & 0xFFFF_FFFF_FFFF_FFFF or 1
-        if not self._insert(value):
-            return False
-        self._count += 1
-        if 3 * self._count > 2 * len(self._table):
-            self._grow()
-        return True
-
-    def _insert(self, value: int) -> bool:
-        table, last = self._table, len(self._table) - 1
-        slot = value & last
-        while (there := table[slot]) != 0:
-            if there == value:
-                return False
-            slot = (slot + 1) & last
-        table[slot] = value
-        return True
-
-    def _grow(self) -> None:
-        old, self._table = self._table, array("Q", bytes(16 * len(self._table)))
-        for value in old:
-            if value:
-                self._insert(value)
-
-
 class Texts(Sequence[str]):
-    """A read-only sequence of N texts over one UTF-8 buffer; selections share the buffer.
+    """A read-only sequence of N texts over one UTF-8 buffer, a line each; selections share the buffer.
 
-    ``texts[i]`` decodes one row; ``texts[a:b]`` and ``select`` are views. Made by ``TextsBuilder``.
+    ``texts[i]`` decodes one row; ``texts[a:b]`` and ``select`` are views. Made by ``index_lines``.
     """
 
-    def __init__(self, buffer: bytes | mmap.mmap, ends: array, rows: Sequence[int] | None = None) -> None:
+    def __init__(self, buffer: bytes | mmap.mmap, ends: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
         self._buffer = buffer
-        self._ends = ends
-        self._rows = range(len(ends)) if rows is None else rows
+        self._ends = ends  # of all lines in the buffer, the line feed not counted
+        self._rows = rows  # those lines that are these texts
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -131,7 +106,7 @@ class Texts(Sequence[str]):
         if isinstance(index, slice):
             return Texts(self._buffer, self._ends, self._rows[index])
         row = self._rows[index]
-        start = self._ends[row - 1] if row else 0
+        start = self._ends[row - 1] + 1 if row else 0
         return self._buffer[start : self._ends[row]].decode("utf-8")
 
     def __iter__(self) -> Iterator[str]:
@@ -140,41 +115,36 @@ class Texts(Sequence[str]):
     def __repr__(self) -> str:
         return f"Texts({len(self):,} rows)"
 
-    def select(self, indices: Iterable[int]) -> "Texts":
+    def select(self, indices: Sequence[int] | NDArray[np.integer]) -> "Texts":
         """The rows at ``indices``, in that order, as a view."""
-        return Texts(self._buffer, self._ends, array("Q", (self._rows[index] for index in indices)))
+        return Texts(self._buffer, self._ends, self._rows[np.asarray(indices, dtype=np.int64)])
 
 
-class TextsBuilder:
-    """Collects texts one by one; beyond ``IN_MEMORY_BYTES`` they lie in an unnamed temporary file, mapped to read."""
+def index_lines(file: IO[bytes]) -> tuple[Texts, int, int]:
+    """``(texts, rows, empty)`` of a file with one clean row a line, blank where it holds no value: its distinct texts.
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = io.BytesIO()
-        self._ends = array("Q")
-        self._size = 0
-
-    def append(self, text: str) -> None:
-        data = text.encode("utf-8", "replace")
-        if self._size <= IN_MEMORY_BYTES < self._size + len(data):
-            self._move_to_disk()
-        self._file.write(data)
-        self._size += len(data)
-        self._ends.append(self._size)
-
-    def build(self) -> Texts:
-        """The texts appended so far; the builder is not used again."""
-        if isinstance(self._file, io.BytesIO):
-            return Texts(self._file.getvalue(), self._ends)
-        self._file.flush()
-        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._file.close()
-        return Texts(mapped, self._ends)
-
-    def _move_to_disk(self) -> None:
-        memory, self._file = self._file, tempfile.TemporaryFile()  # noqa: SIM115 (closed by build)
-        memory.seek(0)
-        while block := memory.read(1 << 20):
-            self._file.write(block)
+    The file is read from its beginning, in blocks, and may be closed afterwards. Texts are compared by 64-bit hashes:
+    two that differ are taken for one with a probability of about n²/2⁶⁵, 3 in 100 million for a million rows. One
+    sort of all hashes (24 bytes a row) is as fast as a set[int] of them, which needs 70.
+    """
+    hashes, ends = array("q"), [np.zeros(0, dtype=np.int64)]
+    size, rest = 0, b""
+    file.seek(0)
+    while block := file.read(_BLOCK):
+        lines, feed, rest = (rest + block).rpartition(b"\n")
+        if feed:
+            ends.append(np.flatnonzero(np.frombuffer(lines + feed, dtype=np.uint8) == _LINE_FEED) + size)
+            size += len(lines) + 1
+            hashes.extend(map(hash, same_text_key(lines.decode("utf-8")).split("\n")))
+    found = np.frombuffer(hashes, dtype=np.int64)
+    first = np.unique(found, return_index=True)[1]
+    first = np.sort(first[found[first] != hash("")])
+    if size > IN_MEMORY_BYTES:
+        buffer: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    else:
+        file.seek(0)
+        buffer = file.read()
+    return Texts(buffer, np.concatenate(ends), first), len(found), int((found == hash("")).sum())
 
 
 def split_texts(
@@ -198,8 +168,7 @@ def split_texts(
         raise DataError("At least 2 texts are needed to hold one out; add rows.")
     held_count = min(max(1, round(count * held_out_share)), held_out_max, count - 1)
     held = sorted(random.Random(seed).sample(range(count), held_count))
-    chosen = frozenset(held)
-    kept = (index for index in range(count) if index not in chosen)
+    kept = np.delete(np.arange(count), held)
     if isinstance(texts, Texts):
         return texts.select(kept), texts.select(held)
     return tuple(texts[index] for index in kept), tuple(texts[index] for index in held)

@@ -1,1 +1,6 @@
-"""Exact probabilities at chosen places: filling masks, filling in order, target words, pseudo-likelihood."""
+"""Exact probabilities at chosen positions.
+
+``log_probs`` is where predictions leave the model, with ranks, entropy and divergence; ``fill_mask`` gives candidates
+and target words at each mask, ``fill_in_order`` fills several one after the other, ``pseudo_likelihood`` scores a
+sentence.
+"""

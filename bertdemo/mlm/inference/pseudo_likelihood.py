@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..errors import SettingsError, TextError
 from ..models.masked_lm import MaskedLM
-from ..text.prompt import PreparedText
-from ..text.tokens import PIECE_SPACE, readable_pieces, space_marker, word_ids
-from .distributions import WORK_LIMIT, hide, log_probabilities, ranks_of
+from ..text.prompt import PreparedText, valid_unicode
+from ..text.tokens import PIECE_SPACE, encode, readable_pieces, space_marker, word_ids
+from .log_probs import WORK_LIMIT, hide, log_probabilities, precision_notes, ranks_of
 
 WithinWord = Literal["left_to_right", "plain"]
 _NO_WORD = -1
@@ -114,13 +114,13 @@ def score_sentence(
         raise TextError("The text holds nothing to score; type a sentence.")
     surprisals = [score.surprisal_bits for score in tokens if score.surprisal_bits is not None]
     pll = -math.fsum(surprisals) * math.log(2) if surprisals else 0.0
-    notes = (*body.notes, *_notes(masked_lm, body, windows=len(windows)))
+    found = _notes(masked_lm, body, windows=len(windows))
+    notes = tuple(dict.fromkeys((*body.notes, *found, *masked_lm.notes, *precision_notes(masked_lm, precision))))
     return SentenceScore(tokens, pll, len(surprisals), notes)
 
 
 def _tokenized_body(masked_lm: MaskedLM, text: str) -> _Body:
-    text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no character
-    encoded = masked_lm.tokenizer(text, return_special_tokens_mask=True, verbose=False)
+    encoded = encode(masked_lm.tokenizer, valid_unicode(text), return_special_tokens_mask=True)
     ids, added = tuple(encoded["input_ids"]), encoded["special_tokens_mask"]
     own = encoded.encodings and space_marker(masked_lm) != PIECE_SPACE  # SentencePiece parts at spaces alone
     words = encoded.word_ids() if own else word_ids(masked_lm, ids)

@@ -17,12 +17,11 @@ import torch
 from ..data.texts import split_texts
 from ..models.masked_lm import MaskedLM
 from ..settings import MaskingConfig, TrainingConfig
-from ..training.batching import TokenizedTexts, tokenize_texts
+from ..training.batching import TrainingTexts
 from ..training.evaluation import FixedMasks, score_targets
 from ..training.events import Evaluated, Progress, StepDone
 from ..training.loop import TrainingSession
 from ..training.masking import IGNORED
-from ..training.plan import TrainingPlan
 from .masking_view import TARGET_FATES, token_fates
 
 HELD_OUT_SHARE = 0.4  # more than a run holds out: short lessons on few rows need enough targets to be scored on
@@ -39,14 +38,14 @@ class Experiment:
 
 
 _SHORT = TrainingConfig(epochs=100, learning_rate=5e-4, batch_size=16, max_length=48)
-_LOSS = replace(_SHORT, max_steps=32, evaluate_every=8)
+_LOSS = replace(_SHORT, max_steps=32, evaluate_every=8, pad_to_max_length=True)  # so that the slip scores padding too
 _ALWAYS = replace(_SHORT, max_steps=64, evaluate_every=16)
 _ONCE = replace(_SHORT, max_steps=54, evaluate_every=9)
 _PADDED = replace(_SHORT, max_length=512, max_steps=5, evaluate_every=5)
 EXPERIMENTS = {
     experiment.key: experiment
     for experiment in (
-        Experiment("loss", _LOSS, replace(_LOSS, loss_on_all_tokens=True, pad_to_max_length=True), 240),
+        Experiment("loss", _LOSS, replace(_LOSS, loss_on_all_tokens=True), 240),
         Experiment("once", _ONCE, replace(_ONCE, redraw_masks=False), 80),
         Experiment("always", _ALWAYS, replace(_ALWAYS, masking=MaskingConfig(0.15, 1.0, 0.0)), 240),
         Experiment("padding", _PADDED, replace(_PADDED, pad_to_max_length=True), 240),
@@ -86,12 +85,6 @@ def outcome_from_record(record: dict[str, Any]) -> Outcome:
     return Outcome(record["key"], *sides, record["targets"])
 
 
-@dataclass(frozen=True)
-class _Rows:
-    train: TokenizedTexts
-    held_out: TokenizedTexts
-
-
 def run_experiment(
     experiment: Experiment, texts: Sequence[str], *, new_model: Callable[[], MaskedLM]
 ) -> Generator[Progress, None, Outcome]:
@@ -111,8 +104,8 @@ def run_experiment(
 def _train(
     masked_lm: MaskedLM, texts: Sequence[str], config: TrainingConfig, *, done: int, total: int
 ) -> Generator[Progress, None, tuple[Trained, int]]:
-    rows = _tokenized(masked_lm, texts, config)
-    session = TrainingSession(masked_lm, rows, config)
+    split = split_texts(texts, held_out_share=HELD_OUT_SHARE, held_out_max=500, seed=config.seed)
+    session = TrainingSession(masked_lm, TrainingTexts(*split), config)
     events: list[StepDone | Evaluated] = []
     for event in session.events():
         if isinstance(event, StepDone | Evaluated):
@@ -121,7 +114,7 @@ def _train(
             yield Progress("training", done + event.step, total)
     steps = [event for event in events if isinstance(event, StepDone)]
     scores = [event for event in events if isinstance(event, Evaluated)]
-    batches = [len(step.rows) for step in TrainingPlan(rows.train.lengths, config).remaining(0)]
+    batches = [len(step.rows) for step in session.plan.remaining(0)]
     trained = Trained(
         steps=tuple(event.step for event in steps),
         losses=tuple(event.loss for event in steps),
@@ -132,16 +125,6 @@ def _train(
         rows_per_second=_rows_per_second(events, batches),
     )
     return trained, scores[-1].targets
-
-
-def _tokenized(masked_lm: MaskedLM, texts: Sequence[str], config: TrainingConfig) -> _Rows:
-    """Split as a run on these texts would, and tokenise both parts."""
-    train, held_out = split_texts(texts, held_out_share=HELD_OUT_SHARE, held_out_max=500, seed=config.seed)
-    parts = []
-    for part in (train, held_out):
-        *_, (tokenized, _cut) = tokenize_texts(masked_lm.tokenizer, part, max_length=config.max_length)
-        parts.append(tokenized)
-    return _Rows(*parts)
 
 
 def _rows_per_second(events: Sequence[StepDone | Evaluated], batches: Sequence[int]) -> float | None:
@@ -162,5 +145,5 @@ def loss_by_fate(masked_lm: MaskedLM, fixed: FixedMasks, *, precision: str) -> d
     for fate in TARGET_FATES:
         only = FixedMasks(fixed.texts, np.where(fates == fate, fixed.labels, IGNORED))
         *_, scores = score_targets(masked_lm, only, precision=precision)
-        found[str(fate)] = scores.figures()[0] if len(scores.losses) else None
+        found[str(fate)] = float(scores.losses.mean()) if len(scores.losses) else None
     return found

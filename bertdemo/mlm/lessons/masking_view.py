@@ -18,9 +18,9 @@ from ..data.corpus import read_corpus
 from ..models.masked_lm import MaskedLM
 from ..settings import MaskingConfig, TrainingConfig
 from ..text.tokens import readable_pieces
-from ..training.batching import TokenizedTexts, tokenize_texts
+from ..training.batching import TokenizedTexts, tokenize_all
 from ..training.masking import IGNORED
-from ..training.plan import TrainingPlan
+from ..training.schedule import TrainingPlan
 from ..training.step import BatchLoss, MaskedBatch
 
 
@@ -84,7 +84,7 @@ def view_file(
     Raises DataError as ``read_corpus`` does.
     """
     corpus = read_corpus(path, column=column, limit=MOST_ROWS, seed=config.seed)
-    *_, (texts, _cut) = tokenize_texts(masked_lm.tokenizer, corpus.train, max_length=config.max_length)
+    texts = tokenize_all(masked_lm.tokenizer, corpus.train, max_length=config.max_length)
     return view_masking(masked_lm, texts, config)
 
 

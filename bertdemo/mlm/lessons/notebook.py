@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..inference.log_probs import evaluating
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import NOTEBOOK, NOTEBOOK_ROWS
 from ..text.prompt import prepare_text
 from ..text.tokens import readable_pieces
-from ..training.batching import tokenize_texts
+from ..training.batching import tokenize_all
 from ..training.masking import mask_generator
 
 SHOWN = 14  # tokens of the first row
@@ -49,7 +48,7 @@ def notebook_stages(masked_lm: MaskedLM, texts: Sequence[str], *, seed: int = 0)
     """Do with the texts what the notebook does, up to the training loop, which is only counted."""
     texts = [texts[index] for index in range(min(NOTEBOOK_ROWS, len(texts)))]
     length = min(NOTEBOOK.max_length, masked_lm.max_length)
-    *_, (tokenized, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=length)
+    tokenized = tokenize_all(masked_lm.tokenizer, texts, max_length=length)
     real = torch.from_numpy(np.arange(length) < tokenized.lengths[:, None])
     table = torch.full((len(texts), length), masked_lm.pad_token_id)
     table[real] = torch.from_numpy(tokenized.token_ids.astype(np.int64))

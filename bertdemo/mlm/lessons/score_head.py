@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DataError
-from ..inference.log_probs import evaluating
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import TrainingConfig
-from ..training.batching import collate, plan_batches, tokenize_texts
+from ..training.batching import TrainingTexts, collate, plan_batches, tokenize_all
 from ..training.events import Progress, StepDone
 from ..training.loop import TrainingSession
 
@@ -50,12 +49,6 @@ class HeadScores:
     only_after: int
 
 
-@dataclass(frozen=True)
-class _Texts:
-    train: Sequence[str]
-    held_out: Sequence[str]
-
-
 def read_scored_reviews(path: str | PathLike[str]) -> list[ScoredReview]:
     """Rows of a CSV with the columns ``review``, ``score`` and ``max_score``; 7 of 10 and more counts as high.
 
@@ -83,7 +76,7 @@ def run_score_head(
     test, train = ([reviews[index] for index in part] for part in (order[:tested], order[tested:]))
     masked_lm = new_model()
     before = _told_right(masked_lm, train, test)
-    session = TrainingSession(masked_lm, _Texts([review.text for review in train], [test[0].text]), tuning)
+    session = TrainingSession(masked_lm, TrainingTexts([review.text for review in train]), tuning)
     for event in session.events():
         if isinstance(event, StepDone):
             yield Progress("training", event.step, tuning.max_steps or event.step)
@@ -114,7 +107,7 @@ def _told_right(masked_lm: MaskedLM, train: Sequence[ScoredReview], test: Sequen
 
 def text_features(masked_lm: MaskedLM, texts: Sequence[str], *, max_length: int) -> Tensor:
     """N texts -> (N, H): the mean over each text's tokens of the encoder's last hidden states; nothing is trained."""
-    *_, (tokenized, _cut) = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
+    tokenized = tokenize_all(masked_lm.tokenizer, texts, max_length=max_length)
     features = torch.zeros(len(texts), masked_lm.model.config.hidden_size)
     with evaluating(masked_lm.model), torch.inference_mode():
         for rows in plan_batches(tokenized.lengths, batch_size=ROWS_AT_ONCE, rng=None):

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from ..errors import TextError
-from ..inference.log_probs import evaluating
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import MaskingConfig, TrainingConfig
 from ..text.tokens import readable_pieces
-from ..training.batching import tokenize_texts
+from ..training.batching import tokenize_all
 from ..training.masking import IGNORED
 from ..training.optimizer import Optimizers
 from ..training.step import BatchLoss, MaskedBatch
@@ -115,7 +114,7 @@ def _draw(masked_lm: MaskedLM, drawer: BatchLoss, text: str) -> MaskedBatch:
         raise TextError(
             f"Write the sentence without {masked_lm.tokenizer.mask_token}; here chance chooses what to hide."
         )
-    *_, (tokenized, _cut) = tokenize_texts(masked_lm.tokenizer, [text], max_length=LONGEST)
+    tokenized = tokenize_all(masked_lm.tokenizer, [text], max_length=LONGEST)
     drawn = drawer.draw(tokenized, np.array([0]), epoch=0, index=0)
     if not drawn.targets:
         raise TextError("There is no word in the text that could be hidden; write a sentence.")

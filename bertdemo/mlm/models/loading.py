@@ -9,13 +9,16 @@ import json
 import threading
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import torch
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
@@ -35,6 +38,15 @@ BUNDLED_MODEL = "mini-bert"
 DEFAULT_LEARNING_RATES = {BUNDLED_MODEL: 3e-4}  # measured for the bundled model; for all others, the usual 5e-5
 USUAL_LEARNING_RATE = 5e-5
 _SAME_ARCHITECTURE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers")
+_WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+_PLAIN_SETTINGS = {
+    "chunk_size_feed_forward": 0,
+    "return_dict": True,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "torchscript": False,
+    "gradient_checkpointing": False,
+}
 REPLACED_WHILE_READ, SETTLE_SECONDS = 3, 0.05  # tries to read a model that is being replaced, and the wait between
 _LOADING = threading.Lock()  # transformers patches torch's initialisers while it loads: one model at a time
 
@@ -141,6 +153,26 @@ def _load_config(folder: Path, label: str) -> PreTrainedConfig:
         ) from exc
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
         raise ModelError(f"{label!r} is a {config.model_type!r} model, which cannot fill masks; choose one like BERT.")
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise ModelError(
+            f"{label!r} is quantised ({method or 'its config.json says so'}), which bertdemo neither reads nor trains; "
+            "choose the checkpoint that it was made from."
+        )
+    return _with_plain_settings(config)
+
+
+def _with_plain_settings(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The config without wishes about how to compute or what to return besides, which change no logits.
+
+    A kernel that is not installed (FlashAttention 2), feed-forward layers in chunks that the length must be a multiple
+    of, tuples instead of named outputs.
+    """
+    config._attn_implementation = None  # the library then chooses what this machine has
+    for name, value in _PLAIN_SETTINGS.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
     return config
 
 
@@ -148,10 +180,27 @@ def _load_tokenizer(folder: Path, label: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as exc:  # the tokenizers library raises bare Exception for a damaged file
+        package = _missing_package(folder, exc)
+        if package:
+            raise ModelError(
+                f"The tokenizer of {label!r} needs the Python package {package!r}, which is not installed; "
+                f"install it (pip install {package}) and try again."
+            ) from exc
         raise ModelError(f"The tokenizer of {label!r} is missing or damaged; save model and tokenizer again.") from exc
     if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_ids):  # transformers makes an empty one up
         raise ModelError(f"{label!r} comes without its tokenizer's vocabulary; save the tokenizer beside the model.")
     return tokenizer
+
+
+def _missing_package(folder: Path, error: BaseException | None) -> str | None:
+    """The package that a tokenizer needs and this machine lacks, from the chain of what was raised."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            package = error.name.partition(".")[0]
+            # For a SentencePiece file the library looks for tiktoken last, and names that.
+            return "sentencepiece" if package == "tiktoken" and any(folder.glob("*.model")) else package
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _names(folder: Path) -> list[str]:
@@ -182,10 +231,45 @@ def _load_model(folder: Path, config: PreTrainedConfig, *, label: str) -> PreTra
             f"The weights of {label!r} cannot be read; they are cut short, damaged or do not fit its config.json, "
             "so copy or download them again."
         ) from exc
-    missing = sorted(report["missing_keys"])
+    _check_keys(model, report, label=label)
+    return model.eval()
+
+
+def _check_keys(model: PreTrainedModel, report: dict[str, Any], *, label: str) -> None:
+    """Raise ModelError unless every weight of the model came from the file, and every weight of its layers went in."""
+    missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    for prefix in _WRAPPERS:
+        if missing and f"{prefix}{missing[0]}" in unexpected:
+            raise ModelError(
+                f"The weights of {label!r} are named {prefix}{missing[0]} and so on, as a wrapper around the model"
+                " saved them; save the model inside it, or take the beginning off their names."
+            )
+    if len(missing) == 1 and missing[0].endswith("bias"):
+        raise ModelError(
+            f"{label!r} lacks {missing[0]}, which this version of transformers would fill with zeros, so its"
+            " predictions would not be those that it learned; load and save it with the version that it is from."
+        )
     if missing:
         raise ModelError(
             f"{label!r} lacks weights for masked language modelling ({len(missing)}, such as {missing[0]}), "
             "so its predictions would be random; choose a checkpoint with an MLM head."
         )
-    return model.eval()
+    unread = [key for key in unexpected if _is_of_a_layer(model, key)]
+    if unread:
+        raise ModelError(
+            f"{label!r} has weights in its layers that transformers does not use ({len(unread)}, such as {unread[0]}),"
+            " so its predictions would be wrong; choose a checkpoint of a kind that the library knows."
+        )
+
+
+def _is_of_a_layer(model: PreTrainedModel, key: str) -> bool:
+    """Whether a weight belongs inside a layer that the model has, such as the distances of ``relative_key`` positions.
+
+    Weights beside the layers may be there for other tasks (a pooler, next sentence), and are rightly left out.
+    """
+    modules = dict(model.named_modules())
+    parts = key.split(".")
+    inside = [".".join(parts[:end]) for end in range(1, len(parts))]
+    pairs = pairwise(inside)
+    in_a_layer = any(isinstance(modules.get(outer), nn.ModuleList) and inner in modules for outer, inner in pairs)
+    return in_a_layer and parts[-1] in ("weight", "bias")

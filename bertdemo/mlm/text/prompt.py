@@ -1,18 +1,26 @@
 """The input doctor: from what a person typed, or from edited token ids, to what the model reads, saying what was done.
 
 Finds the masks however they are written, keeps them inside the model's window, and points at what would spoil the
-answer. Asks the tokenizer, never the weights.
+answer; every finding is a sentence. Asks the tokenizer, never the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import TextError
 from ..models.masked_lm import MaskedLM
-from .text_notes import NO_STOP, literal_notes, marked_text, missing_stop, unknown_notes
-from .tokens import begins_with_space, continues_word, raw_pieces, readable_pieces, space_marker, word_ids
+from .tokens import begins_with_space, continues_word, encode, raw_pieces, readable_pieces, space_marker, word_ids
+
+_WRITTEN_MASK = re.compile(r"\[ ?mask ?\]|< ?mask ?>|(?<![A-Za-z0-9_])_{2,}(?![A-Za-z0-9_])", re.IGNORECASE)
+_EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_NAMED = 5  # unknown words that a note names
+_NAME_LENGTH = 20
+NO_STOP = (
+    "The last mask ends the text, so the model mostly expects punctuation there; add a full stop and it expects a word."
+)
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,11 @@ def prepare_text(masked_lm: MaskedLM, text: str, *, needs_mask: bool = True) -> 
     """
     mask = masked_lm.tokenizer.mask_token
     text, notes = marked_text(text, mask=mask, needs_mask=needs_mask)
-    source, after_space = _swallow_spaces(text, mask)
+    swallowed, after_space = _swallow_spaces(text, mask)
+    source = swallowed if space_marker(masked_lm) else text
     if text.startswith(mask):
         after_space[0] = begins_with_space(masked_lm)
-    encoded = masked_lm.tokenizer(source, add_special_tokens=False, verbose=False)
+    encoded = encode(masked_lm.tokenizer, source, add_special_tokens=False)
     body: list[int] = encoded["input_ids"]
     if not body:
         raise TextError("The tokenizer leaves nothing of this text; write a sentence.")
@@ -65,7 +74,13 @@ def prepare_text(masked_lm: MaskedLM, text: str, *, needs_mask: bool = True) -> 
         body[window],
         text=text,
         after_space=after_space,
-        notes=[*notes, *cut, *literal_notes(masked_lm, text), *unknown_notes(masked_lm, body[window], read_as=read_as)],
+        notes=[
+            *notes,
+            *cut,
+            *literal_notes(masked_lm, text),
+            *unknown_notes(masked_lm, body[window], read_as=read_as),
+            *masked_lm.notes,
+        ],
         suggestions=[Suggestion(NO_STOP, text + stop)] if stop else [],
     )
 
@@ -101,7 +116,8 @@ def prepare_ids(masked_lm: MaskedLM, token_ids: Sequence[int], *, needs_mask: bo
 def _swallow_spaces(text: str, mask: str) -> tuple[str, list[bool]]:
     """Join each mask to the text before it, and say where a space was; so RoBERTa was trained to see masks.
 
-    Not every saved tokenizer remembers this; for those that ignore spaces it changes nothing.
+    Not every saved tokenizer remembers this. Where spaces are not marked they stay: most tokenizers drop them, but one
+    of single characters reads them.
 
     >>> _swallow_spaces("I <mask> it (<mask>)", "<mask>")
     ('I<mask> it (<mask>)', [True, False])
@@ -180,8 +196,89 @@ def _framed(
 def _stopped_ids(masked_lm: MaskedLM, body: list[int], *, text: str) -> list[Suggestion]:
     """The offer of a full stop for ids; none where the tokenizer cannot write it."""
     stop = missing_stop(masked_lm, body, text=text)
-    stop_ids = masked_lm.tokenizer(stop, add_special_tokens=False)["input_ids"] if stop else []
+    stop_ids = encode(masked_lm.tokenizer, stop, add_special_tokens=False)["input_ids"] if stop else []
     if stop is None or not stop_ids or masked_lm.tokenizer.unk_token_id in stop_ids:
         return []
     prefix, suffix = masked_lm.frame
     return [Suggestion(NO_STOP, text + stop, (*prefix, *body, *stop_ids, *suffix))]
+
+
+def marked_text(text: str, *, mask: str, needs_mask: bool = True) -> tuple[str, list[str]]:
+    """The text with every mask written as the model's own, and a note for each thing that was changed.
+
+    >>> marked_text("I ___ it\\0!", mask="[MASK]")[0]
+    'I [MASK] it!'
+
+    Raises:
+        TextError: empty, or without a mask where one is needed.
+    """
+    notes = []
+    if "\0" in text:
+        notes.append("NUL characters were removed from the text.")
+    valid = valid_unicode(text)
+    if valid != text:
+        notes.append("Characters that are not valid Unicode were replaced by '?'.")
+    text = valid.replace("\0", "").strip()
+    if not text:
+        raise TextError(f"The text is empty; write a sentence with {mask} where the model is to guess.")
+    written = {match: None for match in _WRITTEN_MASK.findall(text) if match != mask}
+    if written:
+        text = _WRITTEN_MASK.sub(mask.replace("\\", r"\\"), text)
+        notes.append(f"Read as the model's mask {mask}: {_listed(written)}.")
+    if needs_mask and mask not in text:
+        raise TextError(f"The text has no mask; write {mask} (or ___) where the model is to guess.")
+    return text, notes
+
+
+def valid_unicode(text: str) -> str:
+    """The text with "?" for halves of characters, which no tokenizer and no JSON takes: "a\\ud800" -> "a?"."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def literal_notes(masked_lm: MaskedLM, text: str) -> list[str]:
+    """A note when the text spells out special tokens other than the mask: "[SEP]" is read as a separator."""
+    mask = masked_lm.tokenizer.mask_token
+    spelled = [token for token in masked_lm.tokenizer.all_special_tokens if token != mask and token in text]
+    return [f"Read as the model's own special tokens, not as words: {_listed(spelled)}."] if spelled else []
+
+
+def unknown_notes(masked_lm: MaskedLM, token_ids: Sequence[int], *, read_as: Sequence[str]) -> list[str]:
+    """A note when the vocabulary lacks something; ``read_as`` is the text behind each id, or empty if not known."""
+    unknown = masked_lm.tokenizer.unk_token_id
+    places = [place for place, token_id in enumerate(token_ids) if token_id == unknown]
+    if not places:
+        return []
+    name = masked_lm.tokenizer.unk_token
+    words = dict.fromkeys(read_as[place] for place in places if read_as and read_as[place] != name)
+    if not words:
+        return [f"{name} stands for something that the model's vocabulary lacks."]
+    return [f"Not in this model's vocabulary and read as {name}: {_listed(words)}."]
+
+
+def missing_stop(masked_lm: MaskedLM, token_ids: Sequence[int], *, text: str) -> str | None:
+    """The full stop to add when a mask ends the text, in the text's own script; None when all is well."""
+    if not token_ids or token_ids[-1] != masked_lm.mask_token_id:
+        return None
+    return "。" if _EAST_ASIAN.search(text) else "."
+
+
+def _listed(words: Iterable[str]) -> str:
+    """'"a", "b" and 3 more'."""
+    words = [word if len(word) <= _NAME_LENGTH else word[:_NAME_LENGTH] + "…" for word in words]
+    named = ", ".join(f'"{word}"' for word in words[:_NAMED])
+    return named if len(words) <= _NAMED else f"{named} and {len(words) - _NAMED} more"
+
+
+def locate_mask(masked_lm: MaskedLM, text: str | PreparedText, mask_index: int) -> tuple[PreparedText, int]:
+    """What the model reads, and where in it the mask stands that is the ``mask_index``-th, counted from 0.
+
+    Raises:
+        TextError: no mask, or not so many.
+    """
+    prepared = prepare_text(masked_lm, text) if isinstance(text, str) else text
+    count = len(prepared.mask_positions)
+    if not 0 <= mask_index < count:
+        raise TextError(
+            f"The text has {count} masks, counted from 0, so there is no mask {mask_index}; choose another."
+        )
+    return prepared, prepared.mask_positions[mask_index]

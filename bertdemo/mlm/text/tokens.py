@@ -1,18 +1,43 @@
-"""How a tokenizer's pieces read to a person, and which of them make up one word.
+"""How a tokenizer's pieces read to a person, which of them make up one word, and where two vocabularies meet.
 
 Works on token ids alone, so that edited ids are never tokenised again. Three ways of writing pieces are known:
-WordPiece ("##ing" continues a word), byte-level BPE ("Ġlove" begins one) and SentencePiece ("▁love" begins one).
+WordPiece ("##ing" continues a word), byte-level BPE ("Ġlove" begins one) and SentencePiece ("▁love" begins one). Asks
+tokenizers, never weights.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+from ..errors import TextError
 from ..models.masked_lm import MaskedLM
 
 BYTE_SPACE, PIECE_SPACE = "Ġ", "▁"
 VISIBLE_SPACE = "␣"  # for a piece that is nothing but white space
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str | list[str], **options: Any) -> BatchEncoding:
+    """What the tokenizer makes of a text or of several; says so where its vocabulary has no token for the unknown.
+
+    Raises:
+        TextError: the tokenizer cannot write some character and has no [UNK] to put in its place.
+    """
+    try:
+        return tokenizer(text, verbose=False, **options)
+    except Exception as error:  # the tokenizers library raises a bare Exception
+        if type(error) is not Exception:
+            raise
+        raise TextError(
+            f"This model's tokenizer has no token for something in the text ({error}); use words of its vocabulary, or"
+            " another model."
+        ) from error
 
 
 def space_marker(masked_lm: MaskedLM) -> str:
@@ -25,12 +50,6 @@ def begins_with_space(masked_lm: MaskedLM) -> bool:
     """Whether the tokenizer reads a space before every text, as SentencePiece does: "love" is "▁love"."""
     mark = space_marker(masked_lm)
     return bool(mark) and masked_lm.tokenizer.tokenize("a")[0].startswith(mark)
-
-
-def is_uncased(masked_lm: MaskedLM) -> bool:
-    """Whether the tokenizer lower-cases every text."""
-    normalizer = getattr(getattr(masked_lm.tokenizer, "backend_tokenizer", None), "normalizer", None)
-    return normalizer is not None and normalizer.normalize_str("A") == "a"
 
 
 def readable_pieces(masked_lm: MaskedLM, token_ids: Sequence[int]) -> tuple[str, ...]:
@@ -104,3 +123,61 @@ def _without_space(masked_lm: MaskedLM, piece: str, mark: str) -> str:
         return piece.replace(mark, " ").strip() or VISIBLE_SPACE
     text = masked_lm.tokenizer.convert_tokens_to_string([piece])
     return piece if "\N{REPLACEMENT CHARACTER}" in text else text.strip() or VISIBLE_SPACE
+
+
+@dataclass(frozen=True)
+class SharedVocabulary:
+    """S tokens that two models have in common, and what each calls them."""
+
+    before_ids: NDArray[np.int64]  # (S,)
+    after_ids: NDArray[np.int64]  # (S,)
+    whole: bool  # both have these tokens and no others, under the same ids
+
+
+def shared_vocabulary(before: MaskedLM, after: MaskedLM) -> SharedVocabulary:
+    """Every id where the two vocabularies are one; otherwise the tokens whose text and place in a word agree.
+
+    WordPiece "love" meets "Ġlove", "##ing" meets "ing", and "." meets ".". Special tokens do not meet, nor do "Love"
+    and "love".
+    """
+    if _same_tokens(before, after):
+        ids = np.arange(before.vocabulary_size)
+        return SharedVocabulary(ids, ids, whole=True)
+    first, second = _ids_by_text(before), _ids_by_text(after)
+    pairs = sorted((token_id, second[text]) for text, token_id in first.items() if text in second)
+    columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return SharedVocabulary(columns[:, 0], columns[:, 1], whole=False)
+
+
+def _same_tokens(before: MaskedLM, after: MaskedLM) -> bool:
+    if before.vocabulary_size != after.vocabulary_size:
+        return False
+    return before.tokenizer is after.tokenizer or before.tokenizer.get_vocab() == after.tokenizer.get_vocab()
+
+
+def _ids_by_text(masked_lm: MaskedLM) -> dict[tuple[str, bool], int]:
+    """(text, whether it is joined to what stands before) -> id, special tokens left out."""
+    mark = space_marker(masked_lm)
+    found: dict[tuple[str, bool], int] = {}
+    for piece, token_id in masked_lm.tokenizer.get_vocab().items():
+        if token_id in masked_lm.special_ids or token_id >= masked_lm.vocabulary_size:
+            continue
+        text, joined = _text_and_place(piece, mark)
+        if mark == BYTE_SPACE and not text.isascii():
+            text = masked_lm.tokenizer.convert_tokens_to_string([text])
+        if text and "\N{REPLACEMENT CHARACTER}" not in text:
+            found.setdefault((text, joined), token_id)
+    return found
+
+
+def _text_and_place(piece: str, mark: str) -> tuple[str, bool]:
+    """The text of a piece, and whether it is joined to what stands before; WordPiece does not say so for punctuation.
+
+    >>> _text_and_place("##ing", ""), _text_and_place("Ġlove", "Ġ"), _text_and_place(".", "")
+    (('ing', True), ('love', False), ('.', True))
+    """
+    if mark:
+        return (piece[len(mark) :], False) if piece.startswith(mark) else (piece, True)
+    if len(piece) > 2 and piece.startswith("##"):
+        return piece[2:], True
+    return piece, not piece[:1].isalnum()

@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from ..models.masked_lm import MaskedLM, special_frame
+from ..text.tokens import encode
+
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 1000, 500_000  # tokenised between two signs of life: a few tenths of a second
-MOST_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+MAX_CHARACTERS = 200  # a token: what is beyond that many times the maximum length is cut without being read
+MANY_UNKNOWN = 0.05  # from this share of [UNK] on a model learns above all to predict that
+_COUNTED_TOKENS = 1_000_000
 POOL_BATCHES = 32  # batches' worth of shuffled rows that are sorted together: long enough to pad little
 
 
@@ -28,6 +33,7 @@ class TokenizedTexts:
 
     token_ids: NDArray[np.integer]  # (total tokens,)
     offsets: NDArray[np.int64]  # (N + 1,)
+    truncated: int = 0  # rows that were cut at the maximum length
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -38,6 +44,14 @@ class TokenizedTexts:
 
     def row(self, index: int) -> NDArray[np.integer]:
         return self.token_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """What a run learns from, and what it is scored on; rows may be tokenised already. A ``Corpus`` will do as well."""
+
+    train: Sequence[str] | TokenizedTexts
+    held_out: Sequence[str] | TokenizedTexts = ()
 
 
 @dataclass(frozen=True)
@@ -57,20 +71,21 @@ class Batch:
 
 def tokenize_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int
-) -> Iterator[int | tuple[TokenizedTexts, int]]:
-    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result with the number cut.
+) -> Iterator[int | TokenizedTexts]:
+    """Tokenise on all cores in bounded memory: yields the rows done so far, and last the result.
 
-    Rows longer than ``max_length`` tokens are cut there and keep their closing special token.
+    Rows longer than ``max_length`` tokens are cut there and keep their closing special tokens.
     """
+    closing = len(special_frame(tokenizer)[1])
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[NDArray[np.integer]] = []
     lengths: list[NDArray[np.int64]] = []
-    done, truncated, readable = 0, 0, max_length * MOST_CHARACTERS
+    done, truncated, readable = 0, 0, max_length * MAX_CHARACTERS
     for chunk in _chunks(texts, readable):
         read = [text[:readable] for text in chunk]
         # Not truncation=True: it is a state of the tokenizer, which other threads are using.
-        encoded = tokenizer(read, return_attention_mask=False, return_token_type_ids=False, verbose=False)
-        cut = [_cut_row(ids, max_length) for ids in encoded["input_ids"]]
+        encoded = encode(tokenizer, read, return_attention_mask=False, return_token_type_ids=False)
+        cut = [_cut_row(ids, max_length, closing=closing) for ids in encoded["input_ids"]]
         too_long = (
             len(ids) > max_length or len(text) > readable for ids, text in zip(encoded["input_ids"], chunk, strict=True)
         )
@@ -80,7 +95,13 @@ def tokenize_texts(
         done += len(chunk)
         yield done
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *lengths]).cumsum()
-    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets), truncated
+    yield TokenizedTexts(np.concatenate(parts) if parts else np.zeros(0, dtype), offsets, truncated)
+
+
+def tokenize_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int) -> TokenizedTexts:
+    """``tokenize_texts`` in one go, where nobody waits for signs of life."""
+    *_, tokenized = tokenize_texts(tokenizer, texts, max_length=max_length)
+    return tokenized
 
 
 def _chunks(texts: Iterable[str], readable: int) -> Iterator[list[str]]:
@@ -96,9 +117,11 @@ def _chunks(texts: Iterable[str], readable: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def _cut_row(token_ids: list[int], max_length: int) -> list[int]:
-    """At most ``max_length`` tokens, the last of them the closing special token: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
-    return token_ids if len(token_ids) <= max_length else [*token_ids[: max_length - 1], token_ids[-1]]
+def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
+    """At most ``max_length`` tokens, the last of them the closing special ones: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
+    if len(token_ids) <= max_length:
+        return token_ids
+    return [*token_ids[: max_length - closing], *token_ids[len(token_ids) - closing :]]
 
 
 def plan_batches(
@@ -111,7 +134,7 @@ def plan_batches(
     """
     if len(lengths) == 0:
         return []
-    budget = max(1, round(batch_size * float(lengths.mean())))
+    budget = max(1, round(batch_size * float(lengths.mean())))  # in tokens, so that every step is about equal work
     if rng is None:
         return _cut(np.argsort(lengths, kind="stable"), lengths, budget=budget)
     order = rng.permutation(len(lengths))
@@ -123,6 +146,15 @@ def plan_batches(
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
+def of_equal_length(rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows sorted by length -> the same in parts without padding, for models whose result depends on it.
+
+    >>> [part.tolist() for part in of_equal_length(np.array([2, 0, 1]), np.array([5, 9, 5]))]
+    [[2, 0], [1]]
+    """
+    return np.split(rows, np.flatnonzero(np.diff(lengths[rows])) + 1)
+
+
 def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) -> list[NDArray[np.int64]]:
     """Cut rows, sorted by length, where the padded size is nearest to the budget; a longer row stands alone.
 
@@ -131,6 +163,7 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], *, budget: int) ->
     batches, start = [], 0
     for end, length in enumerate(lengths[rows].tolist()):
         count = end - start
+        # with this row the batch would be further above the budget than it is below without it
         if count and length * (count + 1) - budget > budget - length * count:
             batches.append(rows[start:end])
             start = end
@@ -148,3 +181,26 @@ def collate(texts: TokenizedTexts, rows: NDArray[np.int64], *, pad_token_id: int
     token_ids[real] = np.concatenate(sequences)
     attention = None if bool(real.all()) else torch.from_numpy(real.astype(np.int64))
     return Batch(torch.from_numpy(token_ids), attention, int(lengths.sum()))
+
+
+def unknown_share(masked_lm: MaskedLM, texts: TokenizedTexts) -> float:
+    """The share of [UNK] among the first million tokens, special ones not counted: 0 to 1.
+
+    0 for a vocabulary without [UNK], which writes every text in bytes or single characters.
+    """
+    token_ids, unknown = texts.token_ids[:_COUNTED_TOKENS], masked_lm.tokenizer.unk_token_id
+    if unknown is None:
+        return 0.0
+    special = np.isin(token_ids, sorted(masked_lm.special_ids - {unknown}))
+    return int((token_ids == unknown).sum()) / max(1, int((~special).sum()))
+
+
+def unknown_tokens(masked_lm: MaskedLM, texts: TokenizedTexts) -> Iterator[str]:
+    """One sentence where so many tokens are [UNK] that the model would learn to predict that."""
+    share = unknown_share(masked_lm, texts)
+    if share >= MANY_UNKNOWN:
+        yield (
+            f"{share:.0%} of the tokens are {masked_lm.tokenizer.unk_token}: the vocabulary of {masked_lm.ref.label!r}"
+            " cannot write these texts; choose a multilingual model, such as"
+            " google-bert/bert-base-multilingual-cased or FacebookAI/xlm-roberta-base."
+        )

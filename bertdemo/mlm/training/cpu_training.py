@@ -22,7 +22,8 @@ def prepare_for_cpu_training(model: PreTrainedModel) -> None:
         return
     model.set_attn_implementation(BATCHED_PRODUCTS)
     embeddings, output = model.get_input_embeddings(), model.get_output_embeddings()
-    if output is not None and embeddings.weight is output.weight:
+    # I-BERT's embedding, for one, gives a pair: only a plain table is what the hook takes it for.
+    if type(embeddings) is nn.Embedding and output is not None and embeddings.weight is output.weight:
         embeddings.register_forward_hook(_add_only_rows_read)
 
 

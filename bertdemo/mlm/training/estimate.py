@@ -6,6 +6,7 @@ random number is drawn outside the seeded streams. Knows no file and no page.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,15 +15,15 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from ..data.corpus import Corpus
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
-from ..settings import TrainingConfig
-from .batching import TokenizedTexts, tokenize_texts
-from .events import Evaluated, Progress, RunStarted, StepDone
-from .loop import TrainingSession, TrainingTexts
-from .plan import READINGS
-from .preflight import unusual_settings
+from ..settings import TrainingConfig, unusual_settings
+from .batching import TokenizedTexts, TrainingTexts, tokenize_all, unknown_tokens
+from .events import Evaluated, Progress, StepDone
+from .loop import TrainingSession
 from .probes import Prober
+from .schedule import probe_interval
 
 TIMED_STEPS = 3  # the first is slower than the rest, so it is timed only where it is the only one
 TIMED_SECONDS = 4.0  # enough of a slow model: no further step is begun
@@ -48,56 +49,59 @@ class Estimate:
     exact: bool
     warnings: tuple[str, ...] = ()
 
-    def scaled(self, factor: float) -> Estimate:
-        """For that many times as many rows to train on: the file was read only in part."""
-        counts = {
-            name: round(getattr(self, name) * factor) for name in ("train_rows", "train_tokens", "truncated", "steps")
-        }
-        return replace(self, **counts, seconds=self.seconds * factor, exact=False)
-
 
 def estimate_run(
-    masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+    masked_lm: MaskedLM,
+    corpus: TrainingTexts | Corpus,
+    config: TrainingConfig,
+    *,
+    general: Sequence[str] = (),
+    read_share: float = 1.0,
 ) -> Estimate:
     """Time the first steps of this run on ``masked_lm``, which nobody else may be using.
 
+    ``read_share``: ``corpus`` holds that share of the rows to train on; the rest is counted on in proportion.
+
     Raises SettingsError, TextError or TrainingError for what would make the run fail as well.
     """
-    train, cut_train = _tokenized(masked_lm, corpus.train, config)
-    held_out, cut_held_out = _tokenized(masked_lm, corpus.held_out, config)
-    general_tokens = _tokenized(masked_lm, general, config)[0].token_ids
+    tokenizer, max_length = masked_lm.tokenizer, config.max_length
+    train, held_out, english = (
+        texts if isinstance(texts, TokenizedTexts) else tokenize_all(tokenizer, texts, max_length=max_length)
+        for texts in (corpus.train, corpus.held_out, general)
+    )
     epochs = min(config.epochs, PLANNED_EPOCHS)
     timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, probes=(), watch=())
-    session = TrainingSession(masked_lm, _Texts(train, _first(held_out, TIMED_ROWS)), timed_config)
+    session = TrainingSession(masked_lm, TrainingTexts(train, _first(held_out, TIMED_ROWS)), timed_config)
     timing = _time(session)
-    probing = _probing_seconds(masked_lm, config)
-    scored_tokens = (len(held_out.token_ids) + len(general_tokens)) * (config.epochs + 1)
-    seconds = timing.step_rate * len(train.token_ids) * config.epochs + timing.score_rate * scored_tokens + probing
+    limit, cut_short = config.max_steps or math.inf, session.plan.steps == config.max_steps
+    unlimited = math.inf if cut_short else session.plan.steps * config.epochs / epochs / read_share
+    steps = round(min(unlimited, limit))
+    epoch_steps = len(session.plan.batches(0)) / read_share
+    epochs_done = steps / epoch_steps if steps == config.max_steps else config.epochs
+    scorings = 1 + math.ceil(steps / config.evaluate_every if config.evaluate_every else epochs_done)
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
-        train_rows=len(train),
+        train_rows=round(len(train) / read_share),
         held_out_rows=len(held_out),
-        train_tokens=len(train.token_ids),
-        truncated=cut_train + cut_held_out,
-        steps=round(timing.steps * config.epochs / epochs),
-        seconds=seconds,
+        train_tokens=round(len(train.token_ids) / read_share),
+        truncated=round(train.truncated / read_share) + held_out.truncated,
+        steps=steps,
+        seconds=timing.step_rate * len(train.token_ids) / read_share * epochs_done
+        + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * scorings
+        + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
-        exact=epochs == config.epochs,
-        warnings=tuple(unusual_settings(config, train_rows=len(train), default_learning_rate=suits)),
+        exact=read_share == 1 and (cut_short or epochs == config.epochs),
+        warnings=(
+            *unknown_tokens(masked_lm, train),
+            *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
+        ),
     )
-
-
-@dataclass(frozen=True)
-class _Texts:
-    train: TokenizedTexts
-    held_out: TokenizedTexts
 
 
 @dataclass
 class _Timing:
     """Seconds for each real token, trained on or only scored; the bytes that one part of a batch keeps for backward."""
 
-    steps: int = 0
     score_rate: float = 0.0
     step_rate: float = 0.0
     activations: int = 0
@@ -147,8 +151,6 @@ def _time(session: TrainingSession) -> _Timing:
                 continue
             seconds = clock.read()
             match event:
-                case RunStarted():
-                    timing.steps = event.steps
                 case Evaluated() if not timing.score_rate:
                     timing.score_rate = seconds / max(1, len(session.held_out.texts.token_ids))
                 case StepDone():
@@ -161,21 +163,13 @@ def _time(session: TrainingSession) -> _Timing:
     return timing
 
 
-def _probing_seconds(masked_lm: MaskedLM, config: TrainingConfig) -> float:
+def _reading_seconds(masked_lm: MaskedLM, config: TrainingConfig) -> float:
+    """Of all probes, once."""
     if not config.probes:
         return 0.0
     clock = _Clock()
     Prober(masked_lm, config.probes, watch=config.watch).read(0)
-    return clock.read() * READINGS
-
-
-def _tokenized(
-    masked_lm: MaskedLM, texts: Sequence[str] | TokenizedTexts, config: TrainingConfig
-) -> tuple[TokenizedTexts, int]:
-    if isinstance(texts, TokenizedTexts):
-        return texts, 0
-    *_, result = tokenize_texts(masked_lm.tokenizer, texts, max_length=config.max_length)
-    return result
+    return clock.read()
 
 
 def _first(texts: TokenizedTexts, count: int) -> TokenizedTexts:

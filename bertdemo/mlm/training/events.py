@@ -100,16 +100,17 @@ class Probed:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Held-out rows scored on masks fixed once: loss per target (nats), exp of it, and shares of right first guesses
-    and of answers in the first five."""
+    """Held-out rows scored on masks fixed once. ``loss`` (nats per target) and its exponential are over all
+    ``targets``, the shares of right first guesses and of answers in the first five over those ``hidden`` by [MASK]."""
 
     event: ClassVar[str] = "evaluated"
     step: int
     loss: float
-    pseudo_perplexity: float
+    perplexity: float
     top1: float
     top5: float
     targets: int
+    hidden: int
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,18 @@ def event_record(event: TrainingEvent) -> dict[str, Any]:
         del values["state"]
         values = {key: value for key, value in values.items() if value is not None}
     return {"event": event.event, **values}
+
+
+def current_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A logged record under today's keys; those that were written today are given back as they are.
+
+    Evaluations once named exp(loss) ``pseudo_perplexity`` and took top-1 and top-5 over all targets. Those shares
+    answer another question than today's, and cannot be computed from the log, so they are None.
+    """
+    if "pseudo_perplexity" not in record or "hidden" in record:
+        return record
+    kept = {key: value for key, value in record.items() if key != "pseudo_perplexity"}
+    return {**kept, "perplexity": record["pseudo_perplexity"], "top1": None, "top5": None, "hidden": None}
 
 
 @dataclass

@@ -9,27 +9,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..data.corpus import Corpus
 from ..errors import DataError, SettingsError, TrainingError
+from ..inference.log_probs import precision_notes
+from ..models.devices import automatic_precision, training_device
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
-from ..models.precision import automatic_precision, training_device
-from ..settings import TrainingConfig
-from .batching import TokenizedTexts, tokenize_texts
+from ..settings import TrainingConfig, unusual_settings
+from .batching import TokenizedTexts, TrainingTexts, tokenize_texts, unknown_tokens
 from .cpu_training import prepare_for_cpu_training
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
 from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
 from .masking import Stream, mask_generator
 from .optimizer import Optimizers
-from .plan import TrainingPlan
-from .preflight import unusual_settings
 from .probes import Prober
-from .step import BatchLoss, MaskedBatch
+from .schedule import TrainingPlan
+from .step import BatchLoss, MaskedBatch, check_step
 
 ROWS_PLANNED = 20_000  # between two signs of life while the epochs are planned: some 20 ms
 GENERAL_SEED = 3  # the same masks on general English for every run
@@ -37,13 +38,6 @@ _NOTHING_TO_GUESS = (
     "Some batches hold nothing but characters that this model does not know, so there is nothing to guess in them;"
     " they are passed over, without a loss."
 )
-
-
-class TrainingTexts(Protocol):
-    """What training needs of a corpus: texts to train on, and texts held out. Rows may be tokenised already."""
-
-    train: Sequence[str] | TokenizedTexts
-    held_out: Sequence[str] | TokenizedTexts
 
 
 class TrainingSession:
@@ -55,7 +49,12 @@ class TrainingSession:
     """
 
     def __init__(
-        self, masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+        self,
+        masked_lm: MaskedLM,
+        corpus: TrainingTexts | Corpus,
+        config: TrainingConfig,
+        *,
+        general: Sequence[str] = (),
     ) -> None:
         if config.max_length > masked_lm.max_length:
             raise SettingsError(
@@ -64,14 +63,18 @@ class TrainingSession:
             )
         masked_lm.model.to(training_device())
         self.masked_lm, self.config = masked_lm, config
-        self.precision = config.precision or automatic_precision(masked_lm.device)
-        self.held_out: FixedMasks | None = None
+        wanted = config.precision or automatic_precision(masked_lm.device)
+        self.precision = masked_lm.usable_precision(wanted)
+        self._notes = (*masked_lm.notes, *precision_notes(masked_lm, wanted))
+        self.held_out: FixedMasks | None = None  # once prepared, as is ``plan``
         self._corpus, self._general_texts = corpus, general
         self._optimizers = Optimizers(masked_lm.model, config)
         self._step, self._seconds, self._resumed, self._passed_over = 0, 0.0, False, False
         self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
         _set_dropout(masked_lm.model, config.dropout)
         prepare_for_cpu_training(masked_lm.model)
+        if masked_lm.encoder is None:  # the library's code: what it cannot train is refused before the run begins
+            check_step(masked_lm, precision=self.precision)
 
     def events(self) -> Generator[TrainingEvent, None, None]:
         """Prepare, score at step 0, then train and score every epoch.
@@ -79,11 +82,11 @@ class TrainingSession:
         Raises TrainingError when the loss or the gradient is no longer finite, before the weights are touched.
         """
         clock = time.monotonic() - self._seconds
-        truncated = yield from self._prepare()
-        plan = TrainingPlan(self._train.lengths, self.config)
+        yield from self._prepare()
+        plan = self.plan
         yield from self._counted(plan)
         if not self._resumed:
-            yield self._started(plan.steps, truncated)
+            yield self._started(plan.steps)
             yield from self._warnings()
         yield from self._observe(plan)  # at step 0, or where an interruption may have come before the scores
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
@@ -122,13 +125,13 @@ class TrainingSession:
         """The very batch and masks that the first step trains on; for drawing, nothing is changed."""
         for _ in self._prepare():
             pass
-        plan = TrainingPlan(self._train.lengths, self.config)
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
-        return loss_of.draw(self._train, plan.batches(0)[0], epoch=0, index=0)
+        return loss_of.draw(self._train, self.plan.batches(0)[0], epoch=0, index=0)
 
-    def _prepare(self) -> Generator[Progress, None, int]:
-        self._train, cut_train = yield from self._tokenized(self._corpus.train, "tokenising")
-        held_out, cut_held_out = yield from self._tokenized(self._corpus.held_out, "tokenising held-out rows")
+    def _prepare(self) -> Generator[Progress, None, None]:
+        self._train = yield from self._tokenized(self._corpus.train, "tokenising")
+        self.plan = TrainingPlan(self._train.lengths, self.config)
+        held_out = yield from self._tokenized(self._corpus.held_out, "tokenising held-out rows")
         self.held_out = fix_masks(self.masked_lm, held_out, seed=self.config.seed)
         self._general = None
         if self._general_texts:
@@ -136,7 +139,6 @@ class TrainingSession:
                 self.masked_lm, self._general_texts, max_length=self.config.max_length, seed=GENERAL_SEED
             )
         self._check_words()
-        return cut_train + cut_held_out
 
     def _check_words(self) -> None:
         """Raises DataError where no row has a token that could be a target: all of them are [UNK]."""
@@ -150,27 +152,26 @@ class TrainingSession:
 
     def _tokenized(
         self, texts: Sequence[str] | TokenizedTexts, phase: str
-    ) -> Generator[Progress, None, tuple[TokenizedTexts, int]]:
+    ) -> Generator[Progress, None, TokenizedTexts]:
         if isinstance(texts, TokenizedTexts):
-            return texts, 0
+            return texts
         for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
         return result
 
     def _counted(self, plan: TrainingPlan) -> Iterator[Progress]:
+        rows = len(self._train)
         for epochs in plan.count_steps():
-            if epochs * len(self._train) % ROWS_PLANNED < len(
-                self._train
-            ):  # not by the clock: all processes must agree
+            if epochs * rows % ROWS_PLANNED < rows:  # not by the clock: all processes must agree
                 yield Progress("planning", epochs, self.config.epochs)
 
-    def _started(self, steps: int, truncated: int) -> RunStarted:
+    def _started(self, steps: int) -> RunStarted:
         return RunStarted(
             train_rows=len(self._train),
             held_out_rows=len(self.held_out.texts),
             train_tokens=len(self._train.token_ids),
-            truncated=truncated,
+            truncated=self._train.truncated + self.held_out.texts.truncated,
             steps=steps,
             precision=self.precision,
             device=str(self.masked_lm.device),
@@ -178,7 +179,11 @@ class TrainingSession:
         )
 
     def _warnings(self) -> Iterator[Warned]:
+        report = getattr(self._corpus, "report", None)  # which only texts that were read from a file have
+        yield from map(Warned, report.warnings if report else ())
+        yield from map(Warned, unknown_tokens(self.masked_lm, self._train))
         suits = default_learning_rate(self.masked_lm.ref)
+        yield from map(Warned, self._notes)
         for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
             yield Warned(sentence)
 
@@ -225,7 +230,7 @@ class TrainingSession:
 
 
 def train(
-    masked_lm: MaskedLM, corpus: TrainingTexts, config: TrainingConfig, *, general: Sequence[str] = ()
+    masked_lm: MaskedLM, corpus: TrainingTexts | Corpus, config: TrainingConfig, *, general: Sequence[str] = ()
 ) -> Generator[TrainingEvent, None, None]:
     """Train ``masked_lm`` in place; the events of a ``TrainingSession`` that nobody needs to save or resume."""
     yield from TrainingSession(masked_lm, corpus, config, general=general).events()

@@ -34,7 +34,9 @@ POSITIONS = 512
 # Short rows teach soonest, at the same number of tokens; the few long ones train every position.
 ROW_LENGTHS = (64,) * 32 + (128,) * 12 + (POSITIONS,)
 ALONE_LENGTH = 64  # paragraphs up to this many tokens, special ones included, are not packed
-HELD_OUT_ROWS = 500
+MAX_HELD_OUT_CHARACTERS = 150_000  # about 33,000 tokens, 5,000 of them targets: a loss known to about 0.05 nats
+FEW_DOCUMENTS = 20
+MAX_DOCUMENT_LINES = 100  # a longer one is several: none should be the whole of what is held out
 FEWEST_WORDS, MOST_WORDS = 300, 2**16  # of a vocabulary: packed tokens are 16 bits wide
 
 
@@ -80,25 +82,68 @@ class PretrainingRecipe:
         )
 
 
-@dataclass(frozen=True)
-class PackedCorpus:
-    """Rows full of tokens; ``train`` is memory-mapped."""
-
-    train: TokenizedTexts
-    held_out: TokenizedTexts
-
-
-def read_paragraphs(paths: Sequence[Path]) -> Iterator[str]:
-    """Non-empty lines of text files in UTF-8, plain or packed with xz, in order."""
+def read_lines(paths: Sequence[Path]) -> Iterator[str]:
+    """Lines of text files in UTF-8, plain or packed with xz, in order and without outer spaces; behind each file an
+    empty one."""
     for path in paths:
         opener = lzma.open if path.suffix == ".xz" else open
         try:
             with opener(path, "rt", encoding="utf-8") as lines:
-                yield from filter(None, map(str.strip, lines))
+                yield from map(str.strip, lines)
         except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
             raise DataError(
                 f"{path.name} cannot be read as UTF-8 text ({error}); give plain text files or .xz."
             ) from error
+        yield ""
+
+
+def read_paragraphs(paths: Sequence[Path], *, without: Sequence[str] = ()) -> Iterator[str]:
+    """The lines that hold text, but for those equal to one of ``without``, as compared by ``hold_out``."""
+    left_out = set(map(_compared, without))
+    return (line for line in read_lines(paths) if line and (not left_out or _compared(line) not in left_out))
+
+
+def hold_out(paths: Sequence[Path], *, seed: int, limit: int | None = None) -> list[str]:
+    """The paragraphs of documents drawn by chance from all files: a tenth of them, but no more text than scoring needs.
+
+    A document is what stands between two blank lines, or each line where that would be fewer than ``FEW_DOCUMENTS``.
+    Each paragraph is there once, compared without case and spaces; ``read_paragraphs`` leaves out all that equal them.
+    ``limit``: of the first so many paragraphs.
+
+    Raises DataError where there are not two paragraphs.
+    """
+    for by_line in (False, True):
+        lengths = [sum(map(len, document)) for document in _documents(paths, limit=limit, by_line=by_line)]
+        if len(lengths) >= FEW_DOCUMENTS:
+            break
+    if len(lengths) < 2:
+        raise DataError("The corpus has a single paragraph, which leaves none to score on; give more text.")
+    wanted = round(MAX_HELD_OUT_CHARACTERS / (sum(lengths) / len(lengths)))
+    count = max(1, min(wanted, len(lengths) // 10))
+    chosen = set(np.random.default_rng(seed).choice(len(lengths), count, replace=False).tolist())
+    documents = enumerate(_documents(paths, limit=limit, by_line=by_line))
+    found = {_compared(line): line for place, document in documents if place in chosen for line in document}
+    return list(found.values())
+
+
+def _documents(paths: Sequence[Path], *, limit: int | None, by_line: bool) -> Iterator[list[str]]:
+    document: list[str] = []
+    count = 0
+    for line in read_lines(paths):
+        if document and (not line or by_line or len(document) == MAX_DOCUMENT_LINES):
+            yield document
+            document = []
+        if line and count == limit:
+            return
+        if line:
+            document.append(line)
+            count += 1
+    if document:
+        yield document
+
+
+def _compared(paragraph: str) -> str:
+    return " ".join(paragraph.casefold().split())
 
 
 def train_tokenizer(paragraphs: Iterator[str], *, vocabulary_size: int) -> PreTrainedTokenizerFast:
@@ -185,17 +230,6 @@ class _Packer:
 def open_packed(path: Path) -> TokenizedTexts:
     """Memory-map what ``pack_corpus`` wrote."""
     return TokenizedTexts(np.memmap(path, dtype=np.uint16, mode="r"), np.load(path.with_suffix(".offsets.npy")))
-
-
-def split_packed(texts: TokenizedTexts, *, held_out_rows: int = HELD_OUT_ROWS) -> PackedCorpus:
-    """The last rows are held out, at most ``held_out_rows`` and a tenth. Raises DataError where there is only one."""
-    if len(texts) < 2:
-        raise DataError("The corpus fills a single row of tokens, which leaves none to score on; give more text.")
-    count = max(1, min(held_out_rows, len(texts) // 10))
-    cut = len(texts) - count
-    start = texts.offsets[cut]
-    held_out = TokenizedTexts(np.array(texts.token_ids[start:]), texts.offsets[cut:] - start)
-    return PackedCorpus(TokenizedTexts(texts.token_ids[:start], texts.offsets[: cut + 1]), held_out)
 
 
 def untrained_model(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..inference.fill_mask import MaskPrediction, fill_masks
-from ..models.masked_lm import MaskedLM
+from ..models.masked_lm import MaskedLM, evaluating
 from ..text.prompt import PreparedText, prepare_text
 from .events import Probe, ProbeCandidate, Probed, ProbedMask, WatchedWord
 
@@ -24,13 +24,8 @@ class Prober:
 
     def read(self, step: int) -> Probed:
         """What the model would say now."""
-        model = self._masked_lm.model
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluating(self._masked_lm.model):
             return Probed(step, tuple(self._probe(prepared) for prepared in self._prepared))
-        finally:
-            model.train(was_training)
 
     def _probe(self, prepared: PreparedText) -> Probe:
         filled = fill_masks(self._masked_lm, prepared, top_k=TOP_K, targets=self._watch)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
-from ..models.masked_lm import MaskedLM
-from ..models.precision import autocast
+from ..models.devices import autocast, is_out_of_memory
+from ..models.masked_lm import MAX_LOGITS, MaskedLM
 from ..settings import TrainingConfig
 from . import distributed as processes
 from .batching import Batch, TokenizedTexts, collate
@@ -26,6 +27,7 @@ from .masking import IGNORED, MaskedTokens, Stream, mask_generator, mask_tokens
 logger = logging.getLogger(__name__)
 
 TARGETS_ROUND_UP = 16  # few sizes of the head's products: each new one has to be prepared
+MAX_GPU_LOGITS = 8 * MAX_LOGITS  # a GPU's batch is not split otherwise: 1 GiB in float32
 CPU_TOKENS_AT_ONCE = 4096  # splits long batches on a CPU: a stop is heard between the parts, and memory stays bounded
 
 
@@ -38,11 +40,66 @@ class MaskedBatch:
     targets: int
 
 
+class _SummedLoss:
+    """The loss of a batch summed over its targets."""
+
+    def __init__(self, masked_lm: MaskedLM, precision: str, *, padded: bool) -> None:
+        self._masked_lm, self._precision, self._padded = masked_lm, precision, padded
+        at_once = MAX_LOGITS if masked_lm.device.type == "cpu" else MAX_GPU_LOGITS
+        self._targets_at_once = max(1, at_once // masked_lm.vocabulary_size)
+
+    def __call__(self, token_ids: Tensor, positions: Tensor, answers: Tensor, attention: Tensor | None) -> Tensor:
+        """token_ids, attention (B, T); positions, answers (M,) -> () in nats."""
+        masked_lm = self._masked_lm
+        with autocast(token_ids.device, self._precision):
+            if masked_lm.head is None:
+                logits = masked_lm.logits_at(token_ids, attention, positions=positions)
+                return nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
+            hidden = self._hidden(token_ids, attention, positions)  # (M, H)
+            if len(hidden) <= self._targets_at_once:
+                return self._loss(hidden, answers)
+            # A vocabulary of 250,000 would need gigabytes: a part's logits are dropped and made again going backwards.
+            parts = zip(hidden.split(self._targets_at_once), answers.split(self._targets_at_once), strict=True)
+            return torch.stack([checkpoint(self._loss, *part, use_reentrant=False) for part in parts]).sum()
+
+    def _loss(self, hidden: Tensor, answers: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(self._masked_lm.head(hidden).float(), answers, reduction="sum")
+
+    def _hidden(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
+        if not self._padded:
+            return self._masked_lm.hidden_at(token_ids, attention, positions=positions)
+        hidden = self._masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
+        return hidden.flatten(0, 1).index_select(0, positions)
+
+
+def check_step(masked_lm: MaskedLM, *, precision: str) -> bool:
+    """Whether a step reads every weight, tried on one short row; weights, gradients and random state stay as found.
+
+    An untied BERT, for one, has a bias beside its decoder's that nobody reads.
+
+    Raises:
+        ModelError: the library's code for this architecture cannot train on such a row.
+    """
+    prefix, suffix = masked_lm.frame
+    row = torch.tensor([[*prefix, *[masked_lm.mask_token_id] * 3, *suffix]], device=masked_lm.device)  # (1, T)
+    everywhere = torch.arange(row.numel(), device=row.device)
+    was_training = masked_lm.model.training
+    masked_lm.model.train()
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())), masked_lm.library_faults(row.numel()):
+            _SummedLoss(masked_lm, precision, padded=False)(row, everywhere, row[0], None).backward()
+        return all(weight.grad is not None for weight in masked_lm.model.parameters() if weight.requires_grad)
+    finally:
+        masked_lm.model.train(was_training)
+        masked_lm.model.zero_grad(set_to_none=True)
+
+
 class BatchLoss:
     """Turns rows into gradients on the model's parameters."""
 
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
+        self._summed_loss = _SummedLoss(masked_lm, precision, padded=config.pad_to_max_length)
         self._gradients = processes.GradientSum(masked_lm.model)
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
@@ -89,7 +146,7 @@ class BatchLoss:
                     loss += self._backward_rows(drawn, rows)
                     having = self._gradients.gather() if number == len(parts) else having
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 fits = False
             if number < len(parts):
@@ -104,23 +161,10 @@ class BatchLoss:
         positions, answers = _rounded_up(positions, answers)
         if attention is not None:
             attention = attention.to(device, non_blocking=True)
-        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions))
-        with autocast(device, self._precision):
-            logits = self._logits(*moved, attention)
-        loss = (
-            nn.functional.cross_entropy(logits.float(), answers.to(device, non_blocking=True), reduction="sum")
-            / drawn.targets
-        )
+        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
+        loss = self._summed_loss(*moved, attention) / drawn.targets
         loss.backward()
         return loss.item()
-
-    def _logits(self, token_ids: Tensor, positions: Tensor, attention: Tensor | None) -> Tensor:
-        """token_ids, attention (B, T); positions (M,) -> (M, V)."""
-        masked_lm = self._masked_lm
-        if not self._config.pad_to_max_length or masked_lm.head is None:
-            return masked_lm.logits_at(token_ids, attention, positions=positions)
-        hidden = masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
-        return masked_lm.head(hidden.flatten(0, 1).index_select(0, positions))
 
     def _mask(self, token_ids: Tensor, *key: int) -> MaskedTokens:
         return mask_tokens(
@@ -181,7 +225,3 @@ def _rounded_up(positions: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     fillers = -len(positions) % TARGETS_ROUND_UP if len(positions) else 0
     filled = torch.cat([positions, positions[:1].expand(fillers)])
     return filled, torch.cat([answers, answers.new_full((fillers,), IGNORED)])
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -12,13 +12,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from bertdemo.mlm.analysis.comparison import Comparison, compare
-from bertdemo.mlm.analysis.originals import score_originals
+from bertdemo.mlm.analysis.compare import Comparison, compare
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
+from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
-from bertdemo.mlm.text.tokens import is_uncased, readable_pieces
+from bertdemo.mlm.text.tokens import readable_pieces
 
 from ..markup import notes_list, percent, quiet
 from ..question import Question, ask, read
@@ -121,7 +120,7 @@ def original_scores(question: Question) -> list[str]:
     special = question.models[0].special_ids
     originals = {place: token for place, token in question.originals.items() if token not in special}
     hidden = [
-        score_originals(model, question.prepared, originals)
+        score_hidden_tokens(model, question.prepared, originals)
         for number, model in enumerate(question.models)
         if question.same_ids(number)
     ]
@@ -195,7 +194,7 @@ def _about(view: FillView, question: Question) -> Shown:
 def _room(masked_lm: MaskedLM, prepared: PreparedText) -> str:
     """How much of the model's room the text takes, and how it reads letters."""
     room = f"{len(prepared.token_ids):,} of {masked_lm.max_length:,} tokens"
-    return f"{room} · {'reads all letters as lower case' if is_uncased(masked_lm) else 'knows capital letters'}"
+    return f"{room} · {'reads all letters as lower case' if masked_lm.is_uncased else 'knows capital letters'}"
 
 
 def _refusal(view: FillView, sentence: str) -> Shown:

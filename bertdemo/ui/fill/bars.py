@@ -13,8 +13,7 @@ import gradio as gr
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from bertdemo.mlm.analysis.comparison import Comparison
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate
+from bertdemo.mlm.analysis.compare import ComparedCandidate, Comparison
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, MaskPrediction
 
 from ..markup import (
@@ -75,7 +74,7 @@ def compared_bars(comparison: Comparison, *, names: Sequence[str], labels: Seque
     end = scale_end([side.probability or 0.0 for words in both for word in words for side in (word.before, word.after)])
     groups = [BarGroup([_pair_row(word) for word in words], name) for name, words in zip(names, both, strict=True)]
     key = legend(labels, ("before", "after"))
-    gist = f'<p class="gist">{escape(comparison.gist)}</p>'
+    gist = f'<p class="gist">{escape(comparison.summary)}</p>'
     return gist + bar_list(groups, end=end, axis=True, above=key)
 
 

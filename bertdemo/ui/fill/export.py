@@ -17,7 +17,7 @@ import gradio as gr
 import pandas as pd
 from gradio.components import Component
 
-from bertdemo.mlm.analysis.comparison import Comparison, compare
+from bertdemo.mlm.analysis.compare import Comparison, compare
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, fill_record
 

@@ -8,7 +8,7 @@ from html import escape
 import gradio as gr
 
 from bertdemo.charts.insight import Series, rank_figure
-from bertdemo.mlm.analysis.insight import LayerLens, LensLayer, layer_lens, lens_by_piece
+from bertdemo.mlm.analysis.layer_lens import LayerLens, LensLayer, layer_lens, lens_by_piece
 
 from ..markup import model_heading, percent, quiet, said, visible
 from ..plot import figure, figure_value

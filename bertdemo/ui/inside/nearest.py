@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from bertdemo.mlm.analysis.insight import Neighbour, nearest_words
+from bertdemo.mlm.analysis.neighbours import Neighbour, nearest_words
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import Candidate, fill_masks
 

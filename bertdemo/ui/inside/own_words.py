@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from bertdemo.mlm.inference.fill_mask import fill_masks
-from bertdemo.mlm.inference.target_words import TargetScore
+from bertdemo.mlm.inference.fill_mask import TargetScore, fill_masks
 
 from ..markup import Bar, BarGroup, BarRow, bar_list, fine_percent, legend, quiet, said
 from ..question import Question

@@ -13,8 +13,14 @@ from html import escape
 import gradio as gr
 import pandas as pd
 
-from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfactuals, WordContrast, counterfactuals
-from bertdemo.mlm.analysis.template_readings import WordFigures
+from bertdemo.mlm.analysis.counterfactuals import (
+    CAUTION,
+    Contrast,
+    Counterfactuals,
+    WordContrast,
+    WordFigures,
+    counterfactuals,
+)
 from bertdemo.mlm.errors import TextError
 
 from ..markup import fine_percent, legend, notes_list, signed, table, times, visible

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bertdemo.charts.insight import attention_figure
-from bertdemo.mlm.analysis.insight import AttentionView, MaskAttention, attention_from_mask
+from bertdemo.mlm.analysis.attention_maps import AttentionView, MaskAttention, attention_from_mask
 
 from ..markup import ShadedWord, model_heading, percent, quiet, shaded_words, table
 from ..plot import figure, figure_value

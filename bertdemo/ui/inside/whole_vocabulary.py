@@ -11,8 +11,7 @@ import gradio as gr
 import pandas as pd
 
 from bertdemo.charts.comparison import vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.analysis.comparison import compare
-from bertdemo.mlm.analysis.mask_comparison import ComparedCandidate, MaskComparison, Standing
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 
 from ..markup import Html, bits, equal_choices, fine_percent, notes_list, percent, quiet, said, signed, table, times
 from ..plot import figure, figure_value
@@ -46,10 +45,10 @@ class WholeVocabulary(View):
         labels = (question.labels[0], question.labels[1])
         sample = vocabulary_sample(mask)
         drawn = vocabulary_figure(mask, comparison.vocabulary, labels=labels, sample=sample)
-        label = f"Dots: every word's probability before and after. {mask.gist}"
+        label = f"Dots: every word's probability before and after. {mask.summary}"
         shown: Shown = {
             self.picture: figure_value(drawn, label=label, file="whole-vocabulary"),
-            self.movers: f"{said(mask.gist)}{movers_html(mask)}{quiet(sample.caption)}",
+            self.movers: f"{said(mask.summary)}{movers_html(mask)}{quiet(sample.caption)}",
         }
         if numbers_open:
             shown[self.numbers] = numbers_html(mask, labels=labels, notes=comparison.notes)
@@ -113,7 +112,7 @@ def _candidate_row(word: ComparedCandidate) -> tuple[object, ...]:
     return word.token, word.before.rank, word.after.rank, *chances, change, ratio
 
 
-def _probability(side: Standing) -> str:
+def _probability(side: TokenStats) -> str:
     return "not in its vocabulary" if side.probability is None else fine_percent(side.probability)
 
 

@@ -9,9 +9,9 @@ import gradio as gr
 import pandas as pd
 
 from bertdemo.charts.insight import Series, erasure_figure
-from bertdemo.mlm.analysis.insight import ErasedWord, Erasure, erasure
+from bertdemo.mlm.analysis.erasure import ErasedWord, Erasure, erasure
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.inference.target_words import order_note
+from bertdemo.mlm.inference.fill_mask import order_note
 
 from ..markup import fine_percent, quiet, said, signed, table, times
 from ..plot import figure, figure_value

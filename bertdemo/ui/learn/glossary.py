@@ -31,10 +31,12 @@ TERMS: dict[str, str] = {
     "are all above 0 and add up to 1.",
     "loss": "How surprised the model was: minus the natural logarithm of the probability that it gave to the right "
     "answer, averaged over the targets. 0 would be certain and right every time.",
-    "pseudo-perplexity": "e to the power of the mean loss: on average the model is as surprised as someone who must "
-    "pick blindly among that many words. 'Pseudo', because a masked model gives no probability of a whole sentence. "
-    "There are two: of held-out rows with 15% hidden at once, as on the Train tab, and of a sentence in which every "
-    "token is hidden in turn, as on Fill mask. The two numbers differ and cannot be compared.",
+    "perplexity": "e to the power of the mean loss over the targets: on average the model is as surprised as someone "
+    "who must pick blindly among that many words. Here it is of held-out rows with 15% of their tokens as targets, as "
+    "on the Train tab; GPT's perplexity is another figure.",
+    "pseudo-perplexity": "The same of a sentence in which every token is hidden in turn, as on Fill mask. 'Pseudo', "
+    "because a masked model gives no probability of a whole sentence. It cannot be compared with the perplexity of "
+    "held-out rows.",
     "epoch": "One pass over all rows that are trained on.",
     "step": "One batch of rows read, one small change of all weights.",
     "batch": "The rows that are read together for one step.",

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.inference.fill_mask import MaskPrediction, fill_masks
-from bertdemo.mlm.inference.target_words import TargetScore
+from bertdemo.mlm.inference.fill_mask import MaskPrediction, TargetScore, fill_masks
 
 from ..events import when_typed
 from ..fill.bars import build_bars, filled_bars

@@ -30,7 +30,8 @@ NAMES = {
     "padding": ("Padding to 512", "padded to the longest row of the batch", "padded to 512"),
 }
 WHAT = {
-    "loss": "Labels are left at every place, so copying what stands there is rewarded too. Watch the loss that "
+    "loss": "Labels are left at every place, so copying what stands there is rewarded too, and so is naming padding: "
+    "both trainings pad their rows to 48 tokens, and only the labels differ. Watch the loss that "
     "training shows, then the loss on held-out blanks.",
     "once": "The blanks are chosen before the first epoch and stay the same. The model can learn these answers by "
     "heart. Watch how the two losses part.",

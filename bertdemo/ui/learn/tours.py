@@ -154,7 +154,7 @@ TOURS = (
     ),
     Tour(
         "perplexity",
-        "Pseudo-perplexity",
+        "Perplexity",
         "The loss as a number that one can picture",
         (
             TourStep(
@@ -165,15 +165,15 @@ TOURS = (
                 press=_walk_step(7),
             ),
             TourStep(
-                "The loss is the mean of these. e to the power of the loss is the pseudo-perplexity: on average the "
+                "The loss is the mean of these. e to the power of the loss is the perplexity: on average the "
                 "model is as surprised as someone who must pick blindly among that many words.",
                 look="#lesson-loss .steps",
                 press=_walk_step(8),
             ),
             TourStep(
-                "“Pseudo”, because BERT sees the words on both sides of each blank and so gives no probability of a "
-                "whole sentence. Do not compare it with the perplexity of GPT. When a run has ended, this number "
-                "stands here for both models, measured on rows that were held out.",
+                "BERT sees the words on both sides of each blank and so gives no probability of a whole sentence: do "
+                "not compare this with the perplexity of GPT. When a run has ended, this number stands here for both "
+                "models, measured on rows that were held out.",
                 look="#report",
                 tab=TRAIN,
             ),

@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, preview
+from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, chosen_dialect, preview
 from bertdemo.mlm.errors import BertDemoError, DataError
 
 from ..services import READ_EVENT, Services, Updates
 from .data_preview import preview_html
 
-ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "gb18030", "shift_jis")
+ENCODINGS = (
+    *("utf-8", "utf-8-sig", "utf-16", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1256", "koi8-r"),
+    *("gb18030", "big5", "cp932", "cp949", "cp850", "cp852", "cp866", "mac_roman"),
+)
 DELIMITERS = (("comma", ","), ("semicolon", ";"), ("tab", "\t"), ("bar |", "|"), ("none: each line is a text", ""))
 AS_DETECTED = "as detected"
 _SHOWN_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a mark in front", "ascii": "ASCII", "cp1252": "Windows-1252"}
@@ -94,17 +97,11 @@ class ChosenFile:
 
     def dialect(self) -> Dialect | None:
         """None where nothing was chosen. Raises DataError."""
-        as_detected = (AS_DETECTED, None)  # None: the choice was taken back
-        encoding, delimiter, header = self.encoding, self.delimiter, self.header
-        if not self.path or not {encoding, delimiter, header}.difference(as_detected):
+        if not self.path:
             return None
-        found = preview(self.path).dialect
-        return Dialect(
-            encoding=found.encoding if encoding in as_detected else encoding,
-            delimiter=found.delimiter if delimiter in as_detected else delimiter or None,
-            quote=found.quote,
-            header=found.header if header in as_detected else header == "yes",
-        )
+        chosen = (self.encoding, self.delimiter, self.header)
+        encoding, delimiter, header = (None if choice == AS_DETECTED else choice for choice in chosen)
+        return chosen_dialect(self.path, encoding, delimiter, None if header is None else header == "yes")
 
 
 def chosen_file(*, path: str | None, file: str, column: str | None = None, **reading: str) -> ChosenFile:
@@ -176,11 +173,11 @@ def found_html(found: Preview) -> str:
         _SHOWN_NAMES.get(found.dialect.encoding, found.dialect.encoding),
         _delimiter_name(found.dialect.delimiter),
         "header" if found.dialect.header else "no header",
-        f"{about}{found.report.rows:,} rows",
+        f"{about}{found.rows:,} rows",
     ]
     lines = [f"<strong>{escape(found.name)}</strong> <span>{escape(', '.join(dialect))}</span>"]
     if found.text_column is None:
-        return _status([*lines, f"<strong>{_NO_TEXT}</strong>"])
+        return _status([*lines, f"<strong>{_NO_TEXT}</strong>", *map(escape, found.report.warnings)])
     return _status([*lines, _counts(found.report, about=about), *map(escape, found.report.warnings)])
 
 

@@ -17,6 +17,7 @@ import gradio as gr
 
 from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
 from bertdemo.runs.manager import RunRequest
 
@@ -64,8 +65,12 @@ def show_estimate(
     try:
         request = request_of(services, **{**form, "name": ""})  # a name changes nothing
         request.check()
-        measured = asked or (not services.manager.live() and _is_here(services, request))
-        yield _said(view, _planned(request, measuring=measured))
+        here = _is_here(services, request)
+        measured = asked or (here and not services.manager.live())
+        planned = _planned(request, measuring=measured)
+        yield _said(view, planned)
+        if here and (unknown := _unknown(services, request)):
+            yield _said(view, planned + unknown)
         if measured:
             yield _shown(view, measure(request), max_length=request.settings.max_length)
     except BertDemoError as error:
@@ -75,6 +80,14 @@ def show_estimate(
 def _is_here(services: Services, request: RunRequest) -> bool:
     ref = services.resolve(request.model)
     return Path(ref.source).is_absolute()
+
+
+def _unknown(services: Services, request: RunRequest) -> str:
+    """A warning where the model's vocabulary cannot write the file's first texts."""
+    texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
+    masked_lm = services.model(request.model)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
+    return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
 def _planned(request: RunRequest, *, measuring: bool) -> str:
@@ -97,10 +110,9 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     corpus = read_corpus(request.data, column=request.column, dialect=request.dialect, limit=limit, seed=settings.seed)
     ref = services.resolve(request.model)
     masked_lm = services.registry.private_copy(ref)
-    estimate = estimate_run(masked_lm, corpus, settings, general=services.general)
-    if corpus.report.used < limit or limit == request.limit:
-        return estimate
-    return estimate.scaled(max(1.0, _usable_rows(request) / corpus.report.used))
+    whole = corpus.report.used < limit or limit == request.limit
+    share = 1.0 if whole else min(1.0, corpus.report.used / _usable_rows(request))
+    return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
 
 
 def _shown(view: EstimateView, estimate: Estimate, *, max_length: int) -> Updates:
@@ -112,13 +124,17 @@ def _shown(view: EstimateView, estimate: Estimate, *, max_length: int) -> Update
         f"about {duration(max(1.0, estimate.seconds))}",
         f"about {max(0.1, estimate.memory / _GIGABYTE):.1f} GB of memory",
     ]
-    warnings = "".join(f'<p class="note unusual">{escape(warning)}</p>' for warning in estimate.warnings)
+    warnings = "".join(map(_warning, estimate.warnings))
     cut = f"too long <b>{about}{estimate.truncated:,}</b> (cut at {max_length} tokens)"
     return _said(view, _line(parts) + warnings, f'<p class="counts">{cut}</p>' if estimate.truncated else "")
 
 
 def _said(view: EstimateView, line: str, too_long: str = "") -> Updates:
     return {view.line: line, view.too_long: too_long}
+
+
+def _warning(sentence: str) -> str:
+    return f'<p class="note unusual">{escape(sentence)}</p>'
 
 
 def _line(parts: list[str]) -> str:

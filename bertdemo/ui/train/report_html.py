@@ -11,18 +11,17 @@ from html import escape
 
 import pandas as pd
 
-from bertdemo.mlm.training.evaluation import FEW_TARGETS
-from bertdemo.mlm.training.report import BeforeAfter, Interval, Quality
-from bertdemo.mlm.training.report_rows import RowReport, RowToken
+from bertdemo.mlm.training.evaluation import Quality
+from bertdemo.mlm.training.report import BeforeAfter, Interval, RowReport, RowToken
 from bertdemo.runs.report_file import RunReport
 
 from ..markup import Bar, BarGroup, BarRow, bar_list, legend, table
 
 _MEASURES = (
-    ("loss per hidden token", "loss", "{:.3f}"),
-    ("pseudo-perplexity", "pseudo_perplexity", "{:.1f}"),
-    ("first guess right", "top1", "{:.1%}"),
-    ("among the first five", "top5", "{:.1%}"),
+    ("loss per target", "loss", "{:.3f}"),
+    ("perplexity", "perplexity", "{:.1f}"),
+    ("first guess right at [MASK]", "top1", "{:.1%}"),
+    ("among the first five there", "top5", "{:.1%}"),
 )
 
 
@@ -40,7 +39,7 @@ def report_html(report: RunReport, *, base: str, tuned: str) -> str:
 
 def _bars(report: RunReport, *, base: str, tuned: str) -> str:
     """Right guesses before and after as bars; left out where there are too few to speak of."""
-    if report.held_out.targets < FEW_TARGETS:
+    if report.held_out.too_few:
         return ""
     parts = [("Right at the first guess", report.held_out, "top1"), ("Among the first five", report.held_out, "top5")]
     if report.general:
@@ -68,13 +67,14 @@ def _numbers(report: RunReport) -> str:
     if report.general is not None:
         columns |= {"general English, before": report.general.before, "general English, after": report.general.after}
     lines = [
-        _certainty("", held_out),
-        *([_certainty("On general English: ", report.general)] if report.general else []),
+        _intervals("", held_out),
+        *([_intervals("On general English: ", report.general)] if report.general else []),
     ]
     lines.append(
-        "Both models answered for the same hidden tokens. The loss is their mean surprise, in nats; the"
-        " pseudo-perplexity is e to that power, and cannot be compared with a left-to-right model's perplexity. All"
-        " of this was computed in float32, whatever the run trained in."
+        "Both models answered for the same targets. The loss is the mean surprise over all of them, in nats; the"
+        " perplexity is e to that power, and cannot be compared with a left-to-right model's. Guesses are counted at"
+        " the targets that show [MASK] alone: the others show a token, often the right one. All of this was computed"
+        " in float32, whatever the run trained in."
     )
     if report.baseline is not None:
         lines.append(
@@ -92,13 +92,13 @@ def _table(columns: dict[str, Quality]) -> str:
     return table(pd.DataFrame(rows, columns=["", *columns]), label="Numbers")
 
 
-def _certainty(where: str, change: BeforeAfter) -> str:
-    """How large the changes are and how sure that is."""
+def _intervals(where: str, change: BeforeAfter) -> str:
+    """How large the changes are, with their intervals."""
     loss = _changed(change.before.loss, change.after.loss, change.loss_change, scale=1, form="{:+.3f}")
     top1 = _changed(change.before.top1, change.after.top1, change.top1_change, scale=100, form="{:+.1f}")
     return (
-        f"{where}{change.targets:,} hidden tokens in {change.rows:,} rows. The loss changed by {loss}, right first"
-        f" guesses by {top1} points (in brackets: the interval that holds the true change with 95% confidence)."
+        f"{where}{change.targets:,} targets in {change.rows:,} rows, {change.hidden:,} of them hidden. The loss changed"
+        f" by {loss}, right first guesses by {top1} points (in brackets: a 95% interval for rows like these)."
     )
 
 

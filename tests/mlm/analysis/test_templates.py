@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertdemo.mlm.analysis.templates import parse_template
+from bertdemo.mlm.analysis.counterfactuals import parse_template
 from bertdemo.mlm.errors import TextError
 
 

@@ -236,7 +236,7 @@ def test_years_can_name_columns(tmp_path):
         {"encoding": "a\x00b"},
         {"delimiter": ",,"},
         {"delimiter": '"'},
-        {"quote": "'"},
+        {"quote": "x"},
     ],
 )
 def test_impossible_dialect_is_refused(wrong):

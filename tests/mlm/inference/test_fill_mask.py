@@ -12,9 +12,8 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertdemo.mlm.errors import SettingsError, TextError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record, target_ids
 from bertdemo.mlm.inference.log_probs import entropy_bits, log_probabilities_at
-from bertdemo.mlm.inference.target_words import target_ids
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_ids
 

@@ -18,7 +18,7 @@ from bertdemo.mlm.lessons.masking_view import (
 )
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
-from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_texts
+from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_all
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.mlm.training.masking import IGNORED, choose_targets
 from bertdemo.mlm.training.step import BatchLoss
@@ -40,8 +40,7 @@ class Texts:
 
 
 def tokenized(masked_lm: MaskedLM) -> TokenizedTexts:
-    *_, (texts, _cut) = tokenize_texts(masked_lm.tokenizer, TEXTS, max_length=CONFIG.max_length)
-    return texts
+    return tokenize_all(masked_lm.tokenizer, TEXTS, max_length=CONFIG.max_length)
 
 
 def read_ids(masked_lm: MaskedLM, view: MaskingView, epoch: int) -> list[list[str]]:
@@ -101,7 +100,7 @@ def test_each_token_is_told_by_what_became_of_it(tiny_bert: MaskedLM) -> None:
 def test_the_counts_add_up_and_come_close_to_what_is_expected(tiny_bert: MaskedLM) -> None:
     everything = replace(CONFIG, batch_size=4000, masking=MaskingConfig(0.3, 0.5, 0.25))
     many = TEXTS * 40
-    *_, (texts, _cut) = tokenize_texts(tiny_bert.tokenizer, many, max_length=32)
+    texts = tokenize_all(tiny_bert.tokenizer, many, max_length=32)
     view = view_masking(tiny_bert, texts, everything, epochs=1)
     counts = {count.fate: count for count in view.counts[0]}
     assert sum(count.actual for count in counts.values()) == len(texts.token_ids)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from bertdemo.mlm.models import attention
-from bertdemo.mlm.models.attention import attend
-from bertdemo.mlm.models.packing import PackedRows, packed_rows
+from bertdemo.mlm.models.attention import PackedRows, attend, packed_rows
 
 HEADS, WIDTH, LENGTHS = 2, 16, (7, 3, 5)
 
@@ -59,7 +58,7 @@ def test_positions_are_found_again_among_what_is_worked_on() -> None:
 
 def test_what_is_wanted_at_a_padded_place_is_worked_on() -> None:
     rows = packed_rows(torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor([2]), shape=(2, 3))
-    assert rows.places is None
+    assert rows.token_indices is None
     assert not rows.evenly_spread(torch.tensor([1, 4]))
 
 
@@ -74,8 +73,8 @@ def test_long_rows_keep_no_table_of_all_pairs(padded: bool, monkeypatch: pytest.
     parts = [part.requires_grad_() for part in parts]
     expected = attend(*parts, rows=rows, heads=HEADS, dropout=0.0)
     gradients = torch.autograd.grad(expected.sin().sum(), parts)
-    monkeypatch.setattr(attention, "LONGEST_PRODUCTS", 6)
-    monkeypatch.delattr(attention, "batched_products")
+    monkeypatch.setattr(attention, "MAX_BMM_LENGTH", 6)
+    monkeypatch.delattr(attention, "bmm_attention")
     found = attend(*parts, rows=rows, heads=HEADS, dropout=0.0)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.sin().sum(), parts), gradients)
@@ -99,7 +98,7 @@ def test_rows_end_to_end_are_cut_where_they_end(monkeypatch: pytest.MonkeyPatch)
     """What is handed to the kernel, not the kernel, which no CPU has."""
     monkeypatch.setattr(attention, "varlen_attn", imitated_varlen)
     rows, parts = ragged()
-    found = attention._attend_end_to_end(*parts, rows=rows, heads=HEADS)
+    found = attention._attend_varlen(*parts, rows=rows, heads=HEADS)
     torch.testing.assert_close(found, by_the_formula(*parts))
     attention.varlen_agrees.cache_clear()
     assert attention.varlen_agrees(torch.device("cpu"), width=WIDTH)
@@ -116,8 +115,8 @@ def test_rows_end_to_end_are_cut_where_they_end(monkeypatch: pytest.MonkeyPatch)
 def test_padding_that_fills_up_a_round_number_changes_nothing() -> None:
     real = (torch.arange(30) < torch.tensor([[30], [5], [6]])).long()
     rows = packed_rows(real, torch.tensor([0]), shape=(3, 30))
-    exact = PackedRows(rows.shape, rows.places[:41], rows.real)
-    assert rows.worked_on == 64
+    exact = PackedRows(rows.shape, rows.token_indices[:41], rows.real)
+    assert rows.num_tokens == 64
     parts = [torch.randn(90, WIDTH, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
     filled, plain = (attend(*map(of.pack, parts), rows=of, heads=HEADS, dropout=0.0) for of in (rows, exact))
     torch.testing.assert_close(filled[:41], plain)

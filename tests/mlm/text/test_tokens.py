@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.text.tokens import is_uncased, readable_pieces, space_marker, word_ids
+from bertdemo.mlm.text.tokens import readable_pieces, space_marker, word_ids
 
 
 def _words(masked_lm: MaskedLM, text: str) -> list[str]:
@@ -56,4 +56,4 @@ def test_the_kinds_are_told_apart(
 ) -> None:
     marks = [space_marker(kind) for kind in (tiny_bert, tiny_cased_bert, tiny_roberta, tiny_modernbert)]
     assert marks == ["", "", "Ġ", "Ġ"]
-    assert [is_uncased(kind) for kind in (tiny_bert, tiny_cased_bert, tiny_roberta)] == [True, False, False]
+    assert [kind.is_uncased for kind in (tiny_bert, tiny_cased_bert, tiny_roberta)] == [True, False, False]

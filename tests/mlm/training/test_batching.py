@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.training.batching import MOST_CHARACTERS, TokenizedTexts, collate, plan_batches, tokenize_texts
+from bertdemo.mlm.training.batching import MAX_CHARACTERS, TokenizedTexts, collate, plan_batches, tokenize_texts
 
 REVIEWS = np.random.default_rng(0).lognormal(4, 0.7, 3000).astype(np.int64).clip(5, 256)  # lengths as reviews have
 
 
 def tokenized(masked_lm: MaskedLM, texts: Sequence[str], max_length: int = 64) -> tuple[list[int], TokenizedTexts, int]:
     """(signs of life, rows, how many were cut)"""
-    *signs, (rows, truncated) = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
-    return signs, rows, truncated
+    *signs, rows = tokenize_texts(masked_lm.tokenizer, texts, max_length=max_length)
+    return signs, rows, rows.truncated
 
 
 def shuffled(lengths: NDArray[np.int64], batch_size: int, epoch: int = 0) -> list[NDArray[np.int64]]:
@@ -105,7 +105,7 @@ def test_long_rows_are_cut_counted_and_keep_their_closing_token(any_tiny: Masked
 
 
 def test_a_text_too_long_to_be_read_whole_counts_as_cut(tiny_bert: MaskedLM) -> None:
-    _signs, rows, truncated = tokenized(tiny_bert, ["x" * (8 * MOST_CHARACTERS + 1), "y" * (8 * MOST_CHARACTERS)], 8)
+    _signs, rows, truncated = tokenized(tiny_bert, ["x" * (8 * MAX_CHARACTERS + 1), "y" * (8 * MAX_CHARACTERS)], 8)
     assert rows.lengths.tolist() == [3, 3]  # a word that long is one unknown token
     assert truncated == 1
 

@@ -73,7 +73,7 @@ def test_loss_and_gradients_are_those_of_the_plain_model(model: PreTrainedModel,
 @pytest.mark.parametrize("bf16", [False, True])
 def test_padding_out_of_every_window_spoils_nothing(bf16: bool, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """ModernBERT's padding may have nothing to look at; also in rows that are too long for batched products."""
-    monkeypatch.setattr(attention, "LONGEST_PRODUCTS", longest)
+    monkeypatch.setattr(attention, "MAX_BMM_LENGTH", longest)
     plain = models()[3].train()
     fast = copy.deepcopy(plain)
     prepare_for_cpu_training(fast)

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from small_corpus import CONFIG, CORPUS, Texts
+from small_corpus import CONFIG, CORPUS
 from torch import nn
 
 from bertdemo.mlm.errors import SettingsError, TrainingError
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import NOTEBOOK, MaskingConfig, TrainingConfig
+from bertdemo.mlm.settings import NOTEBOOK, MaskingConfig, TrainingConfig, unusual_settings
 from bertdemo.mlm.training import step as steps
+from bertdemo.mlm.training.batching import TrainingTexts
 from bertdemo.mlm.training.events import Evaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
 from bertdemo.mlm.training.loop import TrainingSession, train
 from bertdemo.mlm.training.masking import IGNORED
-from bertdemo.mlm.training.preflight import unusual_settings
 from bertdemo.mlm.training.step import BatchLoss, MaskedBatch
 
 Trainable = Callable[[MaskedLM], MaskedLM]
@@ -151,7 +151,7 @@ def test_the_held_out_masks_are_the_same_whatever_the_recipe(started: Callable[.
 
 
 def test_the_loss_falls_on_rows_that_can_be_learnt_by_heart(bert: MaskedLM) -> None:
-    texts = Texts(CORPUS.train[:4], CORPUS.held_out)
+    texts = TrainingTexts(CORPUS.train[:4], CORPUS.held_out)
     config = replace(CONFIG, epochs=60, batch_size=4, learning_rate=5e-3)
     curve = losses(list(train(bert, texts, config)))
     assert sum(curve[-10:]) < 0.5 * sum(curve[:10])

@@ -20,10 +20,10 @@ from bertdemo.mlm.training.pretraining import (
     ROW_LENGTHS,
     SPECIAL_TOKENS,
     PretrainingRecipe,
+    hold_out,
     open_packed,
     pack_corpus,
     read_paragraphs,
-    split_packed,
     train_tokenizer,
     untrained_model,
 )
@@ -116,14 +116,42 @@ def test_rows_hold_every_token_in_order_and_long_paragraphs_fill_theirs(tokenize
     assert np.array_equal(again.offsets, packed.offsets)
 
 
-def test_the_last_rows_are_held_out(tokenizer, tmp_path: Path) -> None:
-    packed = pack_corpus(iter(paragraphs(300, seed=2)), tokenizer, path=tmp_path / "tokens.bin")
-    for most, expected in ((500, len(packed) // 10), (7, 7)):
-        split = split_packed(packed, held_out_rows=most)
-        assert (len(split.held_out), len(split.train)) == (expected, len(packed) - expected)
-        rows = [*(split.train.row(i).tolist() for i in range(len(split.train)))]
-        rows += [split.held_out.row(i).tolist() for i in range(expected)]
-        assert rows == [packed.row(i).tolist() for i in range(len(packed))]
+def test_what_is_held_out_comes_from_all_files_and_is_nowhere_in_what_is_trained_on(tmp_path: Path) -> None:
+    paths = []
+    for name in "abc":
+        paths.append(tmp_path / f"{name}.txt")
+        paths[-1].write_text("\n\n".join(f"{name} {text}" for text in paragraphs(200, seed=ord(name))))
+    twice = tmp_path / "twice.txt"
+    twice.write_text(paths[1].read_text().upper().replace(" ", "  "))
+    paths.append(twice)
+    held_out = hold_out(paths, seed=0)
+    assert {text[0].lower() for text in held_out} == set("abc")
+    assert held_out == hold_out(paths, seed=0) != hold_out(paths, seed=1)
+    assert 40 <= len(held_out) <= 80  # a tenth of 800, some drawn from both copies
+
+    def same(text: str) -> str:
+        return " ".join(text.lower().split())
+
+    assert len({same(text) for text in held_out}) == len(held_out)
+    trained = list(read_paragraphs(paths, without=held_out))
+    assert {same(text) for text in trained}.isdisjoint(map(same, held_out))
+    rest = [text for text in read_paragraphs(paths) if same(text) not in set(map(same, held_out))]
+    assert trained == rest
+
+
+def test_documents_are_held_out_whole(tmp_path: Path) -> None:
+    documents = [[f"document {number} line {line}" for line in range(7)] for number in range(60)]
+    (tmp_path / "corpus.txt").write_text("\n\n".join("\n".join(lines) for lines in documents))
+    held_out = hold_out([tmp_path / "corpus.txt"], seed=0)
+    assert len(held_out) == 6 * 7
+    assert [lines for lines in documents if lines[0] in held_out] == [held_out[i : i + 7] for i in range(0, 42, 7)]
+    first = hold_out([tmp_path / "corpus.txt"], seed=0, limit=210)
+    assert all(int(line.split()[1]) < 30 for line in first)
+    (tmp_path / "lines.txt").write_text("\n".join(f"line {number}" for number in range(50)))  # no blank line at all
+    assert len(hold_out([tmp_path / "lines.txt"], seed=0)) == 5
+    (tmp_path / "one.txt").write_text("only this\n")
+    with pytest.raises(DataError, match="single paragraph"):
+        hold_out([tmp_path / "one.txt"], seed=0)
 
 
 def test_a_vocabulary_is_of_one_kind_every_time(tokenizer) -> None:

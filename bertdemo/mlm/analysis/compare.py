@@ -1,33 +1,35 @@
-"""Two models' distributions at one mask, side by side: every word's standing in both, and how far apart they are.
+"""The same text through two models: what fine-tuning did at every mask.
 
-Knows log-probabilities and the names of tokens; runs no model.
+Both models answer about the same blanks, each in its own whole vocabulary; every word shown has its true probability
+and rank in both. Raw logits are never compared: only log-probabilities mean the same in two models. Knows no chart.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..inference.distributions import divergence_parts, log2_ratio
-from ..inference.log_probs import entropy_bits
+from ..errors import TextError
+from ..inference.fill_mask import check_answer_size, check_count
+from ..inference.log_probs import divergence_parts, entropy_bits, log2_ratio, log_probabilities_at
 from ..models.masked_lm import MaskedLM
-from ..text.tokens import readable_pieces
-from ..text.vocabularies import SharedVocabulary
+from ..text.prompt import PreparedText, prepare_ids, prepare_text
+from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
 
 MOVERS = 20  # words of the whole vocabulary that are named because they moved most
 Pair: TypeAlias = tuple[int | None, int | None]  # one token's id before and after; None where it is not in a vocabulary
 
 
 @dataclass(frozen=True)
-class Standing:
+class TokenStats:
     """How one model sees one word at one mask; None where its vocabulary does not have it."""
 
     probability: float | None = None
@@ -39,8 +41,8 @@ class ComparedCandidate:
     """One word in both models. ``log2_ratio`` is None where one of them does not have it."""
 
     token: str
-    before: Standing
-    after: Standing
+    before: TokenStats
+    after: TokenStats
     log2_ratio: float | None  # 1 = twice as probable after as before
 
     @property
@@ -69,13 +71,121 @@ class MaskComparison:
     covered_after: float
     met_before: float  # probability that lies on tokens which both have; 1 in one vocabulary
     met_after: float
-    gist: str  # the change in one sentence
+    summary: str  # the change in one sentence
     before_log_probabilities: NDArray[np.float32] = field(repr=False, compare=False)  # (S,) nats
     after_log_probabilities: NDArray[np.float32] = field(repr=False, compare=False)  # (S,) nats
 
 
 @dataclass(frozen=True)
-class Side:
+class Comparison:
+    """Every mask of a text in both models. S tokens are in both vocabularies, named in ``vocabulary``."""
+
+    tokens: tuple[str, ...]  # as the first model reads them
+    masks: tuple[MaskComparison, ...]
+    vocabulary: tuple[str, ...] = field(repr=False)  # (S,)
+    notes: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """The sentence of the mask that changed most."""
+        number, mask = max(enumerate(self.masks, start=1), key=lambda item: item[1].js_divergence)
+        return mask.summary if len(self.masks) == 1 or not mask.js_divergence else f"At blank {number}: {mask.summary}"
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON object of ``compare``."""
+        masks = [
+            {
+                "position": mask.position,
+                "candidates": [asdict(candidate) for candidate in mask.candidates],
+                "js_divergence": mask.js_divergence,
+                "entropy": {"before": mask.entropy_before, "after": mask.entropy_after},
+                "covered": {"before": mask.covered_before, "after": mask.covered_after},
+            }
+            for mask in self.masks
+        ]
+        return {"tokens": list(self.tokens), "masks": masks, "summary": self.summary, "notes": list(self.notes)}
+
+
+def compare(
+    before: MaskedLM, after: MaskedLM, text: str | PreparedText, *, top_k: int = 5, precision: str = "fp32"
+) -> Comparison:
+    """Predict every mask with both models. Models with the same weights give exactly zero everywhere.
+
+    "I really [MASK] this show!" -> for the mask: adore 2.1% before, 30.4% after, log2 ratio 3.9; ...
+    Where the vocabularies differ, tokens are matched by their text, the divergence takes all others together as one
+    outcome (so it is a lower bound), and a note says how much probability meets. A prepared text is the first model's.
+
+    Raises:
+        TextError: no mask, or the two models read a different number of them.
+        SettingsError: ``top_k`` or ``precision`` is none, or there are too many candidates.
+    """
+    check_count("The number of words shown", top_k)
+    shared = shared_vocabulary(before, after)
+    first = prepare_text(before, text) if isinstance(text, str) else text
+    check_answer_size(before, first, top_k=top_k)
+    second = _as_second_reads(after, text, first, same_ids=shared.whole)
+    if len(first.mask_positions) != len(second.mask_positions):
+        raise TextError(
+            f"The first model reads {len(first.mask_positions)} masks and the second {len(second.mask_positions)}; "
+            "shorten the text so that both read all of it."
+        )
+    scores = log_probabilities_at(before, [first.token_ids], [first.mask_positions], precision=precision)  # (M, V)
+    if first.token_ids == second.token_ids and same_weights(before, after):
+        others = scores  # not computed again: another number of threads may round otherwise
+    else:
+        others = log_probabilities_at(after, [second.token_ids], [second.mask_positions], precision=precision)
+    columns = zip(first.mask_positions, second.mask_positions, scores, others, strict=True)
+    masks = tuple(
+        compare_mask(
+            ModelAtMask(before, one),
+            ModelAtMask(after, two),
+            shared,
+            position=position,
+            position_after=position_after,
+            top_k=top_k,
+        )
+        for position, position_after, one, two in columns
+    )
+    names = readable_pieces(before, shared.before_ids.tolist())
+    notes = dict.fromkeys((*first.notes, *second.notes, *_vocabulary_notes(shared, masks)))
+    return Comparison(first.tokens, masks, names, tuple(notes))
+
+
+def _as_second_reads(after: MaskedLM, text: str | PreparedText, first: PreparedText, *, same_ids: bool) -> PreparedText:
+    if not same_ids:
+        return prepare_text(after, text if isinstance(text, str) else first.text)
+    return first if len(first.token_ids) <= after.max_length else prepare_ids(after, first.token_ids)
+
+
+def same_weights(before: MaskedLM, after: MaskedLM) -> bool:
+    """Whether two models are one, or equal in every weight and setting."""
+    if before.model is after.model:
+        return True
+    one, two = (_settings(masked_lm) for masked_lm in (before, after))
+    if one != two or before.device != after.device:
+        return False
+    weights, others = before.model.state_dict(), after.model.state_dict()
+    return weights.keys() == others.keys() and all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def _settings(masked_lm: MaskedLM) -> dict[str, Any]:
+    incidental = ("_name_or_path", "transformers_version", "dtype")
+    return {key: value for key, value in masked_lm.model.config.to_dict().items() if key not in incidental}
+
+
+def _vocabulary_notes(shared: SharedVocabulary, masks: tuple[MaskComparison, ...]) -> Iterator[str]:
+    if shared.whole:
+        return
+    least = [min(shares) for shares in zip(*((mask.met_before, mask.met_after) for mask in masks), strict=True)]
+    yield (
+        "The two models have different vocabularies, so tokens are matched by their text: "
+        f"{len(shared.before_ids):,} meet, which hold at least {percent(least[0])} of the first model's probability "
+        f"and {percent(least[1])} of the second's."
+    )
+
+
+@dataclass(frozen=True)
+class ModelAtMask:
     """One model's log-probabilities (V,) at one mask."""
 
     masked_lm: MaskedLM
@@ -85,13 +195,13 @@ class Side:
     def _ascending(self) -> Tensor:
         return self.scores.sort().values
 
-    def standings(self, token_ids: Sequence[int | None]) -> list[Standing]:
+    def stats_of(self, token_ids: Sequence[int | None]) -> list[TokenStats]:
         """Probability and rank of each token; ties count as won."""
         known = torch.tensor([0 if token_id is None else token_id for token_id in token_ids], dtype=torch.long)
         chosen = self.scores[known]
         ranks = len(self.scores) - torch.searchsorted(self._ascending, chosen, right=True) + 1
         columns = zip(token_ids, chosen.double().exp().tolist(), ranks.tolist(), strict=True)
-        return [Standing() if token_id is None else Standing(chance, rank) for token_id, chance, rank in columns]
+        return [TokenStats() if token_id is None else TokenStats(chance, rank) for token_id, chance, rank in columns]
 
     def names(self, token_ids: Sequence[int | None]) -> tuple[str, ...]:
         known = [self.masked_lm.mask_token_id if token_id is None else token_id for token_id in token_ids]
@@ -105,7 +215,7 @@ class Side:
 
 
 def compare_mask(
-    before: Side, after: Side, shared: SharedVocabulary, *, position: int, position_after: int, top_k: int
+    before: ModelAtMask, after: ModelAtMask, shared: SharedVocabulary, *, position: int, position_after: int, top_k: int
 ) -> MaskComparison:
     """Everything about one mask. Tokens that only one model has count together as one outcome of the divergence."""
     first = before.scores.numpy()[shared.before_ids]
@@ -121,7 +231,7 @@ def compare_mask(
     return MaskComparison(
         position=position,
         position_after=position_after,
-        candidates=tuple(sorted(candidates, key=_most, reverse=True)),
+        candidates=tuple(sorted(candidates, key=_likeliest, reverse=True)),
         movers=movers,
         js_divergence=min(1.0, float(parts.sum())),
         entropy_before=entropy_bits(before.scores),
@@ -130,7 +240,7 @@ def compare_mask(
         covered_after=after.covered(best_after),
         met_before=met[0],
         met_after=met[1],
-        gist=_gist(movers, guesses=guesses),
+        summary=_summary(movers, guesses=guesses),
         before_log_probabilities=first,
         after_log_probabilities=second,
     )
@@ -147,11 +257,11 @@ def _union(shared: SharedVocabulary, best: list[int], best_after: list[int]) -> 
     return list(dict.fromkeys(listed))
 
 
-def _candidates(before: Side, after: Side, pairs: list[Pair]) -> tuple[ComparedCandidate, ...]:
-    """Pairs of ids -> names, both standings and the ratio, in the same order."""
+def _candidates(before: ModelAtMask, after: ModelAtMask, pairs: list[Pair]) -> tuple[ComparedCandidate, ...]:
+    """Pairs of ids -> names, both stats_of and the ratio, in the same order."""
     firsts, seconds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     columns = zip(
-        before.names(firsts), after.names(seconds), before.standings(firsts), after.standings(seconds), strict=True
+        before.names(firsts), after.names(seconds), before.stats_of(firsts), after.stats_of(seconds), strict=True
     )
     candidates = []
     for (first, second), (name, other, one, two) in zip(pairs, columns, strict=True):
@@ -161,11 +271,11 @@ def _candidates(before: Side, after: Side, pairs: list[Pair]) -> tuple[ComparedC
     return tuple(candidates)
 
 
-def _most(candidate: ComparedCandidate) -> float:
+def _likeliest(candidate: ComparedCandidate) -> float:
     return max(side.probability or 0.0 for side in (candidate.before, candidate.after))
 
 
-def _gist(movers: Sequence[ComparedCandidate], *, guesses: tuple[str, ...]) -> str:
+def _summary(movers: Sequence[ComparedCandidate], *, guesses: tuple[str, ...]) -> str:
     """What moved most, and whether the first guess changed.
 
     '"adore" rose from 2.1% to 30.4%; the first guess changed from "love" to "adore".'

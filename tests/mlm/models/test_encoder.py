@@ -22,7 +22,7 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from bertdemo.mlm.models.encoders import plain_encoder
+from bertdemo.mlm.models.encoder import plain_encoder
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}

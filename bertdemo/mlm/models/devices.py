@@ -1,8 +1,6 @@
-"""Linear layers in float32 on a CPU, computed by oneDNN.
+"""What the machine computes with: which device, which number format, and which library's matrix products.
 
-PyTorch gives these products to MKL, and only those in bf16 to oneDNN. MKL takes two to three times as long on some
-processors (AMD's among them), in both directions; the numbers are the same but for the order of the sums. Knows no
-model. Anything that is not float32 on a CPU, and any PyTorch without oneDNN, goes PyTorch's usual way.
+The format is decided by what the processor says that it has, never by timing. Knows no model.
 """
 
 from __future__ import annotations
@@ -15,18 +13,51 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def dense(hidden: Tensor, layer: nn.Linear) -> Tensor:
-    """(..., I) -> (..., O), as the layer itself gives it."""
+def training_device() -> torch.device:
+    """The GPU that this process uses, where there is one."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def automatic_precision(device: torch.device) -> str:
+    """ "bf16" on a GPU that has it and on a CPU with bf16 matrix instructions (AVX-512 BF16 or AMX), else "fp32"."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # torch 2.11
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Matrix products in bf16, everything delicate (softmax, norms, loss) in float32; off for "fp32"."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, on a GPU or on the CPU, whose allocator has no error of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def linear(hidden: Tensor, layer: nn.Linear) -> Tensor:
+    """(..., I) -> (..., O), as the layer itself gives it; in float32 on a CPU computed by oneDNN.
+
+    PyTorch gives these products to MKL, and only those in bf16 to oneDNN. MKL takes two to three times as long on some
+    processors (AMD's among them), in both directions; the numbers are the same but for the order of the sums.
+    """
     if type(layer) is not nn.Linear:  # an adapter or a quantised layer, which does more than its weight says
         return layer(hidden)
     if not _is_plain_float32(hidden, layer.weight) or not one_dnn_agrees():
         return nn.functional.linear(hidden, layer.weight, layer.bias)
     if torch.is_grad_enabled():
-        return _Dense.apply(hidden, layer.weight, layer.bias)
+        return _Linear.apply(hidden, layer.weight, layer.bias)
     return _product(hidden, layer.weight, layer.bias)
 
 
-class _Dense(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
     """The three products of a linear layer: its result, and the gradients of what it read and of its weights."""
 
     @staticmethod
@@ -61,7 +92,10 @@ def _is_plain_float32(hidden: Tensor, weight: Tensor) -> bool:
 
 @lru_cache
 def one_dnn_agrees() -> bool:
-    """Whether PyTorch has the product that its own compiler emits for a linear layer, and it gives what is due."""
+    """Whether PyTorch has the product that its own compiler emits for a linear layer, and it gives what is due.
+
+    The operator is private to PyTorch: where a release renames or changes it, this says no and the usual way is taken.
+    """
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     left, right = torch.arange(12.0).view(3, 4), torch.arange(8.0).view(2, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.plan import READINGS, PlannedStep, TrainingPlan
+from bertdemo.mlm.training.schedule import READINGS, PlannedStep, TrainingPlan
 
 LENGTHS = np.random.default_rng(3).integers(5, 60, 300)
 CONFIG = TrainingConfig(epochs=4, batch_size=8, learning_rate=0.1)

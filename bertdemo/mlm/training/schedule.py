@@ -19,7 +19,7 @@ from .batching import plan_batches
 from .masking import Stream
 from .optimizer import learning_rate_at
 
-READINGS = 40  # of the probes in a run: about as many points as a curve needs
+READINGS = 40  # of the probes in a run, unless its settings say how often: about as many points as a curve needs
 
 
 class PlannedStep(NamedTuple):
@@ -89,5 +89,8 @@ class TrainingPlan:
 
     def is_probed(self, done: int) -> bool:
         """At step 0, every so many steps, and after the last."""
-        interval = self.config.probe_every or max(1, self.steps // READINGS)
-        return done % interval == 0 or done == self.steps
+        return done % probe_interval(self.config, steps=self.steps) == 0 or done == self.steps
+
+
+def probe_interval(config: TrainingConfig, *, steps: int) -> int:
+    return config.probe_every or max(1, steps // READINGS)

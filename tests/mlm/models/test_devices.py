@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bertdemo.mlm.models.products import dense, one_dnn_agrees
+from bertdemo.mlm.models.devices import linear, one_dnn_agrees
 
 
 @pytest.mark.parametrize("shape", [(1, 12), (7, 12), (2, 5, 12)])
@@ -19,7 +19,7 @@ def test_result_and_gradients_are_those_of_the_layer(shape: tuple[int, ...], bia
     fast = copy.deepcopy(plain)
     read = [torch.randn(shape, requires_grad=True)]
     read.append(read[0].detach().clone().requires_grad_())
-    results = [plain(read[0]), dense(read[1], fast)]
+    results = [plain(read[0]), linear(read[1], fast)]
     for result in results:
         result.sin().sum().backward()
     torch.testing.assert_close(*results)
@@ -31,7 +31,7 @@ def test_result_and_gradients_are_those_of_the_layer(shape: tuple[int, ...], bia
 def test_frozen_weights_get_no_gradient() -> None:
     layer = nn.Linear(4, 3).requires_grad_(False)
     read = torch.randn(2, 4, requires_grad=True)
-    dense(read, layer).sum().backward()
+    linear(read, layer).sum().backward()
     assert (layer.weight.grad, layer.bias.grad) == (None, None)
     torch.testing.assert_close(read.grad, layer.weight.sum(dim=0).expand(2, 4))
 
@@ -49,12 +49,12 @@ class Doubled(nn.Module):
 
 def test_a_layer_in_another_ones_place_is_asked_itself() -> None:
     layer, read = nn.Linear(4, 3), torch.randn(2, 4)
-    torch.testing.assert_close(dense(read, Doubled(layer)), 2 * layer(read))
+    torch.testing.assert_close(linear(read, Doubled(layer)), 2 * layer(read))
 
 
 def test_no_rows_give_gradients_of_zero() -> None:
     layer, read = nn.Linear(4, 3), torch.zeros(0, 4, requires_grad=True)
-    dense(read, layer).sum().backward()
+    linear(read, layer).sum().backward()
     assert read.grad.shape == (0, 4)
     assert not layer.weight.grad.any()
     assert not layer.bias.grad.any()
@@ -62,7 +62,7 @@ def test_no_rows_give_gradients_of_zero() -> None:
 
 def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
     read = torch.randn(2, 4, requires_grad=True)
-    (gradient,) = torch.autograd.grad(dense(read, nn.Linear(4, 3)).sin().sum(), read, create_graph=True)
+    (gradient,) = torch.autograd.grad(linear(read, nn.Linear(4, 3)).sin().sum(), read, create_graph=True)
     if one_dnn_agrees():  # PyTorch's own way has one
         with pytest.raises(RuntimeError):
             gradient.sum().backward()
@@ -71,9 +71,9 @@ def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_other_number_formats_stay_what_they_are(dtype: torch.dtype) -> None:
     layer = nn.Linear(4, 3).to(dtype)
-    assert dense(torch.ones(2, 4, dtype=dtype), layer).dtype == dtype
+    assert linear(torch.ones(2, 4, dtype=dtype), layer).dtype == dtype
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert dense(torch.ones(2, 4), nn.Linear(4, 3)).dtype == torch.bfloat16
+        assert linear(torch.ones(2, 4), nn.Linear(4, 3)).dtype == torch.bfloat16
 
 
 def test_without_the_product_the_usual_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_without_the_product_the_usual_one_is_taken(monkeypatch: pytest.MonkeyPa
     one_dnn_agrees.cache_clear()
     try:
         assert not one_dnn_agrees()
-        assert torch.equal(dense(read, layer), layer(read))
+        assert torch.equal(linear(read, layer), layer(read))
     finally:
         monkeypatch.undo()
         one_dnn_agrees.cache_clear()

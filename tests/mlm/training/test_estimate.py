@@ -7,22 +7,33 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_corpus import CONFIG, CORPUS, Texts
+from small_corpus import CONFIG, CORPUS
 
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training import estimate as module
+from bertdemo.mlm.training.batching import TrainingTexts
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
 from bertdemo.mlm.training.events import RunStarted, StepDone
-from bertdemo.mlm.training.loop import train
+from bertdemo.mlm.training.loop import TrainingSession, train
+
+
+def timed(session: TrainingSession):
+    for event in session.events():
+        if event.event == "started":
+            break
+    return module._Timing(score_rate=1.0, step_rate=1.0)
+
 
 GENERAL = ("paris is the capital of france .", "my dogs love walking and talking .")
 
 
 @pytest.fixture
 def estimate(tiny_bert: MaskedLM, trainable: Callable[[MaskedLM], MaskedLM]) -> Callable[..., Estimate]:
-    def run(**changes) -> Estimate:
-        return estimate_run(trainable(tiny_bert), CORPUS, replace(CONFIG, **changes), general=GENERAL)
+    def run(*, read_share: float = 1.0, **changes) -> Estimate:
+        config = replace(CONFIG, **changes)
+        return estimate_run(trainable(tiny_bert), CORPUS, config, general=GENERAL, read_share=read_share)
 
     return run
 
@@ -67,11 +78,34 @@ def test_memory_grows_with_what_is_read_at_once(estimate) -> None:
 
 
 def test_a_part_of_the_rows_is_counted_on(estimate) -> None:
-    part = estimate()
-    whole = part.scaled(10)
+    part, whole = estimate(), estimate(read_share=0.1)
     assert whole.steps == 10 * part.steps
-    assert whole.seconds == pytest.approx(10 * part.seconds)
-    assert (whole.memory, whole.exact) == (part.memory, False)
+    assert whole.train_rows == 10 * part.train_rows
+    assert whole.held_out_rows == part.held_out_rows
+    assert (part.exact, whole.exact) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"max_steps": 3}, {"max_steps": 5, "epochs": 400}, {"max_steps": 3, "read_share": 0.1}]
+)
+def test_a_step_limit_is_known(estimate, changes: dict) -> None:
+    planned = estimate(**changes)
+    assert planned.steps == changes["max_steps"]
+    assert planned.exact == ("read_share" not in changes)
+
+
+def test_time_is_counted_as_the_run_spends_it(estimate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second for each token trained on, and one for each that is scored."""
+    monkeypatch.setattr(module, "_time", timed)
+    trained = estimate().train_tokens
+    scored = estimate(epochs=2).seconds - 2 * trained  # at step 0 and after each of two epochs
+    assert scored > 0
+    assert estimate(epochs=4).seconds == pytest.approx(4 * trained + 5 / 3 * scored)
+    steps = estimate(epochs=1).steps
+    often = estimate(epochs=1, evaluate_every=1).seconds
+    assert often == pytest.approx(trained + (1 + steps) / 3 * scored)
+    limited = estimate(epochs=400, max_steps=steps).seconds
+    assert limited == pytest.approx(trained + 2 / 3 * scored)
 
 
 def test_unusual_settings_are_named_and_nothing_is_forbidden(estimate) -> None:
@@ -88,7 +122,7 @@ def test_what_would_fail_is_refused_in_the_same_words(estimate) -> None:
 
 
 def test_one_step_is_enough(tiny_bert, trainable) -> None:
-    few = Texts(CORPUS.train[:3], CORPUS.held_out[:1])
+    few = TrainingTexts(CORPUS.train[:3], CORPUS.held_out[:1])
     planned = estimate_run(trainable(tiny_bert), few, replace(CONFIG, epochs=1))
     assert planned.steps == 1
     assert planned.seconds > 0

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from bertdemo.mlm.analysis.comparison import compare
-from bertdemo.mlm.analysis.mask_comparison import percent
+from bertdemo.mlm.analysis.compare import compare, percent
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.text.prompt import prepare_ids
-from bertdemo.mlm.text.vocabularies import shared_vocabulary
+from bertdemo.mlm.text.tokens import shared_vocabulary
 
 TEXT = "I really [MASK] this show."
 
@@ -86,7 +85,7 @@ def test_the_same_weights_give_exactly_zero_everywhere(any_tiny: MaskedLM, copie
         assert {candidate.log2_ratio for candidate in mask.candidates} == {0.0}
         assert len(mask.candidates) == any_tiny.vocabulary_size
         assert mask.before_log_probabilities.tolist() == mask.after_log_probabilities.tolist()
-    assert comparison.gist == "Nothing changed: both models expect exactly the same."
+    assert comparison.summary == "Nothing changed: both models expect exactly the same."
 
 
 def test_movers_are_the_words_that_make_up_the_divergence(tiny_bert: MaskedLM) -> None:
@@ -96,20 +95,20 @@ def test_movers_are_the_words_that_make_up_the_divergence(tiny_bert: MaskedLM) -
     assert comparison.vocabulary[int(moved.argmax())] in [candidate.token for candidate in mask.movers[:2]]
 
 
-def test_gist_names_the_word_the_change_and_the_first_guesses(tiny_bert: MaskedLM) -> None:
+def test_the_summary_names_the_word_the_change_and_the_first_guesses(tiny_bert: MaskedLM) -> None:
     comparison = compare(tiny_bert, altered(tiny_bert, noise=0.3), TEXT)
     mover = comparison.masks[0].movers[0]
-    assert f'"{mover.token}"' in comparison.gist
-    assert f"from {percent(mover.before.probability)} to {percent(mover.after.probability)}" in comparison.gist
+    assert f'"{mover.token}"' in comparison.summary
+    assert f"from {percent(mover.before.probability)} to {percent(mover.after.probability)}" in comparison.summary
     for side in ("before", "after"):
         first = next(c for c in comparison.masks[0].candidates if getattr(c, side).rank == 1)
-        assert f'"{first.token}"' in comparison.gist
+        assert f'"{first.token}"' in comparison.summary
 
 
-def test_gist_of_several_masks_says_which(tiny_bert: MaskedLM) -> None:
+def test_the_summary_of_several_masks_says_which(tiny_bert: MaskedLM) -> None:
     comparison = compare(tiny_bert, altered(tiny_bert, noise=0.3), "I [MASK] the [MASK].")
     most = max((0, 1), key=lambda index: comparison.masks[index].js_divergence)
-    assert comparison.gist.startswith(f"At blank {most + 1}: ")
+    assert comparison.summary.startswith(f"At blank {most + 1}: ")
 
 
 def test_record_is_json_of_the_agreed_shape(tiny_roberta: MaskedLM) -> None:

@@ -1,7 +1,6 @@
-"""Looks inside a prediction: words taken away, and layers read early; with them attention and neighbouring words.
+"""Why this word? Each other word of the text is blanked in turn: what becomes of the answer's probability?
 
-Each shows something real and none explains everything: erasure ignores how words interact, and early layers were never
-trained to be read. Knows no chart and no second model.
+Influence under deletion, without gradients; how words interact is ignored. Knows no chart and no second model.
 """
 
 from __future__ import annotations
@@ -12,32 +11,11 @@ from itertools import groupby
 
 import torch
 
-from ..errors import ModelError
-from ..inference.distributions import check_work, hide, log2_ratio, log_probabilities, ranks_of
-from ..inference.fill_mask import Candidate, best_candidates, check_count
-from ..inference.log_probs import log_probabilities_at
-from ..inference.target_words import answer_ids, piece_rows
+from ..inference.fill_mask import answer_ids, piece_rows, token_id_of
+from ..inference.log_probs import check_work, hide, log2_ratio, log_probabilities, log_probabilities_at
 from ..models.masked_lm import MaskedLM
-from ..text.prompt import PreparedText, prepare_ids
+from ..text.prompt import PreparedText, locate_mask
 from ..text.tokens import readable_pieces
-from .attention_maps import AttentionView, MaskAttention, attention_from_mask
-from .internals import hidden_states_by_layer, locate_mask
-from .neighbours import Neighbour, nearest_words, token_id_of
-
-__all__ = [
-    "AttentionView",
-    "ErasedWord",
-    "Erasure",
-    "LayerLens",
-    "LensLayer",
-    "MaskAttention",
-    "Neighbour",
-    "attention_from_mask",
-    "erasure",
-    "layer_lens",
-    "lens_by_piece",
-    "nearest_words",
-]
 
 
 @dataclass(frozen=True)
@@ -65,27 +43,6 @@ class Erasure:
     pieces: tuple[str, ...]
     probability: float  # with the whole text
     words: tuple[ErasedWord, ...]
-
-
-@dataclass(frozen=True)
-class LensLayer:
-    """What the model's own head reads from one layer at the mask."""
-
-    name: str  # "embeddings", "layer 1", ...
-    candidates: tuple[Candidate, ...]
-    answer_probability: float
-    answer_rank: int
-
-
-@dataclass(frozen=True)
-class LayerLens:
-    """One mask layer by layer; the last layer is the model's real output."""
-
-    prepared: PreparedText
-    position: int
-    answer: str
-    answer_id: int
-    layers: tuple[LensLayer, ...]
 
 
 def erasure(
@@ -118,67 +75,6 @@ def erasure(
     )
     answer = word.strip() if isinstance(word, str) and len(ids) > 1 else "".join(pieces)
     return Erasure(prepared, position, answer, ids, pieces, math.exp(whole), words)
-
-
-@torch.inference_mode()
-def layer_lens(
-    masked_lm: MaskedLM, text: str | PreparedText, *, mask_index: int = 0, top_k: int = 5, word: str | int | None = None
-) -> LayerLens:
-    """Read every layer at the mask with the model's own MLM head, the embeddings' output first (nostalgebraist 2020).
-
-    The answer that is followed is ``word`` (or its token id) where given, else the last layer's first guess.
-
-    "Paris is the [MASK] of France." -> embeddings: the ...; layer 1: city ...; ...; layer 12: capital 0.97.
-
-    Raises:
-        TextError: no such mask, or a word that is not one token (see ``lens_by_piece``).
-        ModelError: the head of this architecture is not known.
-    """
-    check_count("The number of words shown", top_k)
-    prepared, position = locate_mask(masked_lm, text, mask_index)
-    if masked_lm.head is None:
-        raise ModelError(
-            f"The layers of {masked_lm.model.config.model_type} models cannot be read one by one; "
-            "choose a BERT, DistilBERT, RoBERTa or ModernBERT model."
-        )
-    states = hidden_states_by_layer(masked_lm, prepared.token_ids, position=position)  # (L + 1, H)
-    scores = masked_lm.head(states).float().log_softmax(dim=-1).cpu()  # (L + 1, V)
-    after_space = prepared.after_space[mask_index]
-    answer_id = int(scores[-1].argmax()) if word is None else token_id_of(masked_lm, word, after_space=after_space)
-    ranks = ranks_of(scores, torch.full((len(scores),), answer_id)).tolist()
-    layers = tuple(
-        LensLayer(
-            name=f"layer {number}" if number else "embeddings",
-            candidates=best_candidates(masked_lm, layer, top_k=top_k),
-            answer_probability=math.exp(float(layer[answer_id])),
-            answer_rank=ranks[number],
-        )
-        for number, layer in enumerate(scores)
-    )
-    (answer,) = readable_pieces(masked_lm, [answer_id])
-    return LayerLens(prepared, position, answer, answer_id, layers)
-
-
-def lens_by_piece(
-    masked_lm: MaskedLM, text: str | PreparedText, word: str, *, mask_index: int = 0, top_k: int = 5
-) -> tuple[LayerLens, ...]:
-    """One lens for each piece of a word, the mask widened to all of them and those before the piece filled.
-
-    "The dog [MASK] ." and barked -> a lens that follows "bark" in ``the dog [MASK] [MASK] .``, and one that follows
-    "##ed" in ``the dog bark [MASK] .``; a word of one piece is an ordinary lens.
-
-    Raises:
-        TextError: no such mask, or a word that the model cannot give.
-        ModelError: the head of this architecture is not known.
-    """
-    prepared, _ = locate_mask(masked_lm, text, mask_index)
-    ids = answer_ids(masked_lm, prepared, word, mask=mask_index)
-    rows = piece_rows(masked_lm, prepared, ids, mask=mask_index)
-    texts = [prepared] if len(ids) == 1 else [prepare_ids(masked_lm, row) for row in rows]
-    return tuple(
-        layer_lens(masked_lm, one, mask_index=mask_index, top_k=top_k, word=piece)
-        for one, piece in zip(texts, ids, strict=True)
-    )
 
 
 def _erasable(masked_lm: MaskedLM, prepared: PreparedText) -> list[tuple[int, ...]]:
