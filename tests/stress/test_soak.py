@@ -20,7 +20,7 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.training.events import Evaluated, RunStarted, StepDone, TrainingEvent
 from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.train.live_feed import live_payload
+from bertdemo.ui.train.live_chart import live_payload
 
 STEPS = int(os.environ.get("BERTDEMO_SOAK_STEPS", "200000"))
 MINUTES = float(os.environ.get("BERTDEMO_SOAK_MINUTES", "20"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -183,7 +184,7 @@ def _about_padding(outcome: ExperimentResult) -> list[str]:
 _FINDINGS = {"loss": _about_loss, "once": _about_once, "always": _about_always, "padding": _about_padding}
 
 
-def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
+def build(runs: LessonRuns, services: Services) -> Opening:
     text(
         "<p>Each slip is a real, short training of the bundled model on the sample reviews, beside the same training "
         f"without it. Both start from the same {term('weights')} and are asked the same {term('held-out')} blanks. "
@@ -195,7 +196,7 @@ def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
     what = gr.HTML(_what("loss"), apply_default_css=False)
     opening = build_run_panel(runs, choice, before=BEFORE, render=render)
     choice.change(_what, choice, what, **READ_EVENT)
-    choice.change(opening.fn, list(opening.inputs), list(opening.outputs), **opening.event)
+    choice.change(**opening.wiring)
     return opening
 
 
@@ -208,5 +209,5 @@ def slips(runs: LessonRuns) -> Lesson:
         "slips",
         "What goes wrong",
         "Four slips, trained before your eyes",
-        lambda demo, services: build(demo, services, runs),
+        partial(build, runs),
     )
