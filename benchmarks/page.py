@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _measure import machine, median_seconds, print_table, sample_csv
-from bertdemo.ui.train.live_chart import live_payload
 from gradio_client import Client, handle_file
 
 from bertdemo.mlm.models.masked_lm import ModelRef
@@ -40,6 +39,7 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import Workspace
+from bertdemo.ui.train.live_chart import live_payload
 
 HERE = Path(__file__).parent
 LENGTHS = (1_000, 10_000, 100_000)
