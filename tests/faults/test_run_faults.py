@@ -170,7 +170,7 @@ MODEL_FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no mask token": (drop_mask_token, "no mask token"),
     "another architecture": (change_kind, "cannot fill masks|damaged|needs its own code"),
     "a folder that vanished": (shutil.rmtree, "no longer where it was|no model"),
-    "weights that are not numbers": (poison, "no longer a finite number at step 1"),
+    "weights that are not numbers": (poison, "probabilities that are not numbers (NaN)"),
 }
 
 
