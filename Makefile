@@ -23,7 +23,7 @@ stress: $(READY)
 	$(BIN)/python -m pytest -m stress
 
 bench: $(READY)
-	$(BIN)/python -m pip install -q -e ".[bench]"
+	$(BIN)/python -m pip install -q -e ".[bench]" -c constraints.txt
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
 lint: $(READY)
@@ -33,9 +33,9 @@ lint: $(READY)
 
 setup: $(READY)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e ".[test]"
+	$(BIN)/python -m pip install -q -e ".[test]" -c constraints.txt
 	touch $(READY)
 
 clean:

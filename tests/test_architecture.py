@@ -29,7 +29,7 @@ FORBIDDEN = {  # where -> which distributions have no business there
     "runs": {"gradio", "gradio_client", "plotly", "rich"},
     "charts": {"gradio", "gradio_client", "torch", "transformers"},
     "cli": {"gradio", "gradio_client", "plotly"},
-    "ui": {"torch", "transformers", "pandas"},
+    "ui": {"torch", "transformers"},
 }
 SOURCES = sorted((ROOT / "bertdemo").rglob("*.py"))
 MAX_LINES, LONGEST_FUNCTION = 400, 50

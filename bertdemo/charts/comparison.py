@@ -1,21 +1,21 @@
 """The whole vocabulary at one mask: every word a point, its probability before across and after upward.
 
-Knows the values of a comparison and Plotly, no model and no page. The figure is transparent and its colours hold on
-white and on dark; a style sheet may give text and grid the page's own.
+Knows the values of a comparison and Plotly, no model and no page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, percent
 
-from .palette import BASE, FONT, GRID, OTHERS, TEXT, TUNED, plain
+from .look import BASE, OTHERS, TUNED, axis, layout, plain
 
 MAX_POINTS = 2_000  # sent to the page, the movers aside
 HEAD = 500  # of each model's most probable words, always among them
@@ -117,7 +117,7 @@ def _dots(
     name: str,
     marker: dict[str, object],
 ) -> go.Scatter:
-    chances = [[float(f"{10**value:.3g}") for value in pair] for pair in zip(before, after, strict=True)]
+    chances = [[percent(10**value) for value in pair] for pair in zip(before, after, strict=True)]
     return go.Scatter(
         x=before.round(3).tolist(),
         y=after.round(3).tolist(),
@@ -125,7 +125,7 @@ def _dots(
         customdata=chances,
         mode="markers",
         marker=marker,
-        hovertemplate="<b>%{text}</b><br>before %{customdata[0]:.2p}<br>after %{customdata[1]:.2p}<extra></extra>",
+        hovertemplate="<b>%{text}</b><br>before %{customdata[0]}<br>after %{customdata[1]}<extra></extra>",
         name=name,
     )
 
@@ -171,30 +171,17 @@ def _right_end(ends: tuple[float, float], *, named: bool) -> float:
     return ends[1] + (_NAMES_SHARE / (1 - _NAMES_SHARE) * (ends[1] - ends[0]) if named else 0.0)
 
 
-def _layout(ends: tuple[float, float], labels: tuple[str, str], *, named: bool) -> go.Layout:
+def _layout(ends: tuple[float, float], labels: tuple[str, str], *, named: bool) -> dict[str, Any]:
     exponents = list(range(0, int(np.floor(ends[0])), -2 if ends[0] > -14 else -4))
-    axis = {
-        "tickvals": exponents,
-        "ticktext": [_tick(exponent) for exponent in exponents],
-        "gridcolor": GRID,
-        "zeroline": False,
-        "fixedrange": True,
-    }
+    edge = ends[0] + 0.06 * (ends[1] - ends[0])  # in the corner one axis' label would stand on the other's
+    exponents = [exponent for exponent in exponents if exponent > edge]
+    ticks = {"tickvals": exponents, "ticktext": [_tick(exponent) for exponent in exponents]}
     titles = [f"before: {plain(labels[0], most=28)}", f"after: {plain(labels[1], most=28)}"]
-    return go.Layout(
-        template="none",
-        height=_HEIGHT,
-        margin={"l": 78, "r": 12, "t": 40, "b": 56},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 14, "color": TEXT},
-        xaxis={**axis, "range": [ends[0], _right_end(ends, named=named)], "title": {"text": titles[0]}},
-        yaxis={**axis, "range": list(ends), "title": {"text": titles[1]}},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-        dragmode=False,
-        hovermode="closest",
-        hoverlabel={"bgcolor": "#1c2430", "font": {"color": "#ffffff"}},
-    )
+    drawn = layout(height=_HEIGHT, legend=True)
+    drawn["margin"] |= {"t": 64}  # two lines of legend on a phone
+    drawn["xaxis"] = axis(titles[0], **ticks, range=[ends[0], _right_end(ends, named=named)], tickangle=0)
+    drawn["yaxis"] = axis(titles[1], **ticks, range=list(ends))
+    return drawn
 
 
 def _tick(exponent: int) -> str:

@@ -1,19 +1,20 @@
 """Inside one prediction: what each word did to it, how it forms by layer, and where its mask looked.
 
-Figures of plain values; no model and no page. They are transparent and their colours hold on white and on dark.
+Figures of plain values; no model and no page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from .palette import BASE, GRID, MODEL_COLORS, TEXT, plain
+from bertdemo.mlm.analysis.compare import percent
+
+from .look import MODEL_COLORS, TEXT, axis, layout, plain
 
 _NOTHING = "rgba(128, 140, 160, 0.08)"
 _DASHES = {"base": "solid", "tuned": "dash"}
@@ -21,7 +22,8 @@ _SYMBOLS = {
     "base": ("circle", "square", "triangle-up", "x", "hexagon"),
     "tuned": ("diamond", "cross", "triangle-down", "star", "bowtie"),
 }
-_BAR, _ROW, _LEGEND_LINE = 30, 34, 22  # px
+_BAR, _ROW, _COLUMN, _LEGEND_LINE = 30, 34, 20, 22  # px
+_LONGEST_TOKEN = 12  # characters of a word over a column
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ def erasure_figure(words: Sequence[str], series: Sequence[Series]) -> go.Figure:
         for one in series
     ]
     rows = {"tickvals": names, "ticktext": [plain(word) for word in words], "autorange": "reversed"}
-    layout = _layout(height=70 + _BAR * len(words) * max(1, len(series)), legend=len(series) > 1)
-    layout["xaxis"] = {**_axis("change in bits"), "zeroline": True}
-    layout["xaxis"] |= {"zerolinecolor": TEXT, "zerolinewidth": 2}
-    layout["yaxis"] = {**_axis(""), **rows, "showgrid": False}
-    return go.Figure(bars, layout)
+    height = 70 + _BAR * len(words) * max(1, len(series)) + _LEGEND_LINE * max(0, len(series) - 1)
+    drawn = layout(height=height, legend=len(series) > 1, bargap=0.3)
+    drawn["xaxis"] = axis("change in bits", zeroline=True, zerolinecolor=TEXT, zerolinewidth=2, nticks=6)
+    drawn["yaxis"] = axis(**rows, showgrid=False)
+    return go.Figure(bars, drawn)
 
 
 def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Sequence[str]) -> go.Figure:
@@ -76,53 +78,37 @@ def rank_figure(layers: Sequence[str], series: Sequence[Series], *, answers: Seq
         for one, answer, symbol in zip(series, answers, symbols, strict=True)
     ]
     top = max([max(one.values, default=1.0) for one in series], default=1.0)
-    layout = _layout(height=280 + _LEGEND_LINE * max(0, len(lines) - 2), legend=True)  # names in a column on a phone
-    layout["xaxis"] = {**_axis(""), "showgrid": False}
+    drawn = layout(height=280 + _LEGEND_LINE * (len(lines) - 1), legend=True)  # names in a column on a phone
+    drawn["margin"] |= {"t": 14 + _LEGEND_LINE * len(lines)}
+    drawn["xaxis"] = axis(showgrid=False)
     ends = [np.log10(top * 1.6), -0.12]
-    layout["yaxis"] = {**_axis("rank"), "type": "log", "range": ends, "tickformat": ",d", "dtick": 1}
-    return go.Figure(lines, layout)
+    drawn["yaxis"] = axis("rank", type="log", range=ends, tickformat=",d", dtick=1)
+    return go.Figure(lines, drawn)
 
 
-def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32]) -> go.Figure:
+def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32], *, kind: str = "base") -> go.Figure:
     """weights (layers, T), a row a layer: how much of the mask's attention lay on each token."""
-    layers = [f"layer {number}" for number in range(1, len(weights) + 1)]
+    layers = [f"{number}" for number in range(1, len(weights) + 1)]
+    names = [plain(token) for token in tokens]
+    shares = [[[name, percent(float(share))] for name, share in zip(names, row, strict=True)] for row in weights]
     cells = go.Heatmap(
         z=np.asarray(weights, dtype=np.float64).round(5).tolist(),
         x=list(range(len(tokens))),
         y=layers,
-        customdata=[[plain(token) for token in tokens]] * len(layers),
-        colorscale=[[0, _NOTHING], [1, BASE]],
+        customdata=shares,
+        colorscale=[[0, _NOTHING], [1, MODEL_COLORS[kind]]],
         zmin=0,
         xgap=2,
         ygap=2,
         showscale=False,
-        hovertemplate="%{y} on “%{customdata}”: %{z:.1%}<extra></extra>",
+        hovertemplate="layer %{y} on “%{customdata[0]}”: %{customdata[1]}<extra></extra>",
     )
-    layout = _layout(height=90 + _ROW * len(layers), legend=False)
-    names = {"tickvals": list(range(len(tokens))), "ticktext": [plain(token, most=12) for token in tokens]}
-    names |= {"tickfont": {"size": 13}}
-    layout["xaxis"] = {**_axis(""), **names, "showgrid": False, "side": "top"}
-    layout["yaxis"] = {**_axis(""), "showgrid": False, "autorange": "reversed"}
-    layout["margin"] |= {"t": 40, "b": 10}
-    return go.Figure(cells, layout)
-
-
-def _axis(title: str) -> dict[str, Any]:
-    axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "automargin": True, "ticks": ""}
-    return {**axis, "title": {"text": title, "standoff": 8}} if title else axis
-
-
-def _layout(*, height: int, legend: bool) -> dict[str, Any]:
-    return {
-        "template": "none",
-        "height": height,
-        "margin": {"l": 60, "r": 12, "t": 36 if legend else 12, "b": 56},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 14, "color": TEXT},
-        "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-        "dragmode": False,
-        "hovermode": "closest",
-        "bargap": 0.3,
-    }
+    longest = max((len(token) for token in tokens), default=1)
+    above = 16 + 8 * min(longest, _LONGEST_TOKEN)  # px: the words stand upright, so that none is drawn over another
+    drawn = layout(height=above + 20 + _ROW * len(layers), legend=False)
+    words = {"tickvals": list(range(len(tokens))), "ticktext": [plain(token, most=_LONGEST_TOKEN) for token in tokens]}
+    drawn["xaxis"] = axis(**words, tickangle=-90, tickfont={"size": 13}, showgrid=False, side="top")
+    drawn["yaxis"] = axis("layer", type="category", showgrid=False, autorange="reversed")
+    drawn["margin"] |= {"t": above, "b": 10}
+    drawn["width"] = 76 + _COLUMN * len(tokens)  # as wide as its words need: a narrow page scrolls it
+    return go.Figure(cells, drawn)

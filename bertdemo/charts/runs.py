@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from .palette import FONT, GRID, TEXT, plain, smoothed
+from .look import axis, layout, plain, smoothed
 
-MAX_NAME = 40  # characters of a run's name
 MAX_POINTS = 400  # of one curve: more cannot be told apart on a screen
+LONGEST_NAME = 40  # characters of a run's name
+_LEGEND_LINE = 24  # px
 _LOOKS = (  # colour, dash and marker: never colour alone
     ("#c2620f", "solid", "circle"),
     ("#4f79bd", "dash", "diamond"),
@@ -39,7 +40,7 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
     figure = go.Figure()
     for number, run in enumerate(runs):
         colour, dash, symbol = _LOOKS[number % len(_LOOKS)]
-        name, group = plain(run.name, most=MAX_NAME), str(number)
+        name, group = plain(run.name, most=LONGEST_NAME), str(number)
         steps, losses = thinned(run.steps, smoothed(run.losses))
         line = {"color": colour, "dash": dash, "width": 2.5}
         figure.add_scatter(
@@ -52,7 +53,10 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
             marker={"color": colour, "symbol": symbol, "size": 11},
             hovertemplate="%{y:.3f} held out",
         )
-    return figure.update_layout(_layout())
+    above = 14 + _LEGEND_LINE * len(runs)  # names in a column on a phone
+    drawn = layout(height=340 + above, legend=True, xaxis=axis("step"), yaxis=axis("loss (nats)"))
+    drawn["margin"] |= {"t": above}
+    return figure.update_layout({**drawn, "hovermode": "x unified"})
 
 
 def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
@@ -64,20 +68,3 @@ def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[
 
 def _rounded(loss: float | None) -> float | None:
     return None if loss is None else round(loss, 4)
-
-
-def _layout() -> dict[str, object]:
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID}
-    return {
-        "template": "none",
-        "height": 380,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "color": TEXT, "size": 14},
-        "margin": {"l": 56, "r": 16, "t": 8, "b": 48},
-        "hovermode": "x unified",
-        "showlegend": True,  # a single run, too, is named
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "xaxis": {**axis, "title": {"text": "step"}},
-        "yaxis": {**axis, "title": {"text": "loss (nats)"}},
-    }

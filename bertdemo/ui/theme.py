@@ -10,14 +10,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
-STYLE_SHEET = Path(__file__).with_name("style.css")
-STYLE_SHEETS = [
-    STYLE_SHEET,
-    STYLE_SHEET.with_name("explorer.css"),
-    STYLE_SHEET.with_name("train.css"),
-    STYLE_SHEET.with_name("learn.css"),
-    STYLE_SHEET.with_name("compare.css"),
-]  # one for the frame and shared parts, one a tab
+_HERE = Path(__file__).parent
+_STYLE_SHEETS = ("style.css", "fill.css", "train.css", "learn.css")  # the frame and what is shared, then one a tab
 
 # Both run in the browser as ``button.click(js=...)`` and touch nothing on the server.
 TOGGLE_DARK_JS = "() => { document.body.classList.toggle('dark'); }"
@@ -91,6 +85,16 @@ _SETTINGS: dict[str, str] = {
     "link_text_color_hover": "#1c3769",
     "link_text_color_hover_dark": "#c9dcfa",
 }
+
+
+def page_head() -> str:
+    """Our script and style sheets, to be given as ``head``.
+
+    Not as ``css_paths``: of those Gradio loads every rule twice, as it is and once more with a prefix that counts as
+    three classes and breaks ``:is(a, b)``.
+    """
+    sheets = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLE_SHEETS)
+    return f"{(_HERE / 'head.html').read_text(encoding='utf-8')}<style>\n{sheets}</style>"
 
 
 def theme() -> gr.themes.Base:

@@ -11,9 +11,10 @@ import torch
 from bertdemo.mlm.analysis.counterfactuals import CAUTION
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_text
-from bertdemo.ui.inside import pairs, whole_vocabulary
 from bertdemo.ui.inside.look_inside import build_look_inside
-from bertdemo.ui.inside.view import Question
+from bertdemo.ui.inside.pairs import Pairs
+from bertdemo.ui.inside.whole_vocabulary import WholeVocabulary
+from bertdemo.ui.question import Question
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +31,7 @@ def blocks(tiny_bert: MaskedLM, trainable: Callable[[MaskedLM], MaskedLM]) -> gr
 
     with gr.Blocks() as page:
         text = gr.Textbox("it was [MASK] .", label="Text")
-        build_look_inside(ask, source=[text], views=(whole_vocabulary.VIEW, pairs.VIEW))
+        build_look_inside(ask, source={"text": text}, views=(WholeVocabulary, Pairs))
     return page
 
 
@@ -43,7 +44,7 @@ def test_the_vocabulary_and_the_pairs_show_what_changed(blocks, serve, new_page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     page.get_by_text("Pairs", exact=True).click()
-    page.wait_for_selector(".pairs-lane.tuned .pairs-dot")
+    page.wait_for_selector(".pairs-lane.tuned .dot")
     assert CAUTION in page.inner_text(".pairs-caution")
     before = page.inner_text(".pairs-contrast h2")
     page.locator("#pair-templates textarea").fill("the {dog|cat} can [MASK")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from bertdemo.charts.look import smoothed
 from bertdemo.charts.runs import MAX_POINTS, RunSeries, overlay_figure, thinned
 
 
@@ -41,7 +44,18 @@ def test_long_runs_are_thinned_and_end_where_they_ended() -> None:
 
 
 def test_gaps_and_nothing_at_all() -> None:
+    assert smoothed([None, 2.0, None]) == [None, 2.0, None]
     assert thinned([], []) == ([], [])
     assert len(overlay_figure([]).data) == 0
     nan_free = json.loads(overlay_figure([RunSeries("a", [1, 2], [None, 1.0])]).to_json())
     assert nan_free["data"][0]["y"][-1] == 1.0
+
+
+def test_smoothing_is_an_exponential_mean_that_takes_only_what_came_before() -> None:
+    losses = [4.0, 2.0, None, 1.0]
+    weights = [(7 / 8) ** age for age in (2, 1, 0)]  # a missing loss does not count as a step
+    expected = sum(w * loss for w, loss in zip(weights, (4.0, 2.0, 1.0), strict=True)) / sum(weights)
+    assert smoothed(losses)[-1] == pytest.approx(expected)
+    assert smoothed(losses)[:2] == smoothed(losses[:2])
+    assert smoothed([]) == []
+    assert smoothed([3.0] * 5000) == pytest.approx([3.0] * 5000)

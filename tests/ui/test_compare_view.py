@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,10 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
+from explorer_services import fill_view
 
 from bertdemo.charts.comparison import HEAD, MAX_POINTS, vocabulary_figure, vocabulary_sample
-from bertdemo.charts.palette import plain
+from bertdemo.charts.look import plain
 from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM
@@ -23,13 +25,12 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.fill.compared_rows import BY_AFTER, BY_CHANGE, in_order
-from bertdemo.ui.fill.tab import answer
-from bertdemo.ui.inside import whole_vocabulary
-from bertdemo.ui.inside.look_inside import Panel, Panels
-from bertdemo.ui.inside.quantities import bits, equal_choices, signed, times
-from bertdemo.ui.inside.view import Question
-from bertdemo.ui.inside.whole_vocabulary import numbers_html, show
+from bertdemo.ui.fill.answer import answer
+from bertdemo.ui.fill.bars import BY_AFTER, BY_CHANGE, in_order
+from bertdemo.ui.inside.look_inside import Panel, fill
+from bertdemo.ui.inside.whole_vocabulary import WholeVocabulary, numbers_html
+from bertdemo.ui.markup import bits, equal_choices, signed, times
+from bertdemo.ui.question import Question
 from bertdemo.ui.services import Services
 
 TEXT = "i really [MASK] this show ."
@@ -42,6 +43,14 @@ def words_of(html: str) -> str:
 
 def question(*models: MaskedLM, text: str = TEXT, labels: tuple[str, ...] = ("base", "tuned")) -> Question:
     return Question(models, labels[: len(models)], prepare_text(models[0], text))
+
+
+def show(question: Question) -> list[Any]:
+    """The figure, what stands beside it, and the numbers."""
+    with gr.Blocks():
+        view = WholeVocabulary()
+    shown = view.show(question)
+    return [shown[part] for part in view.outputs]
 
 
 def mask_of(before: np.ndarray, after: np.ndarray, *movers: ComparedCandidate) -> MaskComparison:
@@ -60,20 +69,20 @@ def taught(tiny_bert: MaskedLM, trainable: Callable[[MaskedLM], MaskedLM]) -> Ma
 def test_an_untrained_copy_changes_nothing_at_all(tiny_bert: MaskedLM) -> None:
     copied = load_masked_lm(tiny_bert.ref)
     with gr.Blocks():
-        panel = Panel(whole_vocabulary.VIEW, gr.Column(), whole_vocabulary.build())
-    handlers = Panels(lambda *_values, blank: question(tiny_bert, copied), [panel])
-    wrong, figure, beside, numbers = handlers.fill(panel, 0)
-    assert wrong == ""
+        panel = Panel(WholeVocabulary(), gr.Column(), gr.HTML())
+    shown = fill(lambda *, blank: question(tiny_bert, copied), panel, blank=0, numbers_open=True)
+    figure, beside, numbers = (shown[part] for part in panel.view.outputs)
+    assert shown[panel.message] == ""
     assert "Nothing changed" in words_of(beside)
     assert "Every word lies on the diagonal" in words_of(beside)
     assert "divergence 0 bits" in words_of(numbers)
-    cells = re.findall(r"<td>([^<]*)</td><td>([^<]*)</td></tr>", numbers)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td><td[^>]*>([^<]*)</td></tr>", numbers)
     assert cells
     assert set(cells) == {("0", "0")}  # points and log2 ratio of every candidate
     drawn = drawn_of(tiny_bert, copied)
     assert list(drawn.data[1].x) == list(drawn.data[1].y)
     assert not drawn.layout.annotations
-    assert figure.visible
+    assert figure["layout"]["height"] > 100
 
 
 def test_the_first_screen_says_that_an_untrained_copy_changed_nothing(tiny_bert: MaskedLM, tmp_path: Path) -> None:
@@ -81,12 +90,13 @@ def test_the_first_screen_says_that_an_untrained_copy_changed_nothing(tiny_bert:
     shutil.copytree(tiny_bert.ref.source, copied)
     registry, store = ModelRegistry(None, bundled=Path(tiny_bert.ref.source)), RunStore(tmp_path / "home")
     services = Services(registry, RunManager(store, registry), store, tmp_path / "home", tmp_path / "none.csv")
-    asked = {"text": TEXT, "strip": None, "model": "mini-bert", "top_k": 5, "blank": 0, "order": BY_AFTER}
-    view = answer(services, compared=str(copied), **asked)
-    assert view.order.visible
-    assert "Nothing changed" in words_of(view.bars)
-    assert words_of(view.bars).count("no change") == 5
-    assert not answer(services, compared="none", **asked).order.visible
+    asked = {"text": TEXT, "strip": None, "model": "mini-bert", "top_k": 5, "order": BY_AFTER}
+    view = fill_view()
+    shown = answer(services, view, compared=str(copied), **asked)
+    assert shown[view.order].visible
+    assert "Nothing changed" in words_of(shown[view.bars])
+    assert words_of(shown[view.bars]).count("no change") == 5
+    assert not answer(services, view, compared="none", **asked)[view.order].visible
 
 
 def drawn_of(before: MaskedLM, after: MaskedLM) -> Any:
@@ -112,13 +122,13 @@ def test_the_word_that_was_taught_is_named_above_the_diagonal_and_beside_it(
 def test_models_are_named_by_the_reader_so_their_names_are_text(tiny_bert: MaskedLM, taught: MaskedLM) -> None:
     assert "<img" not in drawn_of(tiny_bert, taught).to_json()
     shown = show(question(tiny_bert, taught, labels=(HOSTILE, HOSTILE)))
-    assert "<img" not in "".join(shown[1:])
+    assert "<img" not in "".join(shown[1:]) + json.dumps(shown[0]["layout"])
     assert plain("<b>\x00") == "&lt;b&gt;\N{REPLACEMENT CHARACTER}"
 
 
 def test_one_model_alone_is_told_how_to_choose_a_second(tiny_bert: MaskedLM) -> None:
     figure, beside, numbers = show(question(tiny_bert))
-    assert not figure.visible
+    assert figure is None
     assert "Compare with" in beside
     assert "Compare with" in numbers
 

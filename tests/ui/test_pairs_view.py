@@ -15,9 +15,8 @@ from bertdemo.mlm.analysis.counterfactuals import CAUTION, Contrast, Counterfact
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_text
-from bertdemo.ui.inside.pair_rows import pairs_html, pairs_table_html
-from bertdemo.ui.inside.pairs import EXAMPLES, MOST_CHARACTERS, MOST_WORDS, build, show
-from bertdemo.ui.inside.view import Question
+from bertdemo.ui.inside.pairs import EXAMPLES, MAX_CHARACTERS, MAX_WORDS, Pairs, pairs_html, pairs_table_html
+from bertdemo.ui.question import Question
 
 TEMPLATES = "the {man|woman} worked as a [MASK] .\nthe {man|woman} is a [MASK] ."
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -29,6 +28,14 @@ def words_of(html: str) -> str:
 
 def question(*models: MaskedLM) -> Question:
     return Question(models, ("base", "tuned")[: len(models)], prepare_text(models[0], "no blank .", needs_mask=False))
+
+
+def show(question: Question, templates: str, words: str, prior: bool) -> list[str]:
+    """The picture and the table."""
+    with gr.Blocks():
+        view = Pairs()
+    shown = view.show(question, templates=templates, words=words, prior=prior)
+    return [shown[view.picture], shown[view.rows]]
 
 
 def contrast(*words: WordContrast, first: str = "man", second: str = "woman") -> Counterfactuals:
@@ -43,7 +50,7 @@ def test_a_dot_stands_at_its_mean_and_its_bar_spans_the_spread() -> None:
     assert "--at:75.00%" in html  # zero is in the middle
     low, high = (50 + 50 * (2 + side * 2**0.5) / 4 for side in (-1, 1))
     assert f"--low:{low:.2f}%;--high:{high:.2f}%" in html
-    assert "nurse × 4.0" in words_of(html)
+    assert "nurse × 4.0 4.0% against 1.0%" in words_of(html)
     assert "log2 ratio +2.00 ± 1.41" in html
 
 
@@ -92,9 +99,9 @@ def test_what_the_reader_wrote_is_text_everywhere() -> None:
         ("no braces [MASK]", ""),
         ("the {man|woman} is .", ""),
         ("{a|b} [MASK]\n{a|b|c} [MASK]", ""),
-        ("x" * (MOST_CHARACTERS + 1), ""),
+        ("x" * (MAX_CHARACTERS + 1), ""),
         (TEMPLATES, "unbelievably"),
-        (TEMPLATES, ",".join(f"a{number}" for number in range(MOST_WORDS + 1))),
+        (TEMPLATES, ",".join(f"a{number}" for number in range(MAX_WORDS + 1))),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_sentence(tiny_bert: MaskedLM, templates: str, words: str) -> None:
@@ -105,11 +112,11 @@ def test_what_cannot_be_compared_is_said_in_one_sentence(tiny_bert: MaskedLM, te
 
 def test_the_caution_always_stands_and_only_the_button_computes() -> None:
     with gr.Blocks() as blocks:
-        parts = build()
+        view = Pairs()
     cautions = [block for block in blocks.blocks.values() if isinstance(block, gr.HTML) and CAUTION in str(block.value)]
     assert len(cautions) == 1
     assert not isinstance(cautions[0].parent, gr.Accordion)
-    assert [type(trigger) for trigger in parts.triggers] == [gr.Button]
+    assert [type(trigger) for trigger in view.triggers] == [gr.Button]
 
 
 def test_each_example_is_a_list_of_templates_that_go_together(tiny_bert: MaskedLM) -> None:

@@ -6,27 +6,25 @@ import csv
 import io
 import json
 import math
+from html import unescape
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 import torch
-from explorer_services import explorer_services
+from explorer_services import explorer_services, fill_view
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.ui.fill.answer import NO_BLANK, add_full_stop, answer
-from bertdemo.ui.fill.prediction_files import safe_cell
-from bertdemo.ui.fill.reading import ask, read, standings, strip_of
-from bertdemo.ui.fill.share import predictions_file, shared
+from bertdemo.ui.fill.answer import NO_BLANK, NO_TEXT, FillView, Shown, add_full_stop, answer, original_scores, strip_of
+from bertdemo.ui.fill.export import predictions_file, safe_cell, shared
 from bertdemo.ui.fill.tab import open_page
 from bertdemo.ui.fill.token_strip import strip_edit
-from bertdemo.ui.model_list import NO_MODEL
-from bertdemo.ui.services import Services
+from bertdemo.ui.question import ask, read
+from bertdemo.ui.services import NO_MODEL, Services
 
 TEXT = "The dog barked."
 HOSTILE = "<img src=x onerror=alert(1)> [MASK]."
@@ -35,6 +33,16 @@ HOSTILE = "<img src=x onerror=alert(1)> [MASK]."
 @pytest.fixture
 def services(tmp_path: Path, tiny_bert_folder: Path) -> Services:
     return explorer_services(tmp_path, model=tiny_bert_folder)
+
+
+@pytest.fixture
+def view() -> FillView:
+    return fill_view()
+
+
+def answered(services: Services, view: FillView, text: str, strip: object = None, *, compared: str = NO_MODEL) -> Shown:
+    asked = {"text": text, "strip": strip, "model": services.default_model, "compared": compared, "top_k": 5}
+    return answer(services, view, **asked, table_open=True)
 
 
 def strip_for(masked_lm: MaskedLM, text: str = TEXT) -> dict[str, Any]:
@@ -91,20 +99,47 @@ def test_a_hidden_words_probability_and_rank_are_those_of_transformers(any_tiny:
         assert hidden.token_id == strip["ids"][hidden.position]
         assert hidden.probability == pytest.approx(math.exp(scores[hidden.token_id]), rel=1e-4)
         assert hidden.rank == int((scores > scores[hidden.token_id]).sum()) + 1
-    assert len(standings(question)) == 2
-    assert f"your word “{strip['tokens'][2]}”" in standings(question)[0]
+    assert len(original_scores(question)) == 2
+    assert f"your word “{strip['tokens'][2]}”" in original_scores(question)[0]
 
 
-def test_the_strip_is_shown_where_nothing_is_hidden_yet(services: Services) -> None:
-    shown = answer(services, TEXT, None, services.default_model, NO_MODEL, 5, 0)
-    assert shown.strip["tokens"][2] == "dog"
-    assert NO_BLANK in shown.notes
+def test_the_strip_is_shown_where_nothing_is_hidden_yet(services: Services, view: FillView) -> None:
+    shown = answered(services, view, TEXT)
+    assert shown[view.strip]["tokens"][2] == "dog"
+    assert NO_BLANK in shown[view.notes]
 
 
-def test_a_hidden_word_is_answered_and_its_standing_said(services: Services, tiny_bert: MaskedLM) -> None:
+@pytest.mark.parametrize("text", ["", "  \n", None])
+def test_an_empty_text_shows_neither_bars_nor_pieces(services: Services, view: FillView, text: str) -> None:
+    shown = answered(services, view, text, {**strip_for_nothing(), "version": 7})
+    assert NO_TEXT in unescape(shown[view.notes])
+    assert shown[view.bars] == shown[view.summary] == ""
+    assert shown[view.table] is None
+    assert (shown[view.strip]["tokens"], shown[view.strip]["version"]) == ([], 7)
+
+
+def strip_for_nothing() -> dict[str, Any]:
+    return {"text": "a", "ids": [5], "tokens": ["a"], "originals": {}, "version": 0, "edited": False}
+
+
+def test_a_wrong_text_leaves_the_last_answer_and_says_that_it_is_stale(services: Services, view: FillView) -> None:
+    shown = answered(services, view, TEXT)
+    assert "stale" in shown[view.notes]
+    assert view.bars not in shown
+
+
+def test_the_table_is_made_only_while_it_is_open(services: Services, view: FillView) -> None:
+    asked = {"text": "a [MASK] .", "strip": None, "model": services.default_model, "compared": NO_MODEL, "top_k": 5}
+    assert len(answered(services, view, "a [MASK] .")[view.table].data) == 5
+    assert view.table not in answer(services, view, **asked, table_open=False)
+
+
+def test_a_hidden_word_is_answered_and_its_standing_said(
+    services: Services, view: FillView, tiny_bert: MaskedLM
+) -> None:
     edit = tapped(strip_for(tiny_bert), 2)
-    shown = answer(services, TEXT, edit, services.default_model, services.default_model, 5, 0)
-    (said,) = shown.strip["said"]
+    shown = answered(services, view, TEXT, edit, compared=services.default_model)
+    (said,) = shown[view.strip]["said"]
     assert said.count("rank") == 2
     assert "your word “dog”" in said
 
@@ -112,7 +147,7 @@ def test_a_hidden_word_is_answered_and_its_standing_said(services: Services, tin
 def test_the_full_stop_is_added_to_the_ids_too(services: Services, tiny_bert: MaskedLM) -> None:
     text = "The dog barked"
     edit = tapped(strip_for(tiny_bert, text), 4)
-    stopped, strip = add_full_stop(services, text, edit, services.default_model)
+    stopped, strip = add_full_stop(services, text=text, strip=edit, model=services.default_model)
     question = read(tiny_bert, stopped, strip)
     assert stopped == "The dog barked."
     assert question.prepared.tokens == ("[CLS]", "the", "dog", "bark", "[MASK]", ".", "[SEP]")
@@ -137,9 +172,9 @@ def test_a_strip_of_another_shape_is_refused_in_a_sentence(value: object) -> Non
 
 
 @pytest.mark.parametrize("ids", [[], [10**9], [-1, 2], [2, 3]])
-def test_ids_that_mean_nothing_never_break_the_page(services: Services, ids: list[int]) -> None:
+def test_ids_that_mean_nothing_never_break_the_page(services: Services, view: FillView, ids: list[int]) -> None:
     strip = {"text": TEXT, "ids": ids, "tokens": None, "originals": {}, "version": 0, "edited": True}
-    assert answer(services, TEXT, strip, services.default_model, NO_MODEL, 5, 0).notes
+    assert answered(services, view, TEXT, strip)[view.notes]
 
 
 def test_a_link_brings_back_text_models_settings_and_hidden_words(services: Services, tiny_bert: MaskedLM) -> None:
@@ -148,15 +183,16 @@ def test_a_link_brings_back_text_models_settings_and_hidden_words(services: Serv
         "text": TEXT, "model": services.default_model, "words": "7", "view": "Why this word?",
         "ids": ".".join(map(str, edit["ids"])), "hidden": f"3:{edit['originals']['3']['id']}",
     }  # fmt: skip
-    text, strip, model, compared, top_k, view = open_page(services, query, services.default_model, "none", 5)
-    question = ask(services, text, strip, model.value, compared.value)
+    asked = open_page(services, query, model=services.default_model, compared="none", top_k=5)
+    source = {"text": asked["text"], "strip": asked["strip"]}
+    question = ask(services, **source, model=asked["model"].value, compared=asked["compared"].value)
     assert question.prepared.token_ids == tuple(edit["ids"])
     assert question.originals == {3: edit["originals"]["3"]["id"]}
-    assert (top_k, view) == (7, "Why this word?")
+    assert (asked["top_k"], asked["view"]) == (7, "Why this word?")
 
 
 def test_without_a_text_in_the_link_the_box_is_left_alone(services: Services) -> None:
-    assert open_page(services, {"words": "7"}, services.default_model, "none", 5)[0] == gr.skip()
+    assert "text" not in open_page(services, {"words": "7"}, model=services.default_model, compared="none", top_k=5)
 
 
 @given(st.dictionaries(st.sampled_from(["text", "model", "compare", "words", "ids", "hidden", "view"]), st.text()))
@@ -173,9 +209,15 @@ def test_a_cell_that_a_spreadsheet_would_run_is_disarmed(cell: str) -> None:
 
 
 def test_files_hold_the_predictions_at_full_precision(services: Services) -> None:
-    asked = ("i [MASK] this show .", None, services.default_model, NO_MODEL, 600)
-    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", *asked)["text"].removeprefix("\ufeff"))))
-    record = json.loads(predictions_file(services, "json", *asked)["text"])
+    asked = {
+        "text": "i [MASK] this show .",
+        "strip": None,
+        "model": services.default_model,
+        "compared": NO_MODEL,
+        "top_k": 600,
+    }
+    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", **asked)["text"].removeprefix("\ufeff"))))
+    record = json.loads(predictions_file(services, "json", **asked)["text"])
     candidates = record["masks"][0]["candidates"]
     assert [float(row["probability"]) for row in rows] == [candidate["probability"] for candidate in candidates]
     assert [int(row["token_id"]) for row in rows] == [candidate["token_id"] for candidate in candidates]
@@ -184,13 +226,14 @@ def test_files_hold_the_predictions_at_full_precision(services: Services) -> Non
 
 
 def test_the_file_of_a_comparison_has_both_models(services: Services) -> None:
-    asked = ("i [MASK] this show .", None, services.default_model, services.default_model, 3)
-    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", *asked)["text"].removeprefix("\ufeff"))))
+    model = services.default_model
+    asked = {"text": "i [MASK] this show .", "strip": None, "model": model, "compared": model, "top_k": 3}
+    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", **asked)["text"].removeprefix("\ufeff"))))
     assert all(row["probability_before"] == row["probability_after"] for row in rows)
     assert {float(row["log2_ratio"]) for row in rows} == {0.0}
 
 
-def test_a_hostile_text_is_shown_as_text(services: Services) -> None:
-    shown = answer(services, HOSTILE, None, services.default_model, services.default_model, 5, 0)
-    for part in (shown.notes, shown.bars, shown.summary, shown.table):
-        assert "<img" not in part
+def test_a_hostile_text_is_shown_as_text(services: Services, view: FillView) -> None:
+    shown = answered(services, view, HOSTILE, compared=services.default_model)
+    for part in (view.notes, view.bars, view.summary):
+        assert "<img" not in shown[part]

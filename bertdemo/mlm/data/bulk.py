@@ -39,6 +39,8 @@ def copy_texts(table: Table) -> IO[bytes] | None:
             (here / "rows").symlink_to(table.facts.path.resolve())
             with duckdb.connect(":memory:", config=settings) as database:
                 database.create_function("clean_cell", clean_cell, ["VARCHAR"], "VARCHAR")
+                # After two seconds it would draw on standard output, where nothing but JSON may be.
+                database.execute("SET enable_progress_bar = false")
                 allowed = ", ".join(_quoted(str(here / name)) for name in ("rows", "texts"))
                 database.execute(f"SET allowed_paths = [{allowed}]")
                 database.execute("SET enable_external_access = false")

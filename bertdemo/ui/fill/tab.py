@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.components import Component
 
+from ..events import Fold, only_if_set, when_typed
 from ..inside.look_inside import VIEWS, LookInside, build_look_inside
-from ..model_list import NO_MODEL, comparison_choices, model_choices
-from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services
+from ..question import ask
+from ..services import MODEL_EVENT, NO_MODEL, PAGE_EVENT, READ_EVENT, Services, comparison_choices, model_choices
 from .answer import FillView, add_full_stop, answer
-from .candidate_bars import candidate_bars
-from .compared_rows import order_control
-from .reading import ask
-from .share import build_share, shared
+from .bars import BY_AFTER, BY_CHANGE, build_bars
+from .export import build_export, shared
 from .token_strip import token_strip
 
 FIRST_TEXT = "I really really [MASK] this show!"
@@ -27,7 +27,7 @@ EXAMPLES = (
     ("Two blanks", "She put the [MASK] in the [MASK] and closed the door."),
     ("No blank yet", "The children played in the garden until it was dark."),
 )
-MOST_WORDS = 50
+MAX_WORDS = 50
 
 
 class FillMaskTab(NamedTuple):
@@ -39,11 +39,11 @@ class FillMaskTab(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What the reader sets; handlers take the values in this order."""
+    """What the reader sets; the names are those of the handlers' arguments."""
 
     text: gr.Textbox
     strip: gr.HTML
-    models: gr.Dropdown
+    model: gr.Dropdown
     compared: gr.Dropdown
     top_k: gr.Slider
 
@@ -57,16 +57,17 @@ def refresh_models(services: Services, model: str, compared: str) -> tuple[gr.Dr
 
 
 def open_page(
-    services: Services, query: Mapping[str, str], model: str, compared: str, top_k: int
-) -> tuple[object, ...]:
-    """(text, strip, model, compared, words shown, view): what the page's link asks for, with the lists of models.
+    services: Services, query: Mapping[str, str], *, model: str, compared: str, top_k: int
+) -> dict[str, object]:
+    """What the page's link asks for, by the names of :class:`Form` and "view", with the lists of models.
 
     Without a text in the link the box is left alone: whoever is quick has written in it meanwhile.
     """
     link = shared(query)
     models, comparisons = refresh_models(services, link.model or model, link.compared or compared)
     view = link.view if link.view in [view.name for view in VIEWS] else None
-    return link.text or gr.skip(), link.strip, models, comparisons, link.top_k or top_k, view
+    asked = {"strip": link.strip, "model": models, "compared": comparisons, "top_k": link.top_k or top_k, "view": view}
+    return {"text": link.text, **asked} if link.text else asked
 
 
 def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
@@ -79,22 +80,20 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
                 full_stop = gr.Button("Add the full stop", size="sm", visible=False, elem_id="add-full-stop")
             strip = token_strip()
         with gr.Column(scale=1, min_width=240, elem_classes="fill-models"):
-            models, compared, top_k = _build_models(services)
-    view = FillView(
-        notes=notes,
-        full_stop=full_stop,
-        strip=strip,
-        order=order_control(),
-        bars=candidate_bars(),
-        summary=gr.HTML(apply_default_css=False, elem_id="fill-summary"),
-        table=_build_table(),
-        blank=None,
-    )
-    form = Form(text, strip, models, compared, top_k)
-    look = build_look_inside(partial(ask, services), source=list(form[:4]))
-    build_share(services, source=list(form[:4]), top_k=top_k, view=look.choice)
-    _wire(demo, services, form, view=view._replace(blank=look.blank), examples=examples, look=look)
-    return FillMaskTab(text, models, compared)
+            form = Form(text, strip, *_build_models(services))
+    order = _build_order()
+    bars = build_bars(elem_id="fill-bars")
+    summary = gr.HTML(apply_default_css=False, elem_id="fill-summary")
+    fold = Fold("As a table, with numbers", elem_classes="as-table")
+    with fold.accordion:
+        table = gr.Dataframe(interactive=False, show_label=False, buttons=["copy"], elem_id="fill-table")
+        entropies = gr.HTML(apply_default_css=False)
+    source: dict[str, Component] = {name: part for name, part in form._asdict().items() if name != "top_k"}
+    look = build_look_inside(partial(ask, services), source=source)
+    view = FillView(notes, full_stop, strip, order, bars, summary, table, entropies, look.blank)
+    build_export(services, source=source, top_k=form.top_k, view=look.choice)
+    _wire(services, form, view=view, fold=fold, examples=examples, look=look, demo=demo)
+    return FillMaskTab(text, form.model, form.compared)
 
 
 def _build_text() -> gr.Textbox:
@@ -128,48 +127,67 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
         allow_custom_value=True,
         elem_id="fill-compared",
     )
-    return models, compared, gr.Slider(1, MOST_WORDS, value=5, step=1, label="Words shown")
+    return models, compared, gr.Slider(1, MAX_WORDS, value=5, step=1, label="Words shown")
 
 
-def _build_table() -> gr.HTML:
-    with gr.Accordion("As a table, with numbers", open=False, elem_classes="as-table"):
-        return gr.HTML(apply_default_css=False)
+def _build_order() -> gr.Radio:
+    """Of use only while two models are compared."""
+    return gr.Radio(
+        [BY_CHANGE, BY_AFTER],
+        value=BY_CHANGE,
+        label="Sort by",
+        visible=False,
+        elem_classes="pills row",
+        elem_id="sort-by",
+    )
 
 
 def _wire(
-    demo: gr.Blocks,
     services: Services,
     form: Form,
     *,
     view: FillView,
+    fold: Fold,
     examples: list[tuple[gr.Button, str]],
     look: LookInside,
+    demo: gr.Blocks,
 ) -> None:
-    fill = {
-        "fn": partial(answer, services),
-        "inputs": [*form, view.blank, view.order],
-        "outputs": list(view),
+    fill: dict[str, Any] = {
+        "fn": partial(answer, services, view),
+        "inputs_kwargs": {**form._asdict(), "blank": view.blank, "order": view.order, "table_open": fold.opened},
+        "outputs": view.all,
         **MODEL_EVENT,
         **PAGE_EVENT,
+        "trigger_mode": "always_last",
     }
-    changes = [form.text.change, form.models.change, form.compared.change, form.top_k.change]
-    gr.on(changes, **fill, trigger_mode="always_last").then(**look.refresh)
-    view.order.input(**fill, trigger_mode="always_last")
-    form.strip.tapped(**fill, trigger_mode="always_last").then(**look.refresh)
+    answered = [
+        when_typed(form.text).then(**fill),
+        gr.on([form.model.change, form.compared.change, form.top_k.change], **fill),
+        form.strip.tapped(**fill),
+        demo.load(**_opening(services, form, look)).then(**fill),  # with what stands in the box by then
+    ]
     for button, example in examples:
         chosen = button.click(partial(_example, example), None, [form.text, form.strip], **PAGE_EVENT)
-        chosen.then(**fill).then(**look.refresh)
+        answered.append(chosen.then(**fill))
+    for event in answered:
+        only_if_set(event, look.choice).then(**look.refresh)
+    view.order.input(**fill)
+    fold.when_opened().then(**fill)
+    stopped = {"text": form.text, "strip": form.strip, "model": form.model}
     view.full_stop.click(
-        partial(add_full_stop, services), [form.text, form.strip, form.models], [form.text, form.strip], **PAGE_EVENT
+        partial(add_full_stop, services), inputs_kwargs=stopped, outputs=[form.text, form.strip], **PAGE_EVENT
     )
 
-    # No partial has a request, so this handler stands here.
-    def opening(model: str, compared: str, top_k: int, request: gr.Request) -> tuple[object, ...]:
-        return open_page(services, dict(request.query_params), model, compared, top_k)
 
-    asked = [form.models, form.compared, form.top_k]
-    opened = demo.load(opening, asked, [form.text, form.strip, *asked, look.choice], **READ_EVENT)
-    opened.then(**fill).then(**look.refresh)  # with what stands in the box by then
+def _opening(services: Services, form: Form, look: LookInside) -> dict[str, Any]:
+    # No partial has a request, so this handler stands here.
+    def opening(request: gr.Request, *, model: str, compared: str, top_k: int) -> dict[Component, object]:
+        asked = open_page(services, dict(request.query_params), model=model, compared=compared, top_k=top_k)
+        parts = {**form._asdict(), "view": look.choice}
+        return {parts[name]: value for name, value in asked.items()}
+
+    asked = {"model": form.model, "compared": form.compared, "top_k": form.top_k}
+    return {"fn": opening, "inputs_kwargs": asked, "outputs": [*form, look.choice], **READ_EVENT}
 
 
 def _example(text: str) -> tuple[str, None]:

@@ -3,6 +3,7 @@
 
 const HINT = 'Press a word to hide it; shift-press, or hold, for all of its pieces.';
 const LONG_PRESS = 500; // ms
+const TREMBLE = 12; // px that a held finger may move
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 const add = (tag, className, parent, text = '') => {
@@ -34,8 +35,18 @@ class TokenStrip {
       return;
     }
     this.anew = false;
+    const other = sent.text !== this.state?.text;
     this.state = sent;
     this.draw();
+    if (other) this.showBlank();
+  }
+
+  // Of a long text only a part is in sight: the part with its first blank.
+  showBlank() {
+    const pieces = this.part('pieces');
+    const blank = pieces.querySelector('.strip-mask');
+    if (!blank || pieces.scrollHeight <= pieces.clientHeight) return;
+    pieces.scrollTop += blank.getBoundingClientRect().top - pieces.getBoundingClientRect().top - pieces.clientHeight / 2;
   }
 
   draw() {
@@ -168,14 +179,18 @@ class TokenStrip {
 
   listenForLongPress(pieces, piece, at) {
     let waiting = 0;
+    let from = null; // where the finger came down
     const stop = () => clearTimeout(waiting);
+    const moved = (event) => from && Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) > TREMBLE;
     pieces.addEventListener('pointerdown', (event) => {
       this.held = false;
       if (event.pointerType !== 'touch' || !piece(event)) return;
       const place = at(event);
+      from = event;
       waiting = setTimeout(() => { this.held = true; this.press(place, true); }, LONG_PRESS);
     });
-    ['pointerup', 'pointercancel', 'pointermove'].forEach((name) => pieces.addEventListener(name, stop));
+    ['pointerup', 'pointercancel'].forEach((name) => pieces.addEventListener(name, stop));
+    pieces.addEventListener('pointermove', (event) => { if (moved(event)) stop(); });
     pieces.addEventListener('contextmenu', (event) => { if (this.held) event.preventDefault(); });
   }
 }

@@ -10,44 +10,51 @@ import gradio as gr
 from bertdemo.charts.insight import Series, rank_figure
 from bertdemo.mlm.analysis.layer_lens import LayerLens, LensLayer, layer_lens, lens_by_piece
 
-from ..fill.candidate_bars import percent, visible
+from ..markup import model_heading, percent, quiet, said, visible
 from ..plot import figure, figure_value
-from .view import Parts, Question, View, said
-from .word_strip import model_heading
+from ..question import Question
+from .view import Shown, View, result_html
 
 WORDS = 5
 
 
-def build() -> Parts:
-    word = gr.Textbox("", label="Follow the word", placeholder="the final answer", max_lines=1, elem_id="lens-word")
-    tables = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    picture = figure(elem_classes=["look-plot", "look-result"])
-    return Parts([word], [tables, picture])
+class LayerByLayer(View):
+    name = "Layer by layer"
+    line = "What the model would say if it stopped after each layer; early ones were never trained to be read this way."
+
+    def __init__(self) -> None:
+        word = gr.Textbox("", label="Follow the word", placeholder="the final answer", max_lines=1, elem_id="lens-word")
+        self.tables = result_html()
+        self.picture = figure(elem_classes=["look-result"])
+        self.controls = {"word": word}
+        self.outputs = [self.tables, self.picture]
+
+    def show(self, question: Question, *, word: str) -> Shown:
+        columns: list[tuple[str, str, tuple[LayerLens, ...]]] = []
+        for number, (label, kind) in enumerate(zip(question.labels, question.kinds, strict=True)):
+            first = columns[0][2][0].answer_id if columns else None
+            columns.append((label, kind, _lenses(question, number, (word or "").strip(), first=first)))
+        tables = "".join(
+            f"{model_heading(label, kind, count=len(columns))}{_word(lenses, kind)}" for label, kind, lenses in columns
+        )
+        lines = [(label, kind, lens) for label, kind, lenses in columns for lens in lenses]
+        series = [
+            Series(label, kind, [float(layer.answer_rank) for layer in lens.layers]) for label, kind, lens in lines
+        ]
+        longest = max((lens.layers for _, _, lens in lines), key=len)
+        answers = [lens.answer for _, _, lens in lines]
+        drawn = rank_figure([layer.name for layer in longest], series, answers=answers)
+        label = f"Lines: the rank of {', '.join(dict.fromkeys(answers))} layer by layer; rank 1 is on top"
+        return {self.tables: tables, self.picture: figure_value(drawn, label=label, file="layer-by-layer")}
 
 
-def show(question: Question, word: str) -> Sequence[object]:
-    columns = [
-        (label, kind, _lenses(question, number, (word or "").strip()))
-        for number, (label, kind) in enumerate(zip(question.labels, question.kinds, strict=True))
-    ]
-    tables = "".join(
-        f"{model_heading(label, kind, count=len(columns))}{_word(lenses, kind)}" for label, kind, lenses in columns
-    )
-    lines = [(label, kind, lens) for label, kind, lenses in columns for lens in lenses]
-    series = [Series(label, kind, [float(layer.answer_rank) for layer in lens.layers]) for label, kind, lens in lines]
-    longest = max((lens.layers for _, _, lens in lines), key=len)
-    answers = [lens.answer for _, _, lens in lines]
-    drawn = rank_figure([layer.name for layer in longest], series, answers=answers)
-    label = f"Lines: the rank of {', '.join(dict.fromkeys(answers))} layer by layer; rank 1 is on top"
-    return [tables, figure_value(drawn, label=label, file="layer-by-layer")]
-
-
-def _lenses(question: Question, number: int, word: str) -> tuple[LayerLens, ...]:
-    """One lens, or one for each piece of the reader's word."""
+def _lenses(question: Question, number: int, word: str, *, first: int | None) -> tuple[LayerLens, ...]:
+    """One lens, or one for each piece of the reader's word; else both models follow the ``first`` one's answer."""
     model, prepared = question.models[number], question.read_by(number)
     if word:
         return lens_by_piece(model, prepared, word, mask_index=question.blank, top_k=WORDS)
-    return (layer_lens(model, prepared, mask_index=question.blank, top_k=WORDS),)
+    same = first if first is not None and question.same_ids(number, first) else None
+    return (layer_lens(model, prepared, mask_index=question.blank, top_k=WORDS, word=same),)
 
 
 def _word(lenses: Sequence[LayerLens], kind: str) -> str:
@@ -64,7 +71,7 @@ def _word(lenses: Sequence[LayerLens], kind: str) -> str:
         f"{_table(lens, kind)}</details>"
         for place, lens in enumerate(lenses, start=1)
     )
-    return f"<p class='quiet'>{escape(explained)}</p>{parts}"
+    return f"{quiet(explained)}{parts}"
 
 
 def _led(lens: LayerLens) -> str:
@@ -78,13 +85,14 @@ def _led(lens: LayerLens) -> str:
 
 
 def _table(lens: LayerLens, kind: str) -> str:
+    """A heat map with words in it, which is why it is none of the page's plain tables."""
     heads = "".join(f'<th scope="col">{place}</th>' for place in range(1, len(lens.layers[0].candidates) + 1))
     heads = f'<th scope="col">layer</th><th scope="col">rank of “{visible(lens.answer)}”</th>{heads}'
     most = max(layer.candidates[0].probability for layer in lens.layers)
     rows = "".join(_row(layer, lens, most=most) for layer in lens.layers)
     return (
-        '<p class="lens-what">First guesses by layer; the last row is the real answer.</p>'
-        '<div class="bars-scroll" tabindex="0" role="region" aria-label="First guesses by layer">'
+        '<p class="quiet">First guesses by layer; the last row is the real answer.</p>'
+        '<div class="table-scroll" tabindex="0" role="region" aria-label="First guesses by layer">'
         f'<table class="lens {kind}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
@@ -100,11 +108,3 @@ def _row(layer: LensLayer, lens: LayerLens, *, most: float) -> str:
     )
     name = f"{escape(layer.name)}{' = answer' if layer is lens.layers[-1] else ''}"
     return f'<tr><th scope="row">{name}</th><td class="lens-rank">{layer.answer_rank:,}</td>{cells}</tr>'
-
-
-VIEW = View(
-    name="Layer by layer",
-    line="What the model would say if it stopped after each layer; early ones were never trained to be read this way.",
-    build=build,
-    show=show,
-)

@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.analysis.compare import percent
 from bertdemo.mlm.inference.fill_mask import TargetScore, fill_masks
 
-from ..fill.candidate_bars import visible
-from .view import Parts, Question, View, said
+from ..markup import Bar, BarGroup, BarRow, bar_list, fine_percent, legend, quiet, said
+from ..question import Question
+from .view import Shown, View, result_html
 
 FIRST_WORDS = "love, like, hate, unbelievable"
 
 
-def build() -> Parts:
-    words = gr.Textbox(FIRST_WORDS, label="Your words, separated by commas", max_lines=2, elem_id="own-words")
-    among = gr.Checkbox(
-        False, label="Share among these words only", info="As if nothing else could be said; not their probability."
-    )
-    return Parts([words, among], [gr.HTML(apply_default_css=False, elem_classes="look-result")])
+class OwnWords(View):
+    name = "Your own words"
+    line = "Words that you name, in your order. A word of several pieces is scored piece after piece and says so."
 
+    def __init__(self) -> None:
+        words = gr.Textbox(FIRST_WORDS, label="Your words, separated by commas", max_lines=2, elem_id="own-words")
+        among = gr.Checkbox(
+            False, label="Share among these words only", info="As if nothing else could be said; not their probability."
+        )
+        self.bars = result_html()
+        self.controls = {"words": words, "among": among}
+        self.outputs = [self.bars]
 
-def show(question: Question, words: str, among: bool) -> Sequence[object]:
-    asked = list(dict.fromkeys(word.strip() for word in (words or "").split(",") if word.strip()))
-    if not asked:
-        return [said("Type one or more words, separated by commas.")]
-    sides = [
-        fill_masks(model, question.read_by(number), top_k=1, targets=asked).masks[question.blank].targets
-        for number, model in enumerate(question.models)
-    ]
-    shares = [_shares(targets) if among else [target.probability for target in targets] for targets in sides]
-    end = max((share for side in shares for share in side if share), default=1.0)
-    rows = "".join(
-        _row(targets, [side[place] for side in shares], kinds=question.kinds, end=end, ranked=not among)
-        for place, targets in enumerate(zip(*sides, strict=True))
-    )
-    legend = "".join(
-        f"<li><span class='look-dot {kind}' aria-hidden='true'></span>{escape(label)}</li>"
-        for label, kind in zip(question.labels, question.kinds, strict=True)
-    )
-    head = f"<ul class='bars-legend'>{legend}</ul>" if len(sides) > 1 else ""
-    what = "Shares among these words only." if among else "Probabilities among all words of the vocabulary."
-    return [f"{head}<ol class='lanes'>{rows}</ol><p class='quiet'>{what}</p>"]
+    def show(self, question: Question, *, words: str, among: bool) -> Shown:
+        asked = list(dict.fromkeys(word.strip() for word in (words or "").split(",") if word.strip()))
+        if not asked:
+            return {self.bars: said("Type one or more words, separated by commas.")}
+        sides = [
+            fill_masks(model, question.read_by(number), top_k=1, targets=asked).masks[question.blank].targets
+            for number, model in enumerate(question.models)
+        ]
+        shares = [_shares(targets) if among else [target.probability for target in targets] for targets in sides]
+        end = max((share for side in shares for share in side if share), default=1.0)
+        rows = [
+            _row(targets, [side[place] for side in shares], kinds=question.kinds, ranked=not among)
+            for place, targets in enumerate(zip(*sides, strict=True))
+        ]
+        what = "Shares among these words only." if among else "Probabilities among all words of the vocabulary."
+        bars = bar_list([BarGroup(rows)], end=end, above=legend(question.labels, question.kinds))
+        return {self.bars: f"{bars}{quiet(what)}"}
 
 
 def _shares(targets: Sequence[TargetScore]) -> list[float | None]:
@@ -53,38 +53,21 @@ def _shares(targets: Sequence[TargetScore]) -> list[float | None]:
 
 
 def _row(
-    targets: Sequence[TargetScore],
-    shares: Sequence[float | None],
-    *,
-    kinds: Sequence[str],
-    end: float,
-    ranked: bool,
-) -> str:
-    """One word: its pieces, a lane a model, and what is special about it."""
+    targets: Sequence[TargetScore], shares: Sequence[float | None], *, kinds: Sequence[str], ranked: bool
+) -> BarRow:
+    """One word: its pieces, a bar a model, and what is special about it."""
     first = targets[0]
-    pieces = " ".join(first.pieces)
-    split = f"<small>{visible(pieces)}</small>" if len(first.pieces) > 1 else ""
-    lanes = "".join(
-        f"<span class='lane {kind}' style='--at:{100 * (share or 0.0) / end:.2f}%'>"
-        f"<span class='lane-bar' aria-hidden='true'></span>"
-        f"<span class='lane-number'>{_number(target, share, ranked=ranked)}</span></span>"
+    bars = [
+        Bar(kind, share or 0.0, _number(target, share, ranked=ranked))
         for target, share, kind in zip(targets, shares, kinds, strict=True)
-    )
+    ]
+    pieces = " ".join(first.pieces) if len(first.pieces) > 1 else ""
     notes = dict.fromkeys(target.note for target in targets if target.note)
-    said_notes = "".join(f"<small class='lane-note'>{escape(note)}</small>" for note in notes)
-    return f"<li><span class='lane-word'><bdi>{visible(first.word)}</bdi>{split}</span>{lanes}{said_notes}</li>"
+    return BarRow(first.word, bars, under=pieces, notes=list(notes))
 
 
 def _number(target: TargetScore, share: float | None, *, ranked: bool) -> str:
     if share is None:
         return "no answer"
     rank = f", rank {target.rank:,}" if ranked and target.rank is not None else ""
-    return f"{percent(share)}{rank}"
-
-
-VIEW = View(
-    name="Your own words",
-    line="Words that you name, in your order. A word of several pieces is scored piece after piece and says so.",
-    build=build,
-    show=show,
-)
+    return f"{fine_percent(share)}{rank}"

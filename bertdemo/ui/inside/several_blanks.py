@@ -12,31 +12,36 @@ from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, fill_masks
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
 
-from ..fill.candidate_bars import percent, visible
-from .view import Parts, Question, View, said
-from .word_strip import model_heading
+from ..markup import model_heading, ordinal, percent, said, signed, visible
+from ..question import Question
+from .view import Shown, View, result_html
 
 STRATEGIES = (("most confident first", "confident"), ("left to right", "left_to_right"), ("keeping the 3 best", "beam"))
 BEAM = 3
 
 
-def build() -> Parts:
-    strategy = gr.Radio(
-        list(STRATEGIES), value="confident", label="Order of filling", elem_id="filling-order", elem_classes="choices"
-    )
-    return Parts([strategy], [gr.HTML(apply_default_css=False, elem_classes="look-result")])
+class SeveralBlanks(View):
+    name = "Several blanks"
+    line = "Filled each by itself, and one after the other, so that every guess knows the guesses before it."
 
+    def __init__(self) -> None:
+        strategy = gr.Radio(
+            list(STRATEGIES), value="confident", label="Order of filling", elem_id="filling-order", elem_classes="pills"
+        )
+        self.steps = result_html()
+        self.controls = {"strategy": strategy}
+        self.outputs = [self.steps]
 
-def show(question: Question, strategy: str) -> Sequence[object]:
-    several = len(question.models)
-    parts = [
-        f"{model_heading(question.labels[number], question.kinds[number], count=several)}"
-        f"{_compared(model, question.read_by(number), strategy, head='h3' if several > 1 else 'h2')}"
-        for number, model in enumerate(question.models)
-    ]
-    one = len(question.prepared.mask_positions) == 1
-    hint = said("With one blank both sides are the same; hide a second word to see them differ.") if one else ""
-    return [hint + "".join(parts)]
+    def show(self, question: Question, *, strategy: str) -> Shown:
+        several = len(question.models)
+        parts = [
+            f"{model_heading(question.labels[number], question.kinds[number], count=several)}"
+            f"{_compared(model, question.read_by(number), strategy, head='h3' if several > 1 else 'h2')}"
+            for number, model in enumerate(question.models)
+        ]
+        one = len(question.prepared.mask_positions) == 1
+        hint = said("With one blank both sides are the same; hide a second word to see them differ.") if one else ""
+        return {self.steps: hint + "".join(parts)}
 
 
 def _compared(model: MaskedLM, prepared: PreparedText, strategy: str, *, head: str) -> str:
@@ -55,9 +60,9 @@ def _alone(model: MaskedLM, filled: FilledText) -> str:
     for number, mask in enumerate(filled.masks, start=1):
         ids[mask.position] = mask.candidates[0].token_id
         words = ", ".join(f"<b>{visible(c.token)}</b> {percent(c.probability)}" for c in mask.candidates)
-        rows.append(f"<li>blank {number}: {words}</li>")
+        rows.append(f"<li>{ordinal(number)} blank: {words}</li>")
     return (
-        f"<ol class='filled-steps'>{''.join(rows)}</ol>{_sentence(model, ids)}"
+        f"<ul class='filled-steps'>{''.join(rows)}</ul>{_sentence(model, ids)}"
         "<p class='quiet'>Each guess knows only the blanks, not the other guesses; they need not go together.</p>"
     )
 
@@ -65,17 +70,16 @@ def _alone(model: MaskedLM, filled: FilledText) -> str:
 def _in_order(model: MaskedLM, ordered: FillingSteps) -> str:
     numbers = {place: number for number, place in enumerate(ordered.prepared.mask_positions, start=1)}
     steps = "".join(
-        f"<li>blank {numbers[step.position]}: <b>{visible(step.token)}</b> {percent(step.probability)}"
+        f"<li>{ordinal(numbers[step.position])} blank: <b>{visible(step.token)}</b> {percent(step.probability)}"
         f"<small>{_others(step.token_id, step.candidates)}</small></li>"
         for step in ordered.best.steps
     )
-    others = "".join(f"<li>{_scored(model, filling)}</li>" for filling in ordered.fillings)
+    others = "".join(f"<li>{_scored(filling)}</li>" for filling in ordered.fillings)
     kept = f"<p class='quiet'>The fillings kept, best first:</p><ol class='filled-steps'>{others}</ol>"
     beam = kept if len(ordered.fillings) > 1 else ""
-    score = f"{ordered.best.log_score:.2f}".replace("-", "−")
     return (
         f"<ol class='filled-steps'>{steps}</ol>{_sentence(model, ordered.best.token_ids)}"
-        f"<p class='quiet'>Summed log score {score} nats. {escape(ordered.note)} "
+        f"<p class='quiet'>Summed log score {_score(ordered.best)}. {escape(ordered.note)} "
         f"At most {MAX_PASSES} blanks times fillings kept.</p>{beam}"
     )
 
@@ -85,19 +89,14 @@ def _others(chosen: int, candidates: Sequence[Candidate]) -> str:
     return " or ".join(f"{visible(c.token)} {percent(c.probability)}" for c in rest)
 
 
-def _scored(model: MaskedLM, filling: Filling) -> str:
-    words = ", ".join(visible(step.token) for step in filling.steps)
-    return f"{words} <small>{f'{filling.log_score:.2f}'.replace('-', '−')} nats</small>"
+def _scored(filling: Filling) -> str:
+    return f"{', '.join(visible(step.token) for step in filling.steps)} <small>{_score(filling)}</small>"
+
+
+def _score(filling: Filling) -> str:
+    return f"{signed(filling.log_score, places=2)} nats"
 
 
 def _sentence(model: MaskedLM, token_ids: Sequence[int]) -> str:
     text = model.tokenizer.decode(list(token_ids), skip_special_tokens=True)
     return f"<p class='filled'><bdi>{escape(text)}</bdi></p>"
-
-
-VIEW = View(
-    name="Several blanks",
-    line="Filled each by itself, and one after the other, so that every guess knows the guesses before it.",
-    build=build,
-    show=show,
-)

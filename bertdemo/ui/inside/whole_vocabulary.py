@@ -6,60 +6,68 @@ Without a second model there is nothing to compare, and the view says how to cho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import gradio as gr
+import pandas as pd
 
 from bertdemo.charts.comparison import vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare, percent
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 
-from ..fill.candidate_bars import visible
-from .quantities import bits, equal_choices, signed, times
-from .view import Parts, Question, View, said
+from ..markup import Html, bits, equal_choices, fine_percent, notes_list, percent, quiet, said, signed, table, times
+from ..plot import figure, figure_value
+from ..question import Question
+from .view import Shown, View, folded, result_html
 
 WORDS = 10  # of each model's top list under "Numbers"
 ONE_MODEL = 'This compares two models; choose a second one under "Compare with".'
 
 
-def build() -> Parts:
-    with gr.Row(elem_classes="compare-vocabulary"):
-        figure = gr.Plot(
-            show_label=False, visible=False, elem_classes="look-plot compare-scatter", min_width=320, scale=3
-        )
-        with gr.Column(min_width=300, scale=2):
-            movers = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    with gr.Accordion("Numbers", open=False):
-        numbers = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    return Parts([], [figure, movers, numbers])
+class WholeVocabulary(View):
+    name = "Whole vocabulary"
+    line = "Every word that the models know: on the diagonal nothing changed, above it a word is expected more."
 
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="compare-vocabulary"):
+            with gr.Column(min_width=320, scale=3):
+                self.picture = figure(elem_classes=["look-result", "compare-scatter"])
+            with gr.Column(min_width=300, scale=2):
+                self.movers = result_html()
+        fold, self.numbers = folded("Numbers")
+        self.controls = {"numbers_open": fold.opened}
+        self.outputs = [self.picture, self.movers, self.numbers]
+        self.folds = [fold]
 
-def show(question: Question) -> Sequence[object]:
-    if len(question.models) < 2:
-        return [gr.Plot(visible=False), said(ONE_MODEL), said(ONE_MODEL)]
-    comparison = compare(*question.models, question.prepared, top_k=WORDS)
-    mask = comparison.masks[question.blank]
-    labels = (question.labels[0], question.labels[1])
-    sample = vocabulary_sample(mask)
-    figure = vocabulary_figure(mask, comparison.vocabulary, labels=labels, sample=sample)
-    beside = f"{said(mask.summary)}{movers_html(mask)}<p class='quiet'>{escape(sample.caption)}</p>"
-    return [gr.Plot(figure, visible=True), beside, numbers_html(mask, labels=labels, notes=comparison.notes)]
+    def show(self, question: Question, *, numbers_open: bool = True) -> Shown:
+        if len(question.models) < 2:
+            return {self.picture: None, self.movers: said(ONE_MODEL), self.numbers: said(ONE_MODEL)}
+        comparison = compare(*question.models, question.prepared, top_k=WORDS)
+        mask = comparison.masks[question.blank]
+        labels = (question.labels[0], question.labels[1])
+        sample = vocabulary_sample(mask)
+        drawn = vocabulary_figure(mask, comparison.vocabulary, labels=labels, sample=sample)
+        label = f"Dots: every word's probability before and after. {mask.summary}"
+        shown: Shown = {
+            self.picture: figure_value(drawn, label=label, file="whole-vocabulary"),
+            self.movers: f"{said(mask.summary)}{movers_html(mask)}{quiet(sample.caption)}",
+        }
+        if numbers_open:
+            shown[self.numbers] = numbers_html(mask, labels=labels, notes=comparison.notes)
+        return shown
 
 
 def movers_html(mask: MaskComparison) -> str:
     """What the picture shows, in words: the movers, the greatest first."""
     if not mask.movers:
         return "<p>Every word lies on the diagonal: none is more or less probable than before.</p>"
-    rows = "".join(
-        f"<tr><th scope='row'><bdi>{visible(word.token)}</bdi></th><td>{_probability(word.before)}</td>"
-        f"<td>{_probability(word.after)}</td><td>{_arrow(word)} {times(word.log2_ratio)}</td></tr>"
+    rows = [
+        (
+            *(word.token, _probability(word.before), _probability(word.after)),
+            Html(f"{_arrow(word)} {times(word.log2_ratio)}"),
+        )
         for word in mask.movers
-    )
-    head = "".join(f"<th scope='col'>{name}</th>" for name in ("word", "before", "after", "times"))
-    return (
-        "<div class='bars-scroll compare-movers' tabindex='0' role='region' aria-label='The words that moved most'>"
-        f"<table class='bars-table'><caption>The words that moved most</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    ]
+    frame = pd.DataFrame(rows, columns=["word", "before", "after", "times"])
+    return table(frame, label="The words that moved most", caption="The words that moved most", look="compare-movers")
 
 
 def numbers_html(mask: MaskComparison, *, labels: tuple[str, str], notes: Sequence[str]) -> str:
@@ -85,46 +93,30 @@ def numbers_html(mask: MaskComparison, *, labels: tuple[str, str], notes: Sequen
         f"<div><dt>{name}</dt><dd><strong>{value}</strong> <span class='quiet'>{meaning}</span></dd></div>"
         for name, value, meaning in facts
     )
-    said_notes = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    listed = f"<ul class='notes'>{said_notes}</ul>" if notes else ""
+    listed = notes_list(notes) if notes else ""
     return f"<dl class='compare-facts'>{items}</dl>{listed}{_candidates_table(mask, labels=labels)}"
 
 
 def _candidates_table(mask: MaskComparison, *, labels: tuple[str, str]) -> str:
-    before, after = (escape(label) for label in labels)
+    before, after = labels
     heads = ("word", f"rank, {before}", f"rank, {after}", f"p, {before}", f"p, {after}", "points", "log2 ratio")
-    head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
-    rows = "".join(_candidate_row(candidate) for candidate in mask.candidates)
-    return (
-        "<div class='bars-scroll' tabindex='0' role='region' aria-label='Both top lists in both models'>"
-        f"<table class='bars-table'><caption>Both top lists in both models; log2 ratio 1 is twice as probable after, "
-        f"−1 half as probable</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    frame = pd.DataFrame([_candidate_row(candidate) for candidate in mask.candidates], columns=heads, dtype=object)
+    meaning = "log2 ratio 1 is twice as probable after, −1 half as probable"
+    label = "Both top lists in both models"
+    return table(frame, label=label, caption=f"{label}; {meaning}")
 
 
-def _candidate_row(candidate: ComparedCandidate) -> str:
-    sides = (candidate.before, candidate.after)
-    change, ratio = candidate.change_points, candidate.log2_ratio
-    cells = ["–" if side.rank is None else f"{side.rank:,}" for side in sides]
-    cells += [_probability(side) for side in sides]
-    cells += [signed(change, places=2), signed(ratio, places=2)]
-    data = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f"<tr><th scope='row'><bdi>{visible(candidate.token)}</bdi></th>{data}</tr>"
+def _candidate_row(word: ComparedCandidate) -> tuple[object, ...]:
+    chances = (_probability(side) for side in (word.before, word.after))
+    change, ratio = (signed(number, places=2) for number in (word.change_points, word.log2_ratio))
+    return word.token, word.before.rank, word.after.rank, *chances, change, ratio
 
 
 def _probability(side: TokenStats) -> str:
-    return "not in its vocabulary" if side.probability is None else percent(side.probability)
+    return "not in its vocabulary" if side.probability is None else fine_percent(side.probability)
 
 
 def _arrow(word: ComparedCandidate) -> str:
     up = (word.change_points or 0.0) > 0
     kind, sign = ("tuned", "▲") if up else ("base", "▼")
-    return f"<span class='compare-{kind}' aria-label='{'more' if up else 'less'} probable'>{sign}</span>"
-
-
-VIEW = View(
-    name="Whole vocabulary",
-    line="Every word that the models know: on the diagonal nothing changed, above it a word is expected more.",
-    build=build,
-    show=show,
-)
+    return f"<span class='compare-{kind}' role='img' aria-label='{'more' if up else 'less'} probable'>{sign}</span>"

@@ -3,61 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
+import pandas as pd
 
 from bertdemo.charts.insight import Series, erasure_figure
 from bertdemo.mlm.analysis.erasure import ErasedWord, Erasure, erasure
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import order_note
 
-from ..fill.candidate_bars import percent
+from ..markup import fine_percent, quiet, said, signed, table, times
 from ..plot import figure, figure_value
-from .quantities import signed, times
-from .view import Parts, Question, View, said
-from .word_strip import table
+from ..question import Question
+from .view import Shown, View, folded, result_html
 
-MOST_BARS = 24  # words drawn, those that matter most; the table has them all
-
-
-def build() -> Parts:
-    word = gr.Textbox("", label="The answer to explain", placeholder="the first guess", max_lines=1, elem_id="why-word")
-    sentence = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    picture = figure(elem_classes=["look-plot", "look-result"])
-    with gr.Accordion("As a table", open=False):
-        rows = gr.HTML(apply_default_css=False, elem_classes="look-result")
-    return Parts([word], [sentence, picture, rows])
+MAX_BARS = 24  # words drawn, those that matter most; the table has them all
 
 
-def show(question: Question, word: str) -> Sequence[object]:
-    results: list[Erasure] = []
-    for number, model in enumerate(question.models):
-        first = results[0].answer_ids[0] if results else None  # the same word in both models, to be comparable
-        first = first if first is not None and question.same_ids(number, first) else None
-        chosen: str | int | None = (word or "").strip() or first
-        results.append(erasure(model, question.read_by(number), mask_index=question.blank, word=chosen))
-    if not results[0].words:
-        raise TextError("There is no other word to take away; write some around the blank.")
-    columns = list(zip(question.labels, question.kinds, results, strict=True))
-    sentences = "".join(_sentence(label, result) for label, _, result in columns) + _several(results)
-    return [sentences, _figure(columns), "".join(_table(label, result) for label, _, result in columns)]
+class WhyThisWord(View):
+    name = "Why this word?"
+    line = (
+        "Each other word is hidden in turn: left, the answer becomes less probable (−1 bit is half); right, more. "
+        "How words act together does not show."
+    )
+
+    def __init__(self) -> None:
+        word = gr.Textbox(
+            "", label="The answer to explain", placeholder="the first guess", max_lines=1, elem_id="why-word"
+        )
+        self.sentence = result_html()
+        self.picture = figure(elem_classes=["look-result"])
+        fold, self.rows = folded("As a table")
+        self.controls = {"word": word, "rows_open": fold.opened}
+        self.outputs = [self.sentence, self.picture, self.rows]
+        self.folds = [fold]
+
+    def show(self, question: Question, *, word: str, rows_open: bool = True) -> Shown:
+        results: list[Erasure] = []
+        for number, model in enumerate(question.models):
+            first = results[0].answer_ids[0] if results else None  # the same word in both models, to be comparable
+            first = first if first is not None and question.same_ids(number, first) else None
+            chosen: str | int | None = (word or "").strip() or first
+            results.append(erasure(model, question.read_by(number), mask_index=question.blank, word=chosen))
+        if not results[0].words:
+            raise TextError("There is no other word to take away; write some around the blank.")
+        columns = list(zip(question.labels, question.kinds, results, strict=True))
+        sentences = "".join(_sentence(label, result) for label, _, result in columns) + _several(results)
+        shown: Shown = {self.sentence: sentences, self.picture: _figure(columns)}
+        if rows_open:
+            shown[self.rows] = "".join(_table(label, result) for label, _, result in columns)
+        return shown
 
 
 def _sentence(label: str, result: Erasure) -> str:
     strongest = max(result.words, key=lambda item: abs(item.log2_ratio))
-    change = times(strongest.log2_ratio)
     return said(
-        f"{label} gives “{result.answer}” {percent(result.probability)}; "
-        f"without {_named(strongest, result.words)} {percent(strongest.probability)} ({change})."
+        f"{label} gives “{result.answer}” {fine_percent(result.probability)}; without "
+        f"{_named(strongest, result.words)} {fine_percent(strongest.probability)} ({times(strongest.log2_ratio)})."
     )
 
 
 def _several(results: Sequence[Erasure]) -> str:
     """What is special about an answer of several pieces, once for models that cut it alike."""
     cut = dict.fromkeys(result.pieces for result in results if len(result.pieces) > 1)
-    return "".join(f"<p class='quiet'>{escape(' '.join(pieces))}: {order_note(len(pieces))}</p>" for pieces in cut)
+    return "".join(quiet(f"{' '.join(pieces)}: {order_note(len(pieces))}") for pieces in cut)
 
 
 def _named(word: ErasedWord, words: Sequence[ErasedWord]) -> str:
@@ -76,29 +86,22 @@ def _figure(columns: Sequence[tuple[str, str, Erasure]]) -> dict[str, Any]:
         Series(label, kind, [round(result.words[place].log2_ratio, 4) for place in places])
         for label, kind, result in drawn
     ]
-    drawn = erasure_figure([words[place].word for place in places], series)
+    picture = erasure_figure([words[place].word for place in places], series)
     label = f"Bars: how much less or more probable “{columns[0][2].answer}” becomes without each word"
-    return figure_value(drawn, label=label, file="why-this-word")
+    return figure_value(picture, label=label, file="why-this-word")
 
 
 def _strongest(sides: Sequence[Sequence[ErasedWord]]) -> list[int]:
     """The words that change most in any model, in the order of the text."""
     size = [max(abs(words[place].log2_ratio) for words in sides) for place in range(len(sides[0]))]
-    return sorted(sorted(range(len(size)), key=lambda place: -size[place])[:MOST_BARS])
+    return sorted(sorted(range(len(size)), key=lambda place: -size[place])[:MAX_BARS])
 
 
 def _table(label: str, result: Erasure) -> str:
-    rows = [
-        [item.word, signed(item.log2_ratio, places=2), times(item.log2_ratio), percent(item.probability)]
-        for item in result.words
-    ]
-    return table(["without", "change in bits", "times", f"p of “{result.answer}”"], rows, caption=label)
-
-
-VIEW = View(
-    name="Why this word?",
-    line="Each other word is hidden in turn: left, the answer becomes less probable (−1 bit is half); right, more. "
-    "How words act together does not show.",
-    build=build,
-    show=show,
-)
+    rows = [(item.word, item.log2_ratio, times(item.log2_ratio), item.probability) for item in result.words]
+    answer = f"p of “{result.answer}”"
+    frame = pd.DataFrame(rows, columns=["without", "change in bits", "times", answer])
+    formats = {"change in bits": lambda change: signed(change, places=2), answer: fine_percent}
+    return table(
+        frame, label=label, caption=f"{label}: with every word {fine_percent(result.probability)}", formats=formats
+    )

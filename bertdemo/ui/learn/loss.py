@@ -7,35 +7,34 @@ from functools import partial
 from html import escape
 
 import gradio as gr
+import pandas as pd
 
-from bertdemo.charts.lessons import table_html
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.walkthrough import TargetReading, Walkthrough, walk_through
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.training.masking import IGNORED
 
-from ..fill.candidate_bars import percent, visible
+from ..markup import percent, table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
-from .lesson import Lesson, Opening, next_seed, text
-from .stepper import stepper, steps_html
+from .lesson import Lesson, Opening, next_seed, stepper, steps_html, text
 
 SENTENCE = "The old detective opened the door and found nothing but a letter on the table."
-MOST_CHARACTERS = 400
+MAX_CHARACTERS = 400
 
 
-def walk(services: Services, sentence: str, seed: float | None) -> str:
+def walk(services: Services, *, sentence: str, seed: float | None) -> str:
     """All steps for the sentence, or the sentence that says why there are none."""
     with user_errors():
         ref = services.registry.resolve(services.default_model)
         copy = services.registry.private_copy(ref)
         try:
             walked = walk_through(
-                copy, sentence[:MOST_CHARACTERS], seed=int(seed or 0), learning_rate=default_learning_rate(ref)
+                copy, sentence[:MAX_CHARACTERS], seed=int(seed or 0), learning_rate=default_learning_rate(ref)
             )
         except BertDemoError as error:
             return f'<p class="notes" role="status">{escape(str(error))}</p>'
-        return walk_html(walked, sentence[:MOST_CHARACTERS])
+        return walk_html(walked, sentence[:MAX_CHARACTERS])
 
 
 def walk_html(walked: Walkthrough, sentence: str) -> str:
@@ -126,7 +125,7 @@ def _logits(walked: Walkthrough, reading: TargetReading) -> str:
     return (
         f"<p>The model reads all numbers at once, both sides of a blank. For the first blank it gives each of the "
         f"{walked.vocabulary_size:,} entries of its vocabulary a score, the {term('logit')}. The highest:</p>"
-        f"{table_html(['word', 'logit'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['word', 'logit']), label='Logits')}"
         "<p>Logits can be compared within one blank, not between blanks or models.</p>"
     )
 
@@ -138,7 +137,7 @@ def _softmax(reading: TargetReading) -> str:
     return (
         f"<p>{term('softmax', 'Softmax')} turns the logits into probabilities: e to the power of each, divided by the "
         f"sum over the whole vocabulary. That sum is e to the power of {total} here.</p>"
-        f"{table_html(['word', 'logit', 'probability'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['word', 'logit', 'probability']), label='Probabilities')}"
         f"<p>For the right word: e<sup>{_number(reading.answer.logit)} − {taken}</sup> = "
         f"{exact(reading.answer.probability)}.</p>"
     )
@@ -165,7 +164,7 @@ def _loss(walked: Walkthrough) -> str:
     return (
         f"<p>The {term('loss')} is the mean over the targets. All other words count for nothing: the model saw them, "
         "so naming them would be no achievement.</p>"
-        f"{table_html(['right word', 'probability', 'surprise'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['right word', 'probability', 'surprise']), label='Surprise')}"
         f'<p class="big">{total:.3f} / {len(rows)} = {walked.loss:.3f}</p>'
     )
 
@@ -180,7 +179,7 @@ def _one_step(walked: Walkthrough) -> str:
         f"<p>The {term('gradient')} says for each of the {step.weights:,} {term('weights')} which way the loss falls. "
         f"One {term('step')} of the {term('optimiser')} (AdamW, {term('learning rate')} {step.learning_rate:g}) moved "
         f"{step.moved:,} of them, none by more than {step.largest:.2g}. Asked again:</p>"
-        f"{table_html(['right word', 'before the step', 'after'], rows)}"
+        f"{table(pd.DataFrame(rows, columns=['right word', 'before the step', 'after']), label='One step')}"
         f'<p class="big">loss {walked.loss:.3f} → {walked.loss_after:.3f}</p>'
         "<p>This was done on a copy, which is thrown away. Training is this step, many times, on many rows. "
         "That the loss falls on the very sentence that was learnt from says little; what counts are "
@@ -188,23 +187,23 @@ def _one_step(walked: Walkthrough) -> str:
     )
 
 
-def build(demo: gr.Blocks, services: Services) -> Opening:
+def build(services: Services) -> Opening:
     text(
         "<p>What happens between a sentence and the one number that training makes smaller? Go through it, step by "
         "step. Nothing is prepared: every number is computed now, by the model and the code that train.</p>"
     )
     with gr.Row():
         sentence = gr.Textbox(
-            SENTENCE, label="Sentence", max_lines=1, max_length=MOST_CHARACTERS, scale=4, elem_id="walk-text"
+            SENTENCE, label="Sentence", max_lines=1, max_length=MAX_CHARACTERS, scale=4, elem_id="walk-text"
         )
         again = gr.Button("Hide other words", variant="primary", scale=1, min_width=180, elem_id="walk-again")
     seed = gr.State(0)
     steps = stepper()
-    fn, inputs = partial(walk, services), [sentence, seed]
     event = {**MODEL_EVENT, **PAGE_EVENT}
-    sentence.submit(fn, inputs, steps, **event)
-    again.click(next_seed, seed, seed, **PAGE_EVENT).then(fn, inputs, steps, **event)
-    return Opening(fn, inputs, [steps], event)
+    opening = Opening(partial(walk, services), {"sentence": sentence, "seed": seed}, [steps], event)
+    sentence.submit(**opening.wiring)
+    again.click(next_seed, seed, seed, **PAGE_EVENT).then(**opening.wiring)
+    return opening
 
 
 LOSS = Lesson("loss", "From text to loss", "One sentence, and every number on the way", build)

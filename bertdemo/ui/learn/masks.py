@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 import gradio as gr
+import pandas as pd
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.lessons.masking_view import (
@@ -21,8 +22,9 @@ from bertdemo.mlm.lessons.masking_view import (
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
 from bertdemo.mlm.training.masking import IGNORED
 
-from ..fill.candidate_bars import visible
-from ..services import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors
+from ..events import when_typed
+from ..markup import percent, quiet, table, visible
+from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, unchecked, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
 
@@ -37,52 +39,46 @@ FATES = {
 
 
 class MasksView(NamedTuple):
-    drawing: object
-    row: object
-    counts: object
+    drawing: gr.HTML
+    row: gr.Slider
+    counts: gr.HTML
 
 
-class Choice(NamedTuple):
-    """The controls when built, their values when something changes."""
-
-    rate: object
-    masked: object
-    random: object
-    kept: object
-    seed: object
-    row: object
-    file: object
-
-
-def draw(services: Services, *values: object) -> MasksView:
-    """The first batch that a run with these settings would train on."""
+def draw(
+    services: Services,
+    view: MasksView,
+    *,
+    rate: float,
+    masked: float,
+    random: float,
+    kept: float,
+    seed: float | None,
+    row: float | None,
+    file: str | None,
+) -> Updates:
+    """The first batch that a run with these settings would train on; the three shares may be any three numbers, of
+    which the ratio counts."""
     with user_errors():
-        choice = Choice(*values)
-        registry = services.registry
-        masked_lm = registry.shared(registry.resolve(services.default_model))
-        config = TrainingConfig(
-            max_length=min(DEFAULT_MAX_LENGTH, masked_lm.max_length),
-            masking=_masking(choice),
-            seed=int(choice.seed or 0),
-        )
+        masked_lm = services.shown_model()
+        masking = _masking(rate, [float(share or 0) for share in (masked, random, kept)])
+        length = min(DEFAULT_MAX_LENGTH, masked_lm.max_length)
+        config = TrainingConfig(max_length=length, masking=masking, seed=int(seed or 0))
         try:
-            view = view_file(masked_lm, choice.file or services.sample_csv, config)
+            found = view_file(masked_lm, file or services.sample_csv, config)
         except BertDemoError as error:
-            return MasksView(f'<p class="notes" role="status">{escape(str(error))}</p>', gr.skip(), "")
-        row = min(max(1, int(choice.row or 1)), len(view.rows))
-        return MasksView(
-            drawing=row_html(view, row - 1),
-            row=gr.Slider(maximum=max(2, len(view.rows)), value=row),
-            counts=counts_html(view, config.masking),
-        )
+            return {view.drawing: f'<p class="notes" role="status">{escape(str(error))}</p>', view.counts: ""}
+        place = min(max(1, int(row or 1)), len(found.rows))
+        return {
+            view.drawing: row_html(found, place - 1),
+            view.row: gr.Slider(maximum=max(2, len(found.rows)), value=place),
+            view.counts: counts_html(found, masking),
+        }
 
 
-def _masking(choice: Choice) -> MaskingConfig:
-    """The three shares may be any three numbers; what counts is their ratio."""
-    shares = [float(share or 0) for share in (choice.masked, choice.random, choice.kept)]
+def _masking(rate: float, shares: list[float]) -> MaskingConfig:
     if sum(shares) <= 0:
         raise SettingsError("At least one of the three shares must be above 0.")
-    return MaskingConfig(float(choice.rate), shares[0] / sum(shares), shares[1] / sum(shares))
+    return MaskingConfig(float(rate), shares[0] / sum(shares), shares[1] / sum(shares))
 
 
 def row_html(view: MaskingView, place: int) -> str:
@@ -132,47 +128,44 @@ def _padding(padding: int) -> str:
 
 def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
-    epochs = range(1, len(view.counts) + 1)
-    head = "".join(f'<th scope="col">epoch {epoch}</th>' for epoch in epochs)
-    rows = "".join(
-        _count_row(corruption, [_of(counts, corruption) for counts in view.counts], masking)
-        for corruption in TARGET_CORRUPTIONS
-    )
     chosen = [[_of(counts, corruption) for corruption in TARGET_CORRUPTIONS] for counts in view.counts]
-    totals = "".join(f"<td>{sum(count.actual for count in found):,}</td>" for found in chosen)
-    expected = sum(count.expected for count in chosen[0])
-    eligible = round(expected + _of(view.counts[0], Corruption.UNTOUCHED).expected)
-    return (
-        '<div class="table-scroll" tabindex="0"><table class="plain-table">'
-        f"<caption>All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen</caption>"
-        f'<thead><tr><th scope="col">became</th><th scope="col">share</th>'
-        f'<th scope="col">expected</th>{head}</tr></thead><tbody>{rows}'
-        f'<tr class="total"><th scope="row">targets</th><td>{masking.selection_rate:.1%}</td>'
-        f"<td>{expected:.1f}</td>{totals}</tr></tbody></table></div>"
-        '<p class="quiet">The draw is random, so the counts differ from the expectation and from epoch to epoch. '
-        "A row in which no token was chosen gets one all the same; the expectation counts that.</p>"
+    shares = [*_shares(masking), masking.selection_rate]
+    expected = [count.expected for count in chosen[0]]
+    frame = pd.DataFrame(
+        {
+            "became": [*(_IN_SHORT[corruption] for corruption in TARGET_CORRUPTIONS), "targets"],
+            "share": shares,
+            "expected": [*expected, sum(expected)],
+        }
     )
+    for epoch, found in enumerate(chosen, start=1):
+        actual = [count.actual for count in found]
+        frame[f"epoch {epoch}"] = [*actual, sum(actual)]
+    eligible = round(sum(expected) + _of(view.counts[0], Corruption.UNTOUCHED).expected)
+    caption = f"All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
+    formats = {"share": percent, "expected": "{:.1f}".format}
+    return table(frame, label="Expected and actual counts", caption=caption, formats=formats, total=True) + quiet(
+        "The draw is random, so the counts differ from the expectation and from epoch to epoch. "
+        "A row in which no token was chosen gets one all the same; the expectation counts that."
+    )
+
+
+def _shares(masking: MaskingConfig) -> list[float]:
+    """Of all tokens, in the order of the targets' corruptions."""
+    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
+    rates = {
+        Corruption.MASKED: masking.mask_token_rate,
+        Corruption.RANDOM: masking.random_token_rate,
+        Corruption.KEPT: kept,
+    }
+    return [rates[corruption] * masking.selection_rate for corruption in TARGET_CORRUPTIONS]
 
 
 def _of(counts: tuple[CorruptionCount, ...], corruption: Corruption) -> CorruptionCount:
     return next(count for count in counts if count.corruption is corruption)
 
 
-def _count_row(corruption: Corruption, counts: list[CorruptionCount], masking: MaskingConfig) -> str:
-    kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
-    share = {
-        Corruption.MASKED: masking.mask_token_rate,
-        Corruption.RANDOM: masking.random_token_rate,
-        Corruption.KEPT: kept,
-    }[corruption]
-    cells = "".join(f"<td>{count.actual:,}</td>" for count in counts)
-    return (
-        f'<tr><th scope="row">{_IN_SHORT[corruption]}</th><td>{share * masking.selection_rate:.1%}</td>'
-        f"<td>{counts[0].expected:.1f}</td>{cells}</tr>"
-    )
-
-
-def build(demo: gr.Blocks, services: Services) -> Opening:
+def build(services: Services) -> Opening:
     text(
         f"<p>To learn, BERT is given texts with holes. Some {term('token', 'tokens')} are chosen by chance: the "
         f"{term('target', 'targets')}. Most targets turn into {term('[MASK] token', '[MASK]')}, a few into a random "
@@ -203,15 +196,15 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         f"{term('attention mask')} over {term('padding')}, and GPT's {term('causal mask')}. Only the first is a blank "
         "to fill.</p>"
     )
-    choice = Choice(rate, masked, random, kept, seed, row, file)
+    choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
     view = MasksView(drawing, row, counts)
-    fn = partial(draw, services)
     event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
-    changed = [part.release for part in (rate, masked, random, kept, row)]
-    changed += [row.input, seed.change, file.change]
-    gr.on(changed, fn, list(choice), list(view), **event)
+    opening = Opening(partial(draw, services, view), choice, list(view), event)
+    released = [part.release for part in (rate, masked, random, kept, row)]
+    gr.on([*released, row.input, file.change], **opening.wiring)
+    when_typed(seed).then(**opening.wiring)
     redraw.click(next_seed, seed, seed, **PAGE_EVENT)
-    return Opening(fn, list(choice), list(view), event)
+    return opening
 
 
 MASKS = Lesson("masks", "Which words are hidden", "15%, and 80/10/10 of them, on real rows", build)

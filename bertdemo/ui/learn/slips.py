@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
+from typing import Any
 
 import gradio as gr
+import pandas as pd
 
-from bertdemo.charts.lessons import Bar, Line, bars_html, key_html, lines_svg, table_html
-from bertdemo.charts.palette import smoothed
+from bertdemo.charts.lessons import Line, lines_figure
+from bertdemo.charts.look import smoothed
 from bertdemo.mlm.lessons.experiments import EXPERIMENTS, ExperimentResult, Trained
 from bertdemo.mlm.lessons.masking_view import Corruption
 from bertdemo.runs.lesson_runs import LessonRuns
 
+from ..markup import Bar, BarGroup, BarRow, bar_list, quiet, table
+from ..plot import figure_value
 from ..services import READ_EVENT, Services
 from .glossary import term
 from .lesson import Lesson, Opening, text
-from .run_panel import build_run_panel
+from .run_panel import Rendered, build_run_panel
 
 NAMES = {
     "loss": ("Loss on all tokens", "loss on the targets", "loss on all tokens, padding too"),
@@ -37,60 +42,70 @@ CLOSE = 0.02  # nats per target: below this two held-out losses are called equal
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 
-def render(outcome: ExperimentResult) -> str:
-    _, usual, slip = NAMES[outcome.key]
+def render(outcome: ExperimentResult) -> Rendered:
+    said = f'<div class="lesson-text">{finding(outcome)}</div>'
     if outcome.key == "padding":
-        picture = _speeds(outcome)
-    else:
-        picture = key_html([("usual", usual), ("slip", slip)]) + _curves(outcome)
-    return f'<div class="lesson-text">{finding(outcome)}</div>{picture}{_table(outcome)}'
+        return Rendered(said + _speeds(outcome), under=_table(outcome))
+    under = quiet(
+        "The left curves are smoothed. On the right both are asked the same blanks, 80/10/10, whatever they "
+        "trained with."
+    )
+    return Rendered(said + _key(outcome.key), _curves(outcome), under + _table(outcome))
+
+
+def _key(lesson: str) -> str:
+    """Which line is which: the colours and the dashes of the figures."""
+    _, usual, slip = NAMES[lesson]
+    return (
+        f'<ul class="legend"><li><span class="chart-swatch usual" aria-hidden="true"></span>{escape(usual)}</li>'
+        f'<li><span class="chart-swatch slip" aria-hidden="true"></span>{escape(slip)}</li></ul>'
+    )
 
 
 def _speeds(outcome: ExperimentResult) -> str:
     _, usual, slip = NAMES[outcome.key]
     sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.variant))
-    return bars_html(
-        [Bar(name, kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second") for name, kind, side in sides]
-    )
+    rows = [
+        BarRow(name, [Bar(kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second")], bold=False)
+        for name, kind, side in sides
+    ]
+    return bar_list([BarGroup(rows)], end=max(row.bars[0].size for row in rows))
 
 
 def _speed(side: Trained) -> str:
     return "–" if side.rows_per_second is None else f"{side.rows_per_second:.1f}"
 
 
-def _curves(outcome: ExperimentResult) -> str:
+def _curves(outcome: ExperimentResult) -> tuple[dict[str, Any], ...]:
     """Left what training itself shows, right what held-out rows show."""
-    sides = (("usual", outcome.usual), ("slip", outcome.variant))
-    training = [Line(kind, kind, side.steps, smoothed(side.losses)) for kind, side in sides]
-    held_out = [Line(kind, kind, side.scored_steps, side.held_out, marked=True) for kind, side in sides]
-    return (
-        '<div class="two-charts"><figure><figcaption>The loss that training shows</figcaption>'
-        + lines_svg(training, title="Training loss by step", x_label="step", from_zero=True)
-        + f"</figure><figure><figcaption>The loss on {outcome.targets:,} held-out targets</figcaption>"
-        + lines_svg(held_out, title="Held-out loss by step", x_label="step")
-        + '</figure></div><p class="quiet">The left curves are smoothed as in the live chart. On the right both are '
-        "asked the same blanks, 80/10/10, whatever they trained with.</p>"
+    _, usual, slip = NAMES[outcome.key]
+    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.variant))
+    training = [Line(name, kind, side.steps, smoothed(side.losses)) for name, kind, side in sides]
+    held_out = [Line(name, kind, side.scored_steps, side.held_out, marked=True) for name, kind, side in sides]
+    titles = "The loss that training shows", f"The loss on {outcome.targets:,} held-out targets"
+    figures = lines_figure(training, title=titles[0], from_zero=True), lines_figure(held_out, title=titles[1])
+    return tuple(
+        figure_value(drawn, label=f"{title}, by step", file=outcome.key)
+        for drawn, title in zip(figures, titles, strict=True)
     )
 
 
 def _table(outcome: ExperimentResult) -> str:
-    _, usual, slip = NAMES[outcome.key]
+    sides = (outcome.usual, outcome.variant)
     corruptions = {
         Corruption.MASKED: "where [MASK] stood",
         Corruption.RANDOM: "where a random token stood",
         Corruption.KEPT: "where it was kept",
     }
     rows = [
-        ("training loss at the end, smoothed", *(f"{_ending(side):.2f}" for side in (outcome.usual, outcome.variant))),
-        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in (outcome.usual, outcome.variant))),
-        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in (outcome.usual, outcome.variant))),
+        ("training loss at the end, smoothed", *(f"{_ending(side):.2f}" for side in sides)),
+        ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in sides)),
+        ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in sides)),
+        *((name, *(_loss(side, corruption) for side in sides)) for corruption, name in corruptions.items()),
+        ("rows a second", *(_speed(side) for side in sides)),
     ]
-    rows += [
-        (f"  {name}", *(_loss(side, corruption) for side in (outcome.usual, outcome.variant)))
-        for corruption, name in corruptions.items()
-    ]
-    rows += [("rows a second", *(_speed(side) for side in (outcome.usual, outcome.variant)))]
-    return f"<details><summary>All numbers</summary>{table_html(['', usual, slip], rows)}</details>"
+    frame = pd.DataFrame(rows, columns=["", *NAMES[outcome.key][1:]])
+    return f"<details><summary>All numbers</summary>{table(frame, label='All numbers')}</details>"
 
 
 def _loss(side: Trained, corruption: Corruption) -> str:
@@ -169,7 +184,7 @@ def _about_padding(outcome: ExperimentResult) -> list[str]:
 _FINDINGS = {"loss": _about_loss, "once": _about_once, "always": _about_always, "padding": _about_padding}
 
 
-def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
+def build(runs: LessonRuns, services: Services) -> Opening:
     text(
         "<p>Each slip is a real, short training of the bundled model on the sample reviews, beside the same training "
         f"without it. Both start from the same {term('weights')} and are asked the same {term('held-out')} blanks. "
@@ -181,7 +196,7 @@ def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
     what = gr.HTML(_what("loss"), apply_default_css=False)
     opening = build_run_panel(runs, choice, before=BEFORE, render=render)
     choice.change(_what, choice, what, **READ_EVENT)
-    choice.change(opening.fn, list(opening.inputs), list(opening.outputs), **opening.event)
+    choice.change(**opening.wiring)
     return opening
 
 
@@ -194,5 +209,5 @@ def slips(runs: LessonRuns) -> Lesson:
         "slips",
         "What goes wrong",
         "Four slips, trained before your eyes",
-        lambda demo, services: build(demo, services, runs),
+        partial(build, runs),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import gradio as gr
+from functools import partial
 
-from bertdemo.charts.lessons import Bar, bars_html, table_html
+import gradio as gr
+import pandas as pd
+
 from bertdemo.mlm.lessons.score_head import HeadScores
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonRuns
 
-from ..fill.candidate_bars import percent
+from ..markup import Bar, BarGroup, BarRow, bar_list, percent, table
 from ..services import Services
 from .glossary import term
 from .lesson import Lesson, Opening, text
-from .run_panel import build_run_panel
+from .run_panel import Rendered, build_run_panel
 
 # Development sets, base-sized models. Devlin et al. 2019, table 5, and Liu et al. 2019, table 2.
 BERT_TABLE = (
@@ -30,16 +32,14 @@ BERT_HEAD = ["next sentence prediction", "MNLI", "QNLI", "SST-2", "SQuAD 1.1"]
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 
-def render(scores: HeadScores) -> str:
-    bars = bars_html(
-        [
-            Bar("always the commoner answer", "guess", scores.majority, percent(scores.majority)),
-            Bar("head on the base model", "base", scores.before, percent(scores.before)),
-            Bar("head on the tuned model", "tuned", scores.after, percent(scores.after)),
-        ],
-        full=1.0,
+def render(scores: HeadScores) -> Rendered:
+    bars = (
+        ("always the commoner answer", "guess", scores.majority),
+        ("head on the base model", "base", scores.before),
+        ("head on the tuned model", "tuned", scores.after),
     )
-    return f'{bars}<div class="lesson-text">{finding(scores)}</div>'
+    rows = [BarRow(name, [Bar(kind, share, percent(share))], bold=False) for name, kind, share in bars]
+    return Rendered(f'{bar_list([BarGroup(rows)], end=1.0)}<div class="lesson-text">{finding(scores)}</div>')
 
 
 def finding(scores: HeadScores) -> str:
@@ -61,17 +61,17 @@ def finding(scores: HeadScores) -> str:
     return f"{counts}<p><strong>{verdict}</strong></p>"
 
 
-def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
+def build(runs: LessonRuns, services: Services) -> Opening:
     text(
         "<p>The first BERT learnt two tasks at once: to fill blanks, and to tell whether a second passage really "
         "followed the first or was picked at random, half of the time each. The second task is called next sentence "
         "prediction (Devlin et al. 2019, section 3.1).</p>"
         "<p><strong>Later models do without it.</strong> BERT's own paper found it worth having: "
         "without it all of these fell, QNLI by 3.5 points (table 5):</p>"
-        f"{table_html(BERT_HEAD, BERT_TABLE)}"
+        f"{table(pd.DataFrame(BERT_TABLE, columns=BERT_HEAD), label='BERT, table 5')}"
         "<p>RoBERTa's authors repeated the comparison with the texts laid out in other ways. Without the task, MNLI "
         "and SQuAD came out equal or slightly better, SST-2 slightly worse (Liu et al. 2019, section 4.2, table 2):</p>"
-        f"{table_html(HEAD, ROBERTA_TABLE)}"
+        f"{table(pd.DataFrame(ROBERTA_TABLE, columns=HEAD), label='RoBERTa, table 2')}"
         "<p>They suspect that BERT's authors dropped the task but kept its layout of two passages. What hurts, in "
         "their table, is reading single sentences. RoBERTa and ModernBERT only fill blanks, and so does the bundled "
         "mini-bert. (SQuAD: F1; the others: right answers in percent. RoBERTa's table has no "
@@ -91,5 +91,5 @@ def tasks(runs: LessonRuns) -> Lesson:
         "tasks",
         "Two tasks, and a third",
         "Next sentence prediction, and a head for the score",
-        lambda demo, services: build(demo, services, runs),
+        partial(build, runs),
     )

@@ -9,9 +9,13 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+import pandas as pd
+
 from bertdemo.mlm.training.evaluation import Quality
 from bertdemo.mlm.training.report import BeforeAfter, Interval, RowReport, RowToken
 from bertdemo.runs.report_file import RunReport
+
+from ..markup import Bar, BarGroup, BarRow, bar_list, legend, table
 
 _MEASURES = (
     ("loss per target", "loss", "{:.3f}"),
@@ -40,24 +44,17 @@ def _bars(report: RunReport, *, base: str, tuned: str) -> str:
     parts = [("Right at the first guess", report.held_out, "top1"), ("Among the first five", report.held_out, "top5")]
     if report.general:
         parts.append(("Right at the first guess, general English", report.general, "top1"))
-    items = "".join(
-        f"<li><span>{title}</span>"
-        f"{_bar('base', getattr(change.before, name))}{_bar('tuned', getattr(change.after, name))}</li>"
+    rows = [
+        BarRow(title, [_bar("base", change.before, name), _bar("tuned", change.after, name)], bold=False)
         for title, change, name in parts
-    )
-    key = "".join(
-        f'<li><span class="versus-swatch {kind}" aria-hidden="true"></span>{escape(name)}</li>'
-        for kind, name in (("base", f"before: {base}"), ("tuned", f"after: {tuned}"))
-    )
-    return f'<ul class="versus-key">{key}</ul><ul class="versus">{items}</ul>'
+    ]
+    key = legend([f"before: {base}", f"after: {tuned}"], ["base", "tuned"])
+    return bar_list([BarGroup(rows)], end=1.0, above=key)
 
 
-def _bar(kind: str, share: float | None) -> str:
-    width = 0.0 if share is None else 100 * share
-    return (
-        f'<span class="versus-track" aria-hidden="true"><span class="{kind}" style="width:{width:.2f}%"></span></span>'
-        f"<b>{_format(share, '{:.1%}')}</b>"
-    )
+def _bar(kind: str, quality: Quality, name: str) -> Bar:
+    share = getattr(quality, name)
+    return Bar(kind, share or 0.0, _format(share, "{:.1%}"))
 
 
 def _numbers(report: RunReport) -> str:
@@ -88,17 +85,11 @@ def _numbers(report: RunReport) -> str:
 
 
 def _table(columns: dict[str, Quality]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    rows = "".join(
-        f'<tr><th scope="row">{label}</th>'
-        + "".join(f"<td>{_format(getattr(quality, name), form)}</td>" for quality in columns.values())
-        + "</tr>"
+    rows = [
+        [label, *(_format(getattr(quality, name), form) for quality in columns.values())]
         for label, name, form in _MEASURES
-    )
-    return (
-        '<div class="report-scroll" tabindex="0" role="region" aria-label="Numbers">'
-        f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    ]
+    return table(pd.DataFrame(rows, columns=["", *columns]), label="Numbers")
 
 
 def _intervals(where: str, change: BeforeAfter) -> str:

@@ -5,13 +5,16 @@ It takes runs as they are on disk and changes none. Every text is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import gradio as gr
+import pandas as pd
 
 from bertdemo.runs.record import Figures, RunRecord
-from bertdemo.ui.train.live_feed import duration
+
+from ..markup import Html, file_name, percent, table
+from .live_chart import duration
 
 _GLYPHS = {
     "queued": "⋯",
@@ -44,13 +47,11 @@ def runs_html(runs: Sequence[RunRecord], *, shown: str, total: int = 0) -> str:
     """
     if not runs:
         return '<p class="quiet">No runs yet. What you train is listed here, with its curve and its model.</p>'
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
-    rows = "".join(_row(run, current=run.id == shown) for run in runs)
+    frame = pd.DataFrame([_row(run) for run in runs], columns=_HEADS)
     newest = f" These are the newest {len(runs)} of {total:,}." if total > len(runs) else ""
-    return (
-        f'<table class="runs"><caption>Press a name to see its curve and its report.{newest}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    current = next((place for place, run in enumerate(runs) if run.id == shown), None)
+    caption = f"Press a name to see its curve and its report.{newest}"
+    return table(frame, label="Runs", caption=caption, look="runs", current=current)
 
 
 def state_html(state: str) -> str:
@@ -71,41 +72,37 @@ def _settings(run: RunRecord) -> tuple[str, str, str]:
     return epochs, f"learning rate {learning_rate}", f"from {run.model.label}"
 
 
-def _settings_html(run: RunRecord) -> str:
+def _settings_html(run: RunRecord) -> Html:
     """The same with no line break inside a number; of a damaged run nothing is known."""
     if run.state == "damaged":
-        return "–"
+        return Html("–")
     epochs, learning_rate, model = _settings(run)
-    return f'<span>{epochs}, <span class="unbroken">{learning_rate},</span> {escape(model)}</span>'
+    return Html(f'<span>{epochs}, <span class="unbroken">{learning_rate},</span> {escape(model)}</span>')
 
 
-def _row(run: RunRecord, *, current: bool) -> str:
-    cells = [
-        state_html(run.state),
-        escape(run.data.name),
+def _row(run: RunRecord) -> tuple[str | Html, ...]:
+    return (
+        Html(f'<button type="button" data-run="{escape(run.id)}">{escape(run.name)}</button>'),
+        Html(state_html(run.state)),
+        file_name(run.data.name),
         _settings_html(run),
-        _change(run.figures, "loss", "{:.3f}"),
-        _change(run.figures, "top1", "{:.1%}"),
+        _change(run.figures, "loss", "{:.3f}".format),
+        _change(run.figures, "top1", percent),
         duration(run.seconds) if run.seconds else "–",
         _begun_html(run),
-    ]
-    named = zip(_HEADS[1:], cells, strict=True)
-    data = "".join(f'<td data-head="{head}">{cell}</td>' for head, cell in named)
-    mark = ' aria-current="true"' if current else ""
-    name = f'<button type="button" data-run="{escape(run.id)}">{escape(run.name)}</button>'
-    return f'<tr{mark}><th scope="row">{name}</th>{data}</tr>'
+    )
 
 
-def _begun_html(run: RunRecord) -> str:
+def _begun_html(run: RunRecord) -> Html:
     """The day and the minute, with no line break inside either."""
     day, _, minute = run.created[:16].partition("T")
     parts = " ".join(f'<span class="unbroken">{escape(part)}</span>' for part in (day, minute))
-    return f"<span>{parts}</span>" if day else "–"
+    return Html(f"<span>{parts}</span>" if day else "–")
 
 
-def _change(figures: Figures, key: str, form: str) -> str:
+def _change(figures: Figures, key: str, write: Callable[[float], str]) -> str:
     """ "2.910 → 2.451", as far as it is known."""
     sides = [record[key] if record else None for record in (figures.before, figures.after)]
     if sides == [None, None]:
         return "–"
-    return " → ".join("–" if side is None else form.format(side) for side in sides)
+    return " → ".join("–" if side is None else write(side) for side in sides)

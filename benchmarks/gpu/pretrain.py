@@ -4,8 +4,8 @@ Rows stand end to end in flat batches of one size, so the encoder is compiled on
 variable lengths keeps each row to itself. Masks, head, start and schedule are the project's own. The same command
 again continues from the last checkpoint. With ``--device cpu`` and small numbers it is rehearsed without a GPU.
 
-    python benchmarks/pretrain_gpu.py prepare TEXT.txt ... --to DIR          (on a CPU; a few minutes)
-    python benchmarks/pretrain_gpu.py train DIR --output DIR [--steps N] [--tokens N] [--device cuda]
+    python benchmarks/gpu/pretrain.py prepare TEXT.txt ... --to DIR          (on a CPU; a few minutes)
+    python benchmarks/gpu/pretrain.py train DIR --output DIR [--steps N] [--tokens N] [--device cuda]
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _pretraining_rows import read_documents, rows_of, tokenized, vocabulary_texts
 from numpy.typing import NDArray
+from pretraining_rows import read_documents, rows_of, tokenized, vocabulary_texts
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import AutoTokenizer

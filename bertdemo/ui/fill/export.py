@@ -1,0 +1,171 @@
+"""What the fill tab gives away: a link that brings back what the page shows, and the answers as files and a picture.
+
+The link holds the text, the models, the settings and, where words were hidden by hand, the strip's ids. It is made in
+the browser, which knows its own address, and read when a page opens; what stands in it is checked like any input.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+import pandas as pd
+from gradio.components import Component
+
+from bertdemo.mlm.analysis.compare import Comparison, compare
+from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, fill_record
+
+from ..question import Question, ask, chosen_models
+from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
+
+MAX_TOKENS = 2_000  # that a link may hold
+MAX_CHARACTERS = 20_000
+_NOTHING_TO_SAVE = "There is no blank and so no prediction to save; hide a word first."
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SCRIPTS = Path(__file__).with_name("export.js")
+
+
+class Shared(NamedTuple):
+    """What a link asks for; None where it does not say."""
+
+    text: str | None
+    model: str | None
+    compared: str | None
+    top_k: int | None
+    strip: dict[str, Any] | None
+    view: str | None
+
+
+def shared(query: Mapping[str, str]) -> Shared:
+    """A link's query -> what it asks for; what makes no sense is left out, and nothing raises.
+
+    >>> shared({"text": "It is [MASK].", "words": "9", "ids": "x"})[:4]
+    ('It is [MASK].', None, None, 9)
+    """
+    text = query.get("text", "")[:MAX_CHARACTERS] or None
+    words = query.get("words", "")
+    top_k = int(words) if words.isascii() and words.isdigit() and 1 <= len(words) <= 2 and int(words) else None
+    names = [query.get(name, "")[:300] or None for name in ("model", "compare")]
+    return Shared(text, *names, top_k, _strip(query, text), query.get("view", "")[:80] or None)
+
+
+def _strip(query: Mapping[str, str], text: str | None) -> dict[str, Any] | None:
+    """Ids and hidden originals in the shape that a browser sends; the names of the tokens are found by the server."""
+    ids = _numbers(query.get("ids", ""))
+    hidden = [_numbers(pair.replace(":", ".")) for pair in query.get("hidden", "").split(".") if pair]
+    if text is None or not ids or not all(pair and len(pair) == 2 for pair in hidden):
+        return None
+    originals = {str(place): {"id": token_id} for place, token_id in hidden}
+    return {"text": text, "ids": ids, "tokens": None, "originals": originals, "version": 0, "edited": True}
+
+
+def _numbers(text: str) -> list[int]:
+    """'101.2293' -> [101, 2293]; [] where it is anything else."""
+    parts = text.split(".")
+    if len(parts) > MAX_TOKENS or not all(part.isascii() and part.isdigit() and len(part) < 8 for part in parts):
+        return []
+    return [int(part) for part in parts]
+
+
+def predictions_file(
+    services: Services, kind: str, *, text: str, strip: object, model: str, compared: str, top_k: int
+) -> dict[str, str]:
+    """The file for the browser to save; ``kind`` is "csv" or "json"."""
+    with user_errors():
+        question = ask(services, text=text, strip=strip, model=model, compared=compared)
+        if not question.prepared.mask_positions:
+            raise TextError(_NOTHING_TO_SAVE)
+        filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
+        two = len(question.models) == 2
+        comparison = compare(*question.models, question.prepared, top_k=int(top_k)) if two else None
+        if kind == "csv":
+            frame = compared_frame(comparison) if comparison else filled_frame(filled)
+            written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
+            return {"name": "predictions.csv", "type": "text/csv;charset=utf-8", "text": f"\ufeff{written}"}
+        record = _record(question, filled, comparison, models=chosen_models(model, compared))
+        written = json.dumps(record, ensure_ascii=False, indent=2)
+        return {"name": "predictions.json", "type": "application/json", "text": written}
+
+
+def filled_frame(filled: FilledText) -> pd.DataFrame:
+    """A row a candidate: blank (from 1), position, rank, token, id, probability, natural log of it."""
+    rows = [
+        (number, mask.position, *(word.rank, word.token, word.token_id, word.probability), _log(word.probability))
+        for number, mask in enumerate(filled.masks, start=1)
+        for word in mask.candidates
+    ]
+    names = ["blank", "position", "rank", "token", "token_id", "probability", "log_probability"]
+    return pd.DataFrame(rows, columns=names, dtype=object)  # as they are: no number is changed for a missing one
+
+
+def compared_frame(comparison: Comparison) -> pd.DataFrame:
+    """A row a word of either model's top list, as it stands in both; empty where a model does not have it."""
+    rows = [
+        (
+            *(number, mask.position, word.token, word.before.rank, word.before.probability),
+            *(word.after.rank, word.after.probability, word.log2_ratio),
+        )
+        for number, mask in enumerate(comparison.masks, start=1)
+        for word in mask.candidates
+    ]
+    names = ["blank", "position", "token", "rank_before", "probability_before"]
+    return pd.DataFrame(rows, columns=[*names, "rank_after", "probability_after", "log2_ratio"], dtype=object)
+
+
+def safe_cell(value: object) -> object:
+    """A text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    >>> safe_cell("=1+1"), safe_cell("love"), safe_cell(-0.5)
+    ("'=1+1", 'love', -0.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _log(probability: float) -> float | None:
+    return math.log(probability) if probability > 0 else None
+
+
+def _record(
+    question: Question, filled: FilledText, comparison: Comparison | None, *, models: tuple[str, ...]
+) -> dict[str, Any]:
+    """The command line's objects, with what is needed to ask again: models, text and token ids."""
+    asked = {
+        "models": list(models),
+        "text": filled.prepared.text,
+        "token_ids": list(filled.prepared.token_ids),
+        "hidden": {str(place): token_id for place, token_id in question.originals.items()},
+    }
+    compared = {"comparison": comparison.to_record()} if comparison else {}
+    return {**asked, **fill_record(filled), **compared}
+
+
+def build_export(services: Services, *, source: Mapping[str, Component], top_k: Component, view: Component) -> None:
+    """The buttons, on demand; ``source``: text, strip, model, compared."""
+    with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):
+        copy = gr.Button("Copy link", size="sm", elem_id="copy-link")
+        table = gr.Button("Predictions as CSV", size="sm", elem_id="save-csv")
+        record = gr.Button("Predictions as JSON", size="sm", elem_id="save-json")
+        picture = gr.Button("Chart as PNG", size="sm", elem_id="save-png")
+        file = gr.JSON(visible=False)
+    scripts = _SCRIPTS.read_text(encoding="utf-8")
+    copy.click(None, [*source.values(), top_k, view], None, js=_call(scripts, "copyLink"), **PAGE_EVENT)
+    asked = {**source, "top_k": top_k}
+    for button, kind in ((table, "csv"), (record, "json")):
+        made = button.click(
+            partial(predictions_file, services, kind),
+            inputs_kwargs=asked,
+            outputs=file,
+            **{**MODEL_EVENT, **PAGE_EVENT},
+        )
+        made.success(None, file, None, js=_call(scripts, "saveFile"), **PAGE_EVENT)
+    picture.click(None, source["text"], None, js=_call(scripts, "savePicture"), **PAGE_EVENT)
+
+
+def _call(scripts: str, name: str) -> str:
+    return f"async (...values) => {{\n{scripts}\nreturn {name}(...values);\n}}"
