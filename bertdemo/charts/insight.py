@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -50,7 +51,7 @@ def erasure_figure(words: Sequence[str], series: Sequence[Series]) -> go.Figure:
         )
         for one in series
     ]
-    rows = {"tickvals": names, "ticktext": [plain(word) for word in words], "autorange": "reversed"}
+    rows: dict[str, Any] = {"tickvals": names, "ticktext": [plain(word) for word in words], "autorange": "reversed"}
     height = 70 + _BAR * len(words) * max(1, len(series)) + _LEGEND_LINE * max(0, len(series) - 1)
     drawn = layout(height=height, legend=len(series) > 1, bargap=0.3)
     drawn["xaxis"] = axis("change in bits", zeroline=True, zerolinecolor=TEXT, zerolinewidth=2, nticks=6)
@@ -106,7 +107,8 @@ def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32], *, kin
     longest = max((len(token) for token in tokens), default=1)
     above = 16 + 8 * min(longest, _LONGEST_TOKEN)  # px: the words stand upright, so that none is drawn over another
     drawn = layout(height=above + 20 + _ROW * len(layers), legend=False)
-    words = {"tickvals": list(range(len(tokens))), "ticktext": [plain(token, most=_LONGEST_TOKEN) for token in tokens]}
+    named = [plain(token, most=_LONGEST_TOKEN) for token in tokens]
+    words: dict[str, Any] = {"tickvals": list(range(len(tokens))), "ticktext": named}
     drawn["xaxis"] = axis(**words, tickangle=-90, tickfont={"size": 13}, showgrid=False, side="top")
     drawn["yaxis"] = axis("layer", type="category", showgrid=False, autorange="reversed")
     drawn["margin"] |= {"t": above, "b": 10}

@@ -53,7 +53,7 @@ def linear(hidden: Tensor, layer: nn.Linear) -> Tensor:
     if not _is_plain_float32(hidden, layer.weight) or not one_dnn_agrees():
         return nn.functional.linear(hidden, layer.weight, layer.bias)
     if torch.is_grad_enabled():
-        return _Linear.apply(hidden, layer.weight, layer.bias)
+        return _Linear.apply(hidden, layer.weight, layer.bias)  # type: ignore[no-untyped-call]  # torch gives it no type
     return _product(hidden, layer.weight, layer.bias)
 
 
