@@ -20,8 +20,9 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.12-slim
 ARG TORCH_INDEX=""
 ENV PYTHONUNBUFFERED=1 BERTDEMO_LOG_FORMAT=json
-COPY requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r /tmp/requirements.txt
+COPY requirements.txt constraints.txt /tmp/
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r /tmp/requirements.txt \
+    -c /tmp/constraints.txt
 COPY --from=build /wheels /wheels
 RUN pip install --no-cache-dir --no-deps /wheels/*.whl && rm -r /wheels \
     && useradd --create-home --uid 1000 bertdemo && mkdir /data && chown bertdemo /data

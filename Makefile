@@ -11,6 +11,8 @@ app: $(READY)
 
 test: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy bertdemo
 	$(BIN)/python -m pytest -m "not stress and not browser" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m "browser and not stress"
 
@@ -21,18 +23,19 @@ stress: $(READY)
 	$(BIN)/python -m pytest -m stress
 
 bench: $(READY)
-	$(BIN)/python -m pip install -q -e ".[bench]"
+	$(BIN)/python -m pip install -q -e ".[bench]" -c constraints.txt
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy bertdemo
 
 setup: $(READY)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e ".[test]"
+	$(BIN)/python -m pip install -q -e ".[test]" -c constraints.txt
 	touch $(READY)
 
 clean:

@@ -39,7 +39,7 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import Workspace
-from bertdemo.ui.train.live_feed import live_payload
+from bertdemo.ui.train.live_chart import live_payload
 
 HERE = Path(__file__).parent
 LENGTHS = (1_000, 10_000, 100_000)

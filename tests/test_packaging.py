@@ -32,25 +32,43 @@ def front_matter() -> dict[str, str]:
     return {key: value.strip(" \"'") for key, value in re.findall(r"^(\w+): *(.+)$", head, re.MULTILINE)}
 
 
-def test_spaces_installs_what_the_project_needs() -> None:
-    project = requirements(PROJECT["project"]["dependencies"])
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    spaces = requirements([line for line in lines if line.strip() and not line.startswith("#")])
-    spaces.setdefault("gradio", project["gradio"])  # comes with the version that the README names
-    assert spaces == project
+def listed(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return requirements([line for line in lines if line.strip() and not line.startswith("#")])
+
+
+NEEDED = requirements([*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["app"]])
+
+
+def test_spaces_installs_what_the_project_and_its_page_need_in_the_tested_versions() -> None:
+    spaces, tested = listed("requirements.txt"), listed("constraints.txt")
+    assert spaces == {name: tested[name] for name in NEEDED}
+
+
+def test_the_tested_versions_are_exact_and_within_the_project_s_ranges() -> None:
+    tested = listed("constraints.txt")
+    assert all(bounds.startswith("==") for bounds in tested.values())
+    extras = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
+    named = NEEDED | requirements([line for line in extras if not line.startswith(("bertdemo[", "accelerate"))])
+    for name, bounds in named.items():
+        assert Version(tested[name].removeprefix("==")) in SpecifierSet(bounds), name
+
+
+def test_the_engine_needs_no_page() -> None:
+    assert {"gradio", "plotly", "starlette"} & requirements(PROJECT["project"]["dependencies"]).keys() == set()
 
 
 def test_the_readme_asks_spaces_for_versions_that_the_project_takes() -> None:
     head = front_matter()
     assert head["sdk"] == "gradio"
-    assert Version(head["sdk_version"]) in SpecifierSet(requirements(PROJECT["project"]["dependencies"])["gradio"])
+    assert Version(head["sdk_version"]) in SpecifierSet(NEEDED["gradio"])
     assert Version(head["python_version"]) in SpecifierSet(PROJECT["project"]["requires-python"])
     assert (ROOT / head["app_file"]).is_file()
     assert head["license"].lower() == PROJECT["project"]["license"].lower()
 
 
 def test_every_dependency_is_bounded_above() -> None:
-    for name, bounds in requirements(PROJECT["project"]["dependencies"]).items():
+    for name, bounds in NEEDED.items():
         assert "<" in bounds or "==" in bounds, name
 
 

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from bertdemo.ui.fill.reading import read, strip_of
 from sentencepiece_checkpoints import KINDS, sentencepiece_checkpoint
 
 from bertdemo.mlm.analysis.attention_maps import attention_from_mask
@@ -19,6 +18,8 @@ from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_ids, prepare_text
 from bertdemo.mlm.text.tokens import raw_pieces, readable_pieces, space_marker, word_ids
+from bertdemo.ui.fill.answer import strip_of
+from bertdemo.ui.question import read
 
 TEXT = "The dogs barked, John <mask> the old house."
 ODD_TEXTS = ["我<mask>你。", "אני <mask> שלום", "🙂 <mask> é", "<mask>", "(<mask>)", "un<mask>able", "猫 <mask> 犬."]

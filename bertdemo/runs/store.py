@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import TrainingConfig
 
 from .files import disk_errors, write_atomically
-from .record import DataSource, RunRecord, clean_name, is_run_id, new_run_id
+from .record import LIVE_STATES, DataSource, RunRecord, clean_name, is_run_id, new_run_id
 from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class RunStore:
     def __init__(self, home: Path | str) -> None:
         self.home = Path(home).expanduser()
         self._inside, self._outside = self.home / "runs", self.home / "runs_elsewhere"
+        self._seen: dict[Path, tuple[tuple[int, int], RunRecord]] = {}  # as last read, with the file's number and time
 
     def create(
         self,
@@ -68,8 +70,14 @@ class RunStore:
         return run
 
     def list(self) -> list[Run]:
-        """All runs, the newest first; damaged ones too, in the state ``damaged``."""
-        runs = [open_or_describe(folder) for folder in self._folders()]
+        """All runs, the newest first; damaged ones too, in the state ``damaged``.
+
+        Pages ask all the while, so only what has changed since is read again, and what may have died meanwhile.
+        """
+        folders = self._folders()
+        for gone in self._seen.keys() - set(folders):
+            self._seen.pop(gone, None)
+        runs = [self._opened(folder) for folder in folders]
         return sorted(runs, key=lambda run: run.record.created or run.id, reverse=True)
 
     def get(self, reference: str, *, allow_folders: bool = False) -> Run:
@@ -145,10 +153,22 @@ class RunStore:
         except OSError as exc:  # the run itself is where it was wanted, so it goes on
             logger.warning("run %s will not be listed, because the home folder cannot be written: %s", run.id, exc)
 
-    def _folders(self) -> list[Path]:
+    def _folders(self) -> Sequence[Path]:
         inside = [folder for folder in _entries(self._inside) if (folder / RECORD_NAME).is_file()]
         outside = [folder for pointer in _entries(self._outside) if (folder := _read_pointer(pointer)) is not None]
         return inside + outside
+
+    def _opened(self, folder: Path) -> Run:
+        try:
+            status = (folder / RECORD_NAME).stat()
+        except OSError:  # gone meanwhile
+            return open_or_describe(folder)
+        written, seen = (status.st_ino, status.st_mtime_ns), self._seen.get(folder)
+        if seen is not None and seen[0] == written and seen[1].state not in (*LIVE_STATES, "damaged"):
+            return Run(folder, seen[1])
+        run = open_or_describe(folder)
+        self._seen[folder] = written, run.record
+        return run
 
     def _folder_of(self, run_id: str) -> Path | None:
         folder = self._inside / run_id

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components.api_component import Api
 
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import Dialect, chosen_dialect
@@ -15,37 +14,41 @@ from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.training.inspection import inspect_file
+from bertdemo.mlm.settings import SETTINGS, Setting
+from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
 from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
-from .train.run_form import RunForm, run_request, whole
+from .train.form import run_request
+from .uploads import uploaded
 
-MOST_CHARACTERS = 200_000
-ANSWER = {"type": "object"}
+MAX_CHARACTERS = 200_000
 # Reading or copying a whole file may take a minute: a few at once, whoever asks.
 FILE_EVENT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
 _NO_OWNER = "This server is shared: give a secret text of your own as owner, with which you may stop the run later."
 
 
 class Endpoints:
-    """One method an endpoint; every argument comes from outside and is checked."""
+    """One method an endpoint; every argument comes from outside and is checked.
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    ``received`` turns what stands for a file into its path, or into None where there is none.
+    """
+
+    def __init__(self, services: Services, *, received: Callable[[Any], Path | None] = uploaded) -> None:
+        self._services, self._received = services, received
 
     def fill_mask(self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "") -> dict[str, Any]:
         """The most probable tokens for every mask; ``targets``: words to score there, separated by commas."""
         with user_errors(as_html=False):
             words = [word for item in _text(targets).split(",") if (word := item.strip())]
-            count = whole("top_k", top_k, default=5)
+            count = _whole("top_k", top_k, default=5)
             return finite(fill_record(fill_masks(self._model(model), _text(text), top_k=count, targets=words)))
 
     def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
         """The same text through two models."""
         with user_errors(as_html=False):
             models = self._model(before), self._model(after)
-            return finite(compare(*models, _text(text), top_k=whole("top_k", top_k, default=5)).to_record())
+            return finite(compare(*models, _text(text), top_k=_whole("top_k", top_k, default=5)).to_record())
 
     def score_sentence(self, text: str, model: str = "mini-bert") -> dict[str, Any]:
         """Every token masked in turn: surprisal in bits, pseudo-log-likelihood and pseudo-perplexity."""
@@ -55,7 +58,7 @@ class Endpoints:
     def run_status(self, run_id: str, cursor: int = 0) -> dict[str, Any]:
         """The run's state and its events from the cursor on; ask again with the cursor that is returned."""
         with user_errors(as_html=False):
-            status = self._services.manager.status(_text(run_id), cursor=whole("cursor", cursor, default=0))
+            status = self._services.manager.status(_text(run_id), cursor=_whole("cursor", cursor, default=0))
             answer = {"run": status.run, "state": status.state, "cursor": status.cursor, "events": status.events}
             return finite({**answer, "step": status.step, "steps": status.steps, "position": status.activity.position})
 
@@ -73,7 +76,7 @@ class Endpoints:
 
     def inspect_csv(
         self,
-        file: str | None,
+        file: dict[str, Any] | None,
         column: str | None = None,
         model: str | None = None,
         max_length: int | None = None,
@@ -86,18 +89,19 @@ class Endpoints:
         ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
         """
         with user_errors(as_html=False):
-            if not file:
+            path = self._received(file)
+            if path is None:
                 raise DataError("There is no file; send one with gradio_client.handle_file.")
-            length = None if max_length is None else whole("max_length", max_length, default=256)
+            length = None if max_length is None else SETTINGS["max_length"].parse(max_length)
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
-            dialect = _dialect(file, encoding, delimiter, header)
+            dialect = _dialect(path, encoding, delimiter, header)
             options = {"column": _optional(column), "dialect": dialect, "masked_lm": masked_lm, "max_length": length}
-            return finite(inspect_file(file, **options))
+            return finite(inspect_file(path, **options))
 
-    def start_training(  # noqa: PLR0913, PLR0917 (the options of the command line)
+    def start_training(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
-        file: str | None,
+        file: dict[str, Any] | None,
         column: str | None = None,
         model: str = "mini-bert",
         epochs: int | None = None,
@@ -108,8 +112,8 @@ class Endpoints:
         limit: int | None = None,
         seed: int | None = None,
         precision: str | None = None,
-        probe: Sequence[str] = (),
-        watch: Sequence[str] = (),
+        probe: list[str] = [],  # noqa: B006 - never changed; the client is shown an empty list
+        watch: list[str] = [],  # noqa: B006
         name: str = "",
         owner: str = "",
         encoding: str | None = None,
@@ -120,66 +124,53 @@ class Endpoints:
 
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
         """
+        numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
         with user_errors(as_html=False):
-            settings = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
-            form = RunForm(_text(model), *settings, _text(name), _texts(probe), _texts(watch), _optional(precision))
+            texts = (_optional(precision), _texts(probe), _texts(watch))
+            values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
-            dialect = _dialect(file, encoding, delimiter, header) if file else None
-            request = run_request(self._services, form, path=file, column=_optional(column), dialect=dialect)
+            path = self._received(file)
+            dialect = _dialect(path, encoding, delimiter, header) if path else None
+            given = {"column": _optional(column), "dialect": dialect, "model": _text(model), "name": _text(name)}
+            request = run_request(self._services, values, path=path, **given)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
-    def _model(self, reference: str) -> MaskedLM:
-        registry = self._services.registry
-        return registry.shared(registry.resolve(_text(reference), allow_folders=self._services.allow_folders))
+    def _model(self, reference: object) -> MaskedLM:
+        return self._services.model(_text(reference))
 
 
 def add_endpoints(services: Services) -> None:
-    """Register everything in the current Blocks; files go through ``gr.File``, which refuses paths of this machine."""
+    """Register everything in the current Blocks."""
     endpoints = Endpoints(services)
-    for name in ("fill_mask", "compare", "score_sentence"):
-        gr.api(getattr(endpoints, name), api_name=name, **_limits(MODEL_EVENT))
-    for name in ("run_status", "stop_training", "runs"):
-        gr.api(getattr(endpoints, name), api_name=name, **_limits(READ_EVENT))
-    with gr.Column(visible=False):
-        button, file = gr.Button(), gr.File(label="file")
-        text = partial(_argument, {"type": "string"})
-        number = partial(_argument, {"type": "number"})
-        texts = partial(_argument, {"type": "array", "items": {"type": "string"}})
-        flag = partial(_argument, {"type": "boolean"})
-        reading = (text("encoding", None), text("delimiter", None), flag("header", None))
-        inspected = [file, text("column", None), text("model", None), number("max_length", None), *reading]
-        settings = ("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit", "seed")
-        started = [
-            *(file, text("column", None), text("model", services.default_model)),
-            *(number(name, None) for name in settings),
-            *(text("precision", None), texts("probe", []), texts("watch", []), text("name", ""), text("owner", "")),
-            *reading,
-        ]
-        for name, inputs in (("inspect_csv", inspected), ("start_training", started)):
-            answer = Api(None, ANSWER if name == "inspect_csv" else {"type": "string"}, "answer")
-            button.click(getattr(endpoints, name), inputs, answer, api_name=name, **FILE_EVENT)
+    for fn in (endpoints.fill_mask, endpoints.compare, endpoints.score_sentence):
+        gr.api(fn, **_limits(MODEL_EVENT))
+    for fn in (endpoints.run_status, endpoints.stop_training, endpoints.runs):
+        gr.api(fn, **_limits(READ_EVENT))
+    for fn in (endpoints.inspect_csv, endpoints.start_training):
+        gr.api(fn, **FILE_EVENT)
 
 
-def _dialect(file: str, encoding: object, delimiter: object, header: object) -> Dialect | None:
+def _dialect(path: Path, encoding: object, delimiter: object, header: object) -> Dialect | None:
     named = [None if value is None else _text(value) for value in (encoding, delimiter)]
-    return chosen_dialect(file, *named, header=None if header is None else bool(header))
-
-
-def _argument(schema: dict[str, Any], label: str, value: Any) -> Api:
-    return Api(value, schema, label)
+    return chosen_dialect(path, *named, header=None if header is None else bool(header))
 
 
 def _limits(event: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name.startswith("concurrency")}
 
 
+def _whole(name: str, value: object, *, default: int) -> int:
+    """Raises SettingsError for what is no whole number from 0 on."""
+    return default if value is None else Setting(name, int, name, "", low=0, subject=name).parse(value)
+
+
 def _text(value: object) -> str:
     """The value if it is a text of bearable length. Raises TextError."""
     if not isinstance(value, str):
         raise TextError(f"A text is needed here, not {type(value).__name__}.")
-    if len(value) > MOST_CHARACTERS:
-        raise TextError(f"The text has {len(value):,} characters; at most {MOST_CHARACTERS:,} are read.")
+    if len(value) > MAX_CHARACTERS:
+        raise TextError(f"The text has {len(value):,} characters; at most {MAX_CHARACTERS:,} are read.")
     return value
 
 

@@ -14,7 +14,7 @@ from .train.tab import build_train_tab
 TITLE = "bertdemo"
 TAGLINE = "See what BERT expects in the blank, and teach it something new."
 DAY = 24 * 3600
-MOST_WAITING = 300  # requests; beyond that the page and gradio_client say that the queue is full
+MAX_WAITING = 300  # requests; beyond that the page and gradio_client say that the queue is full
 TOLD_EVERY = 1.0  # seconds between two messages about a request's place in the queue
 AT_ONCE = 4  # of each small handler that says nothing else
 
@@ -34,7 +34,7 @@ def build_app(services: Services) -> gr.Blocks:
                 fill_mask = build_fill_mask_tab(demo, services)
             with gr.Tab("Train", id="train"):
                 build_train_tab(demo, services, fill_mask, tabs=tabs)
-            with gr.Tab("Learn", id="learn"):
-                build_learn_tab(demo, services)
+            with gr.Tab("Learn", id="learn") as learn:
+                build_learn_tab(services, learn.select, tabs=tabs, sentence=fill_mask.text)
         add_endpoints(services)
-    return demo.queue(status_update_rate=TOLD_EVERY, max_size=MOST_WAITING, default_concurrency_limit=AT_ONCE)
+    return demo.queue(status_update_rate=TOLD_EVERY, max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE)

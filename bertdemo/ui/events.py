@@ -24,14 +24,14 @@ _PAUSED_JS = """() => new Promise((resolve) => {
 _IF_SET_JS = "(value) => value ? [] : new Promise(() => {})"
 
 
-def when_typed(box: gr.Textbox) -> Dependency:
-    """What to chain on with ``.then``: the text has changed, and no key was pressed for a moment.
+def when_typed(*boxes: Component) -> Dependency:
+    """What to chain on with ``.then``: the text of a box has changed, and no key was pressed for a moment.
 
     ``change`` and not ``input``, which Gradio does not send for a text that is pasted. Wire nothing else to the
-    ``change`` of this box: the page works such events off one by one and would wait for every pause.
+    ``change`` of these boxes: the page works such events off one by one and would wait for every pause.
     """
-    pause = _PAUSED_JS % {"box": box._id, "pause": PAUSE}
-    return box.change(None, None, None, js=pause, **PAGE_EVENT)
+    pause = _PAUSED_JS % {"box": boxes[0]._id, "pause": PAUSE}
+    return gr.on([box.change for box in boxes], None, None, None, js=pause, **PAGE_EVENT)
 
 
 def only_if_set(before: Dependency, component: Component) -> Dependency:

@@ -1,4 +1,4 @@
-"""The options of the web app, and what they mean together: where it listens, and whom it trusts.
+"""The options of the web app, and what they mean together: where it listens, whom it trusts, and how it logs.
 
 ``parse_options`` looks at words only; whether the port and the home folder can be used is asked apart.
 """
@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import os
 import re
 import socket
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bertdemo.cli.arguments import DEFAULT_MODEL, OneLineParser, whole_number
@@ -20,6 +23,8 @@ from bertdemo.runs.store import default_home
 
 from .security import LOOPBACK_HOSTS
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+FORMATS = ("text", "json")
 _ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*/?")
 
 
@@ -162,3 +167,38 @@ def _allowed_hosts(options: argparse.Namespace, *, host: str) -> tuple[str, ...]
     space = filter(None, os.environ.get("SPACE_HOST", "").split(","))
     own = [socket.gethostname()] if host in ("0.0.0.0", "::") else []
     return tuple(dict.fromkeys([*LOOPBACK_HOSTS, *options.allowed_host, *space, *own, host]))
+
+
+class JsonFormatter(logging.Formatter):
+    """``{"time": ..., "level": "INFO", "logger": ..., "message": ..., "trace": ...}``; ``trace`` only for a bug."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure_logging() -> None:
+    """Log as BERTDEMO_LOG, a level, and BERTDEMO_LOG_FORMAT, text or json, say; raises SettingsError for others."""
+    level = _choice("BERTDEMO_LOG", LEVELS, default="INFO").upper()
+    handler = logging.StreamHandler()
+    if _choice("BERTDEMO_LOG_FORMAT", FORMATS, default="text") == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for library in ("httpx", "httpcore", "asyncio", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def _choice(variable: str, choices: tuple[str, ...], *, default: str) -> str:
+    value = os.environ.get(variable) or default
+    if value.lower() not in map(str.lower, choices):
+        raise SettingsError(f"{variable} must be one of {', '.join(choices)}, but is {value[:40]!r}.")
+    return value.lower()

@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import gradio as gr
 import plotly
@@ -24,9 +23,8 @@ _HERE = Path(__file__).parent
 
 
 def plotly_source() -> str:
-    """The address, relative to the page, of the Plotly.js that comes with the Python package."""
-    gr.set_static_paths([PLOTLY_JS])
-    return f"gradio_api/file={quote(PLOTLY_JS.as_posix())}"
+    """The address, relative to the page, of the Plotly.js that comes with the Python package; a route of our own."""
+    return f"plotly-{plotly.__version__}.min.js"
 
 
 def scripts(*names: str) -> str:

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
 from bertdemo.mlm.text.tokens import readable_pieces
-from bertdemo.runs.store import BEST_MODEL
 
 from .fill.token_strip import StripEdit, strip_edit
 from .markup import ordinal
-from .model_list import NO_MODEL
-from .services import Services
+from .services import NO_MODEL, Services
 
 _READ_ANEW = "The models split the text differently, so it was read anew and nothing is hidden by hand."
 _WORDS_BEFORE = 2  # that tell one blank from another
@@ -80,8 +76,8 @@ class Question:
 def ask(services: Services, *, text: str, strip: object, model: str, compared: str, blank: int = 0) -> Question:
     """The question that the page stands on now. Raises BertDemoError, a sentence for the reader."""
     references = chosen_models(model, compared)
-    models = tuple(load_model(services, reference) for reference in references)
-    labels = tuple(_label(services, reference) for reference in references)
+    models = tuple(services.model(reference) for reference in references)
+    labels = tuple(services.label(reference) for reference in references)
     question = replace(
         read(models[0], text, strip), models=models, labels=labels, tuned=model != services.default_model
     )
@@ -113,21 +109,6 @@ def read(masked_lm: MaskedLM, text: str, strip: object = None) -> Question:
     originals = {place: token for place, token in edit.originals.items() if edit.token_ids[place] == mask}
     question = Question((masked_lm,), (label,), prepared, originals=originals)
     return replace(question, words=question.sentence.word_ids)
-
-
-def load_model(services: Services, reference: str) -> MaskedLM:
-    """The shared model that a reference names. Raises ModelError."""
-    registry = services.registry
-    return registry.shared(registry.resolve(reference or "", allow_folders=services.allow_folders))
-
-
-def _label(services: Services, reference: str) -> str:
-    """A run's name, a folder's own name, else the reference itself."""
-    try:
-        name = services.store.get(reference.removesuffix(BEST_MODEL)).record.name
-        return f"{name}, best epoch" if reference.endswith(BEST_MODEL) else name
-    except RunError:
-        return Path(reference).name if Path(reference).is_absolute() else reference
 
 
 def _named_alike(masked_lm: MaskedLM, edit: StripEdit) -> bool:

@@ -1,7 +1,8 @@
-"""Who may talk to the server: requests under a known host name, and none that another site's page sends; and whose
+"""Who may talk to the server and how much it may send: known host names, pages of our own, bodies that fit; and whose
 pages may show ours in a frame.
 
-Plain ASGI, so that it stands in front of everything that Gradio answers. Knows nothing of what is behind it.
+Plain ASGI, so that it stands in front of everything, our own routes and Gradio's. Knows nothing of what is behind it
+but the addresses below.
 """
 
 from __future__ import annotations
@@ -9,27 +10,44 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-# Gradio's own doors that this app has no use for: a video converter, usage figures and timings, links that write a file
-# on the server, a relay to other sites, streams, and the editor of an app's source.
+# One of three places that lean on Gradio's inside: addresses and a header of its server. Where they change, a door that
+# nobody needs stands open, uploads are bounded as small requests are, or whoever has logged in is kept from our own
+# routes. ``tests/ui/test_gradio_inside.py`` knows every route of the tested version and fails at the first other one.
+# Closed is what this app has no use for: a video converter, usage figures, links that write files, a relay to other
+# sites, streams, functions of components, an editor of the app's source.
 CLOSED_PATHS = (
     *("/monitoring", "/gradio_api/monitoring", "/gradio_api/profiling", "/gradio_api/process_recording"),
     *("/gradio_api/deep_link", "/gradio_api/proxy=", "/gradio_api/stream/", "/gradio_api/run-history"),
-    *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/"),
+    *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/", "/gradio_api/component_server"),
 )
-# What proxies say of the name that was asked for, or as a URL. Gradio writes it into its answers as its own address.
-GRADIO_SERVER = b"x-gradio-server"
+UPLOAD_PATH = "/gradio_api/upload"
+LOGIN_PATH = "/gradio_api/login_check"  # 200 for whoever may see the page
+GRADIO_SERVER = b"x-gradio-server"  # what a proxy says is the server's URL; Gradio writes it into its answers
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 FORWARDED_NAMES = (b"x-forwarded-host", GRADIO_SERVER)
+MEGABYTE = 1_000_000
+ROOM_BYTES = 50 * MEGABYTE  # each time that so much of an upload has come, there must still be room
+TOO_LARGE = "The request is larger than the {limit:,} MB that are taken here; send less."
+NO_ROOM = "The server has no room for this upload now; try a smaller file, or again later."
+_NO_ROOM_NOW = PlainTextResponse(NO_ROOM, status_code=507)
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
+
+Check: TypeAlias = Callable[[bytes, int], PlainTextResponse | None]  # (a piece, all so far) -> the refusal, if any
 
 
 class HostGuard:
@@ -116,6 +134,125 @@ class FrameRule:
         await self._app(scope, receive, send_with_rule)
 
 
+class BodyLimit:
+    """Answers 413 to a body beyond its limit, and 507 to an upload for which ``has_room(bytes)`` is False."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        max_upload_bytes: int,
+        has_room: Callable[[int], bool] = lambda _size: True,
+    ) -> None:
+        self._app = app
+        self._max_bytes, self._max_upload_bytes, self._has_room = max_bytes, max_upload_bytes, has_room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        is_upload = scope["path"].rstrip("/").endswith(UPLOAD_PATH)
+        limit = self._max_upload_bytes if is_upload else self._max_bytes
+        declared = _declared(scope)
+        if declared > limit:
+            await _too_large(limit)(scope, receive, send)
+        elif is_upload and not self._has_room(declared):
+            await _NO_ROOM_NOW(scope, receive, send)
+        else:
+            check = self._check_upload(Headers(scope=scope)) if is_upload else self._check_size
+            await self._passed_on(scope, receive, send, check=check)
+
+    async def _passed_on(self, scope: Scope, receive: Receive, send: Send, *, check: Check) -> None:
+        """Pass the body on until ``check`` refuses it; then the app sees a client that went away."""
+        received = 0
+        refused: PlainTextResponse | None = None
+
+        async def count() -> Message:
+            nonlocal received, refused
+            message = await receive()
+            body = message.get("body", b"")
+            received += len(body)
+            refused = refused or check(body, received)
+            return {"type": "http.disconnect"} if refused else message
+
+        async def answer(message: Message) -> None:
+            if refused is None:
+                await send(message)
+
+        with suppress(ClientDisconnect):
+            await self._app(scope, count, answer)
+        if refused is not None:
+            await refused(scope, receive, send)
+
+    def _check_size(self, _body: bytes, received: int) -> PlainTextResponse | None:
+        return _too_large(self._max_bytes) if received > self._max_bytes else None
+
+    def _check_upload(self, headers: Headers) -> Check:
+        """For one upload: as large as uploads may be, its fields as large as other bodies, and room asked for on the
+        way, since others upload too and a client may declare nothing."""
+        fields = FormFields(headers.get("content-type", ""))
+
+        def check(body: bytes, received: int) -> PlainTextResponse | None:
+            fields.feed(body)
+            if received > self._max_upload_bytes:
+                return _too_large(self._max_upload_bytes)
+            if fields.size > self._max_bytes:
+                return _too_large(self._max_bytes)
+            asks_again = received // ROOM_BYTES > (received - len(body)) // ROOM_BYTES
+            return _NO_ROOM_NOW if asks_again and not self._has_room(0) else None
+
+        return check
+
+
+class FormFields:
+    """How much of an upload is no file: Gradio writes the files of a form to the disk, but keeps its fields in memory.
+
+    Fed with the body as it comes, by the parser that Gradio uses, so that both see the same parts; ``size`` is how many
+    bytes belonged to parts without a file name. Keeps no content.
+    """
+
+    def __init__(self, content_type: str) -> None:
+        self.size = 0
+        self._is_file = False
+        self._name = self._value = b""
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        callbacks = {
+            "on_part_begin": self._begin,
+            "on_header_field": self._take_name,
+            "on_header_value": self._take_value,
+            "on_header_end": self._end_header,
+            "on_part_data": self._count,
+        }
+        self._parser = MultipartParser(boundary, callbacks) if boundary else None
+
+    def feed(self, body: bytes) -> None:
+        """Take the next piece in; what is no form any more is left to whoever reads it after us."""
+        try:
+            if self._parser is not None:
+                self._parser.write(body)
+        except MultipartParseError:
+            self._parser = None
+
+    def _begin(self) -> None:
+        self._is_file = False
+
+    def _take_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _take_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._is_file = b"filename" in parse_options_header(self._value)[1]
+        self._name = self._value = b""
+
+    def _count(self, _data: bytes, start: int, end: int) -> None:
+        if not self._is_file:
+            self.size += end - start
+
+
 def host_name(header: str) -> str:
     """The name in a Host header, without its port; "" for what is none.
 
@@ -139,3 +276,13 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _too_large(limit: int) -> PlainTextResponse:
+    return PlainTextResponse(TOO_LARGE.format(limit=limit // MEGABYTE), status_code=413)
+
+
+def _declared(scope: Scope) -> int:
+    """The Content-Length; 0 where none is declared (the server refuses one that is no number)."""
+    length = Headers(scope=scope).get("content-length", "0")
+    return int(length) if length.isdecimal() else 0

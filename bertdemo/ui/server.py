@@ -8,16 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.runs.execution import stop_on_signals
@@ -25,22 +20,19 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.store import Workspace
 
 from .app import build_app
-from .body_limit import MEGABYTE, BodyLimit
-from .logs import configure_logging
-from .options import AppOptions, check_home, check_port, parse_options
-from .quick_poll import QuickPoll
-from .security import FrameRule, HostGuard
+from .options import AppOptions, check_home, check_port, configure_logging, parse_options
+from .routes import own_routes
+from .security import MEGABYTE, BodyLimit, FrameRule, HostGuard
 from .services import Services
 from .sessions import keep_no_traffic_figures, use_light_sessions
 from .theme import page_head, theme
-from .train.live_feed import quick_payload
 from .uploads import has_room, sweep, uploads_folder
 
 logger = logging.getLogger(__name__)
 
-MOST_UPLOAD = 1000 * MEGABYTE  # one file
-MOST_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
-MOST_SESSIONS = 2000  # that Gradio remembers, some 25 kB each; every call of the API may be one
+MAX_UPLOAD = 1000 * MEGABYTE  # one file
+MAX_BODY = 8 * MEGABYTE  # of any other request: forty times the longest text that is read
+MAX_SESSIONS = 2000  # that Gradio remembers, some 25 kB each; every call of the API may be one
 SWEEP_SECONDS = 600.0
 WARM_UP_SECONDS = 5.0  # the most that the start waits for a model, which may have to be fetched
 SAVE_SECONDS = 60.0  # the most that a stop waits for a training run to be saved
@@ -94,9 +86,8 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
 def launch(demo: gr.Blocks, options: AppOptions, services: Services) -> None:
     """Serve the page from now on, in threads of its own. Raises OSError where the port cannot be had."""
     settings = launch_settings(options)
-    if not options.password:
-        quick = Middleware(QuickPoll, answer=partial(quick_payload, services.manager))
-        settings["app_kwargs"]["middleware"].append(quick)
+    # Our routes come within the application that Gradio makes: --share and a proxy's path are then its affair.
+    settings["app_kwargs"]["routes"] = own_routes(services.manager, needs_login=bool(options.password))
     demo.launch(**settings)
     use_light_sessions(demo)
 
@@ -136,9 +127,7 @@ def launch_settings(options: AppOptions) -> dict[str, Any]:
     """Everything for ``Blocks.launch``; tests serve the same page with the same guard."""
     middleware = [
         Middleware(HostGuard, allowed_hosts=options.allowed_hosts, any_address=options.any_address),
-        Middleware(
-            BodyLimit, most_bytes=MOST_BODY, most_upload_bytes=MOST_UPLOAD + MEGABYTE, has_room=_has_room_for_upload
-        ),
+        Middleware(BodyLimit, max_bytes=MAX_BODY, max_upload_bytes=MAX_UPLOAD + MEGABYTE, has_room=has_room),
     ]
     if options.frame_ancestors:
         middleware.insert(0, Middleware(FrameRule, ancestors=options.frame_ancestors))
@@ -151,23 +140,15 @@ def launch_settings(options: AppOptions) -> dict[str, Any]:
         "theme": theme(),
         "head": page_head(),
         "footer_links": [],
-        "max_file_size": MOST_UPLOAD,
-        "state_session_capacity": MOST_SESSIONS,
+        "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": MAX_SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
         "prevent_thread_lock": True,
         "quiet": True,
-        "app_kwargs": {"middleware": middleware, "routes": [Route("/health", _health)]},
+        "app_kwargs": {"middleware": middleware},
     }
-
-
-def _has_room_for_upload(size: int) -> bool:
-    return has_room(Path(get_upload_folder()), size)
-
-
-async def _health(_request: Request) -> JSONResponse:
-    return JSONResponse({"status": "ok"})
 
 
 def _warm_up(services: Services) -> None:

@@ -11,22 +11,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
-from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.runs.record import is_run_id
+from bertdemo.runs.store import BEST_MODEL
 
 if TYPE_CHECKING:
+    from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
     from bertdemo.mlm.models.registry import ModelRegistry
     from bertdemo.runs.manager import RunManager
+    from bertdemo.runs.run import Run
     from bertdemo.runs.store import RunStore
 
 logger = logging.getLogger(__name__)
 _Built = TypeVar("_Built", bound=Component)
+# What a handler answers: new values by component, those of a NamedTuple of what was built; any other stays as it is.
+Updates: TypeAlias = dict[Block, Any]
 
 A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of the server has the details."
+
+NO_MODEL = "none"
+MAX_LISTED = 50  # runs whose models are offered in a list
 
 # Spread into ``.click(...)`` and the like: an event that only serves the page.
 PAGE_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -53,6 +63,35 @@ class Services:
     allow_folders: bool = True
     require_owner: bool = False
     general: tuple[str, ...] = ()
+
+    def resolve(self, reference: str) -> ModelRef:
+        """What a reference from the page means. Raises ModelError."""
+        return self.registry.resolve(reference or "", allow_folders=self.allow_folders)
+
+    def model(self, reference: str) -> MaskedLM:
+        """The shared model that a reference names, loaded if need be and never to be changed. Raises ModelError."""
+        return self.registry.shared(self.resolve(reference))
+
+    def shown_model(self) -> MaskedLM:
+        """The model that the page opens with, which may be a folder wherever others may not. Raises ModelError."""
+        return self.registry.shared(self.registry.resolve(self.default_model))
+
+    def label(self, reference: str) -> str:
+        """What a model is called on the page: its run's name, its folder's own name, else the reference itself.
+
+        Only an id is looked up: whatever else names a run is its name already.
+        """
+        run = self.find_run(reference.removesuffix(BEST_MODEL))
+        if run is not None:
+            return f"{run.record.name}, best epoch" if reference.endswith(BEST_MODEL) else run.record.name
+        return Path(reference).name if Path(reference).is_absolute() else reference
+
+    def find_run(self, run_id: str) -> Run | None:
+        """None where there is none of this id, or no longer; names are not looked for."""
+        try:
+            return self.store.get(run_id) if is_run_id(run_id) else None
+        except RunError:
+            return None
 
 
 def unchecked(component: _Built) -> _Built:
@@ -86,3 +125,39 @@ def user_errors(*, as_html: bool = True) -> Iterator[None]:
     except Exception as error:
         logger.exception("a handler of the page failed")
         raise gr.Error(A_BUG, print_exception=False) from error
+
+
+def model_choices(services: Services) -> list[tuple[str, str]]:
+    """(label, reference) for a list of models: the one the page opens with, then the newest runs that left one.
+
+    Any other reference may be typed in.
+    """
+    default = services.default_model
+    label = f"{default} (bundled)" if default == "mini-bert" else default
+    runs = [choice for run in services.store.list()[:MAX_LISTED] for choice in _run_choices(run)]
+    return [(label, default), *runs]
+
+
+def comparison_choices(services: Services) -> list[tuple[str, str]]:
+    """The same with "none" in front."""
+    return [("none", NO_MODEL), *model_choices(services)]
+
+
+def has_other_best(run: Run) -> bool:
+    """Whether the best epoch's weights are kept and are not those of the last step."""
+    best = run.record.figures.best
+    return best is not None and best["step"] != run.record.steps_done and "best_model" in run.models()
+
+
+def run_reference(run: Run, *, best: bool) -> str:
+    """What names a run's last weights, or those of its best epoch."""
+    return run.id + BEST_MODEL if best and has_other_best(run) else run.id
+
+
+def _run_choices(run: Run) -> list[tuple[str, str]]:
+    if not run.models():
+        return []
+    choices = [(f"{run.record.name} · {run.id}", run.id)]
+    if has_other_best(run):
+        choices.append((f"{run.record.name}, best epoch · {run.id}", run_reference(run, best=True)))
+    return choices

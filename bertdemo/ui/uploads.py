@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bertdemo.mlm.errors import DataError
 from bertdemo.runs.locks import LOCK_NAME, FolderLock, is_locked
 
 logger = logging.getLogger(__name__)
 
+FOLDER_VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads
 PREFIX = "bertdemo-uploads-"
-MOST_BYTES = 5_000_000_000  # of all uploads together
-MOST_FILES = 20_000
+MAX_BYTES = 5_000_000_000  # of all uploads together
+MAX_FILES = 20_000
 FREE_BYTES = 500_000_000  # of the disk that uploads leave alone
 KEPT_SECONDS = 24 * 3600
 UNFINISHED_SECONDS = 900  # nothing has come for so long: the upload was broken off
@@ -31,28 +33,47 @@ def uploads_folder() -> Iterator[Path]:
     """Make Gradio keep its temporary files in a folder of this server's own; folders of dead servers are deleted."""
     _delete_orphans(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock, before = FolderLock(folder), os.environ.get("GRADIO_TEMP_DIR")
+    lock, before = FolderLock(folder), os.environ.get(FOLDER_VARIABLE)
     lock.acquire()
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ[FOLDER_VARIABLE] = str(folder)
     try:
         yield folder
     finally:
         if before is None:
-            del os.environ["GRADIO_TEMP_DIR"]
+            del os.environ[FOLDER_VARIABLE]
         else:
-            os.environ["GRADIO_TEMP_DIR"] = before
+            os.environ[FOLDER_VARIABLE] = before
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
 
-def has_room(folder: Path, size: int) -> bool:
-    """Whether an upload of so many bytes may be added to the folder."""
+def has_room(size: int) -> bool:
+    """Whether an upload of so many bytes may be added to the others."""
+    folder = Path(os.environ[FOLDER_VARIABLE])
     sizes = [_size(Path(root, name)) for root, _folders, names in os.walk(folder) for name in names]
     try:
         free = shutil.disk_usage(folder).free
     except FileNotFoundError:  # nothing has been uploaded yet
         return True
-    return len(sizes) < MOST_FILES and sum(sizes) + size <= MOST_BYTES and free - size >= FREE_BYTES
+    return len(sizes) < MAX_FILES and sum(sizes) + size <= MAX_BYTES and free - size >= FREE_BYTES
+
+
+def uploaded(payload: object) -> Path | None:
+    """The file that a program sent along, as ``gradio_client.handle_file`` names it; None where it sent none.
+
+    Whoever asks may name any path of this machine, so only what lies among the uploads is one. Raises DataError.
+    """
+    if payload is None:
+        return None
+    path = payload.get("path") if isinstance(payload, dict) else None
+    try:
+        file, folder = Path(str(path)).resolve(), Path(os.environ[FOLDER_VARIABLE]).resolve()
+        known = isinstance(path, str) and file.is_file() and file.parent.parent == folder  # in a folder of its own
+    except (OSError, ValueError):  # no path at all, such as one with NUL in it
+        known = False
+    if not known:
+        raise DataError("This is no file that was uploaded; send one with gradio_client.handle_file.")
+    return file
 
 
 def sweep(folder: Path, *, kept_seconds: float = KEPT_SECONDS) -> None:

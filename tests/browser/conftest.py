@@ -6,13 +6,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
 
+from bertdemo.ui.routes import own_routes
 from bertdemo.ui.theme import page_head, theme
 
+NO_RUNS = SimpleNamespace(live=tuple, store=SimpleNamespace(list=list))
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _NO_BROWSER = "no Chromium was found: install one, or name it in BERTDEMO_CHROMIUM"
 
@@ -65,17 +68,23 @@ def new_page(browser) -> Iterator[Callable]:
 
 
 @pytest.fixture
-def serve(monkeypatch) -> Iterator[Callable[[gr.Blocks], str]]:
-    """``serve(blocks)`` starts the blocks with the page's own look and returns their address."""
+def serve(monkeypatch) -> Iterator[Callable[..., str]]:
+    """``serve(blocks, manager)`` starts the blocks with the page's own look and routes and returns their address;
+    without a manager there are no runs."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     started: list[gr.Blocks] = []
 
-    def start(blocks: gr.Blocks) -> str:
+    def start(blocks: gr.Blocks, manager: object = NO_RUNS) -> str:
         started.append(blocks)
         _, url, _ = blocks.launch(
-            server_name="127.0.0.1", theme=theme(), head=page_head(), prevent_thread_lock=True, quiet=True
+            server_name="127.0.0.1",
+            theme=theme(),
+            head=page_head(),
+            prevent_thread_lock=True,
+            quiet=True,
+            app_kwargs={"routes": own_routes(manager, needs_login=False)},
         )
         return url
 

@@ -27,7 +27,7 @@ def test_a_class_goes_through_the_lessons(
     sample = bundled_assets() / "sample_reviews.csv"
     services = Services(registry, RunManager(store, registry), store, tmp_path, sample)
     with gr.Blocks() as demo:
-        build_learn_tab(demo, services)
+        build_learn_tab(services, demo.load)
     page = new_page(serve(demo), width=375, height=800)
 
     # Guess first: nothing is given away before the guess.

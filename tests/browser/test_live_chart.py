@@ -78,12 +78,12 @@ def open_chart(manager: RunManager, serve: Callable, new_page: Callable) -> Call
 
     def open_page(written: WrittenRun, *, other: str = "", **look: Any):
         with gr.Blocks() as blocks:
-            chart = live_chart(manager, run_id=written.run.id)
+            chart = live_chart(run_id=written.run.id)
             gr.Button("other run").click(lambda: other, None, chart, show_progress="hidden")
             gr.Button("dark").click(None, js=TOGGLE_DARK_JS)
             seen = gr.Textbox(label="seen", elem_id="seen")
             chart.state_changed(_seen, None, seen, show_progress="hidden")
-        page = new_page(serve(blocks), **look)
+        page = new_page(serve(blocks, manager), **look)
         page.wait_for_selector(".live-plot.js-plotly-plot", timeout=60_000)
         return page
 
@@ -149,7 +149,8 @@ def test_a_page_that_is_fed_for_long_does_not_grow(write_run, open_chart) -> Non
 
 def test_the_browser_thins_old_points_of_a_very_long_run(write_run, open_chart) -> None:
     page = open_chart(write_run())
-    script = Path(live_chart.__code__.co_filename).with_name("live_series.js").read_text(encoding="utf-8")
+    script = Path(live_chart.__code__.co_filename).with_name("live_chart.js").read_text(encoding="utf-8")
+    script = script[: script.index("// --- the Plotly figure")]  # the part that knows the points
     result = page.evaluate(
         f"""() => {{ {script}
         const curve = new LossCurve();
@@ -200,15 +201,14 @@ def test_another_run_starts_from_nothing(write_run, open_chart) -> None:
     )
 
 
-def test_with_no_run_chosen_the_one_at_work_is_followed(write_run, manager, monkeypatch, serve, new_page) -> None:
+def test_with_no_run_chosen_the_newest_is_followed(write_run, manager, serve, new_page) -> None:
+    with gr.Blocks() as blocks:
+        chart = live_chart()
+        gr.Button("which").click(lambda run_id: run_id, chart, gr.Textbox(elem_id="seen"))
+    page = new_page(serve(blocks, manager))
+    page.wait_for_selector(".live[data-state='idle']", timeout=60_000)
     written = write_run()
     written.train(5)
-    with gr.Blocks() as blocks:
-        chart = live_chart(manager)
-        gr.Button("which").click(lambda run_id: run_id, chart, gr.Textbox(elem_id="seen"))
-    page = new_page(serve(blocks))
-    page.wait_for_selector(".live[data-state='idle']", timeout=60_000)
-    monkeypatch.setattr(manager, "live", lambda: (written.run.id,))
     page.evaluate(ASK_NOW)
     wait_for_points(page, 5)
     page.get_by_role("button", name="which").click()
@@ -249,10 +249,10 @@ def test_a_lost_server_is_said_and_what_was_missed_is_caught_up(write_run, open_
     written.train(10)
     page = open_chart(written)
     wait_for_points(page, 10)
-    page.route("**/component_server**", lambda route: route.abort())
+    page.route("**/live/**", lambda route: route.abort())
     page.wait_for_selector(".live[data-state='offline']", timeout=20_000)
     written.train(30)
-    page.unroute("**/component_server**")
+    page.unroute("**/live/**")
     page.wait_for_selector(".live[data-state='training']", timeout=20_000)
     wait_for_points(page, 40)
 
@@ -267,7 +267,7 @@ def test_a_hidden_page_asks_nothing_and_catches_up_when_it_is_seen_again(write_r
         "Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true }); away = true"
     )
     page.wait_for_timeout(1000)
-    page.on("request", lambda request: "component_server" in request.url and asked.append(request.url))
+    page.on("request", lambda request: "/live/" in request.url and asked.append(request.url))
     written.train(10)
     page.wait_for_timeout(2000)
     assert asked == []

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from served import PATIENCE, ROOT, CallError, ServedApp, call, raw_client, served_app, upload
+from served import PATIENCE, READ_AS_FOUND, ROOT, CallError, ServedApp, call, raw_client, served_app, upload
 
-from bertdemo.ui.train.live_feed import quick_payload
+from bertdemo.ui.plot import plotly_source
 
 SECRET = "the-secret-of-this-machine"
 PASSWORD = "open sesame"
+OWN = ("/live/newest", "/runs/20261122-1130-reviews-ab12.zip", f"/{plotly_source()}")  # routes beside Gradio's
 
 
 @pytest.fixture(scope="module")
@@ -189,19 +190,19 @@ def test_other_hosts_and_other_sites_are_refused_by_the_whole_server(client: htt
             "/",
             "/config",
             "/health",
+            *OWN,
             "/gradio_api/info",
             "/gradio_api/heartbeat/x",
             "/gradio_api/queue/data",
         ):
             assert client.get(path, headers=headers).status_code == 403
     for origin in ("https://evil.example", "null"):
-        for path in ("/config", "/gradio_api/queue/data?session_hash=x", "/gradio_api/heartbeat/x"):
+        for path in ("/config", *OWN, "/gradio_api/queue/data?session_hash=x", "/gradio_api/heartbeat/x"):
             assert client.get(path, headers={"Origin": origin}).status_code == 403
         for path in (
             "/gradio_api/queue/join",
             "/gradio_api/call/runs",
             "/gradio_api/upload",
-            "/gradio_api/component_server",
         ):
             answer = client.post(
                 path, headers={"Origin": origin, "Content-Type": "text/plain"}, content=b'{"data": []}'
@@ -212,7 +213,8 @@ def test_other_hosts_and_other_sites_are_refused_by_the_whole_server(client: htt
 
 def test_the_page_is_framed_by_its_own_site_only(client: httpx.Client, shared: ServedApp) -> None:
     with raw_client(shared.url) as stranger:
-        for answer in (client.get("/"), client.get("/config"), stranger.get("/"), stranger.post("/login")):
+        ours = [client.get(path) for path in OWN]
+        for answer in (client.get("/"), client.get("/config"), *ours, stranger.get("/"), stranger.post("/login")):
             assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
 
 
@@ -233,6 +235,7 @@ def test_usage_figures_and_the_video_converter_are_closed(client: httpx.Client) 
         "/gradio_api/deep_link?session_hash=x",
         "/gradio_api/proxy=https://huggingface.co/",
         "/gradio_api/dev/reload",
+        "/gradio_api/component_server",
     ):
         assert client.get(path).status_code in (403, 404)
     assert client.post("/gradio_api/process_recording", files={"video": b"x"}).status_code == 403
@@ -254,13 +257,11 @@ def test_without_the_password_there_is_nothing_to_see_or_do(shared: ServedApp, r
         for password in ("", "wrong", PASSWORD.upper(), PASSWORD + " "):
             answer = stranger.post("/login", data={"username": "bertdemo", "password": password})
             assert answer.status_code in (400, 422)
-        for path in ("/config", "/gradio_api/info", "/gradio_api/queue/status", f"/gradio_api/file={rows}"):
+        for path in ("/config", *OWN, "/gradio_api/info", "/gradio_api/queue/status", f"/gradio_api/file={rows}"):
             assert stranger.get(path).status_code == 401
         for path in ("/gradio_api/call/runs", "/gradio_api/queue/join", "/gradio_api/run/runs"):
             assert stranger.post(path, json={"data": []}).status_code == 401
         assert stranger.post("/gradio_api/upload", files={"files": b"x"}).status_code == 401
-        polled = {"data": ["", 0], "component_id": 1, "fn_name": "poll", "session_hash": "x"}
-        assert stranger.post("/gradio_api/component_server", json=polled).status_code == 401
         for path in ("/", "/gradio_api/theme.css", "/manifest.json", "/gradio_api/user", "/gradio_api/token"):
             answer = stranger.get(path)  # the login page, which describes the endpoints, and Gradio's signs of life
             assert answer.status_code == 200
@@ -271,7 +272,7 @@ def test_without_the_password_there_is_nothing_to_see_or_do(shared: ServedApp, r
 @pytest.mark.slow
 def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows: Path) -> None:
     settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
-    run_id = call(guest, "start_training", upload(guest, rows), *settings)
+    run_id = call(guest, "start_training", upload(guest, rows), *settings, *READ_AS_FOUND)
     for token in ("", "guess", "token of the owne"):
         with pytest.raises(CallError) as caught:
             call(guest, "stop_training", run_id, token)
@@ -286,14 +287,13 @@ def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows
 @pytest.mark.slow
 def test_the_news_of_a_run_at_work_takes_the_password(guest: httpx.Client, shared: ServedApp, rows: Path) -> None:
     settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
-    run_id = call(guest, "start_training", upload(guest, rows), *settings)
+    run_id = call(guest, "start_training", upload(guest, rows), *settings, *READ_AS_FOUND)
     deadline = time.monotonic() + PATIENCE
     while not (cursor := call(guest, "run_status", run_id, 0)["cursor"]) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert quick_payload(shared.services.manager, [run_id, cursor])["run_id"] == run_id  # as an open server would
-    polled = {"data": [run_id, cursor], "component_id": 1, "fn_name": "poll", "session_hash": "x"}
+    assert guest.get(f"/live/{run_id}?cursor={cursor}").json()["run_id"] == run_id
     with raw_client(shared.url) as stranger:
-        assert stranger.post("/gradio_api/component_server", json=polled).status_code == 401
+        assert stranger.get(f"/live/{run_id}?cursor={cursor}").status_code == 401
     call(guest, "stop_training", run_id, "token of the owner")
 
 
@@ -332,17 +332,17 @@ def test_what_is_too_large_is_refused_and_the_server_goes_on(client: httpx.Clien
     assert call(client, "fill_mask", "I [MASK] it.", "mini-bert", 1, "")["masks"]
 
 
-def test_nonsense_to_the_live_chart_is_refused(client: httpx.Client) -> None:
-    config = client.get("/config").json()
-    charts = [item["id"] for item in config["components"] if "live-chart" in (item["props"].get("elem_classes") or [])]
-    assert charts
-    for data in (None, "x", ["../../etc", 0], ["", -1], ["", 10**30], [[], []], {"a": 1}, ["", 0, 0]):
-        asked = {"data": data, "component_id": charts[0], "fn_name": "poll", "session_hash": "x"}
-        answer = client.post("/gradio_api/component_server", json=asked)
-        assert answer.json()["state"] == "missing"
-    for fn_name in ("__init__", "postprocess", "__class__", "move_resource_to_block_cache", ""):
-        asked = {"data": ["", 0], "component_id": charts[0], "fn_name": fn_name, "session_hash": "x"}
-        assert client.post("/gradio_api/component_server", json=asked).status_code == 404
+def test_nonsense_to_our_own_routes_is_refused(client: httpx.Client) -> None:
+    for run, cursor in (("..%2F..%2Fetc", 0), ("%00", 0), ("newest", -1), ("newest", 10**30), ("newest", "x")):
+        answer = client.get(f"/live/{run}?cursor={cursor}")
+        assert answer.status_code == 404 or answer.json()["state"] == "missing"
+    for run in ("..%2F..%2Fetc%2Fpasswd", "%00", "x" * 3000, "20261122-1130-reviews-ab12", "newest"):
+        answer = client.get(f"/runs/{run}.zip")
+        assert answer.status_code == 404
+        assert "\n" not in answer.text
+    for path in OWN:
+        assert client.post(path, content=b"x").status_code == 405
+        assert client.post(path, content=b"x" * 9_000_000).status_code == 413
 
 
 # --- what the code itself may not do

@@ -14,7 +14,7 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.runs.manager import RunRequest
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.services import Services
-from bertdemo.ui.train.run_form import RunForm, run_request
+from bertdemo.ui.train.form import run_request
 
 REFUSED: dict[str, list[Any]] = {
     "epochs": [0, -1, 1.5, 1e9, "", "abc", "1e3x", float("nan"), float("inf"), 10**400, True, [3], {}],
@@ -25,7 +25,7 @@ REFUSED: dict[str, list[Any]] = {
     "limit": [0, -1, 1.5, "abc"],
     "seed": [-1, "abc", 1.5, 2**63, 10**400],
     "precision": ["fp16", "double", "FP32"],
-    "probes": ["no blank here", "I [MASK] it.\nno blank here", ["[MASK]"] * 11],
+    "probe": ["no blank here", "I [MASK] it.\nno blank here", ["[MASK]"] * 11],
     "watch": [["word"] * 21, ",".join(["word"] * 50)],
 }
 TAKEN: dict[str, list[tuple[Any, Any]]] = {
@@ -52,8 +52,8 @@ NAMES = (
 )
 
 
-def submitted(services: Services, path: Path, **values: object) -> RunRequest:
-    request = run_request(services, RunForm("mini-bert", **values), path=str(path), column=None)
+def submitted(services: Services, path: Path, *, name: object = "", **values: object) -> RunRequest:
+    request = run_request(services, values, path=path, model="mini-bert", name=name)
     request.check()
     return request
 
@@ -103,7 +103,7 @@ def test_a_rate_of_nothing_is_taken_and_said_to_teach_nothing(services: Services
 @pytest.mark.parametrize("path", ["", None, "/nowhere/reviews.csv"])
 def test_no_file_is_said(services: Services, path: str | None) -> None:
     with pytest.raises(BertDemoError, match="upload"):
-        run_request(services, RunForm("mini-bert"), path=path, column=None).check()
+        run_request(services, {}, path=path, model="mini-bert").check()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_no_file_is_said(services: Services, path: str | None) -> None:
 )
 def test_no_model_reference_opens_a_folder_or_breaks(services: Services, reviews: Path, model: object) -> None:
     def load() -> None:
-        request = run_request(services, RunForm(model), path=str(reviews), column=None)
+        request = run_request(services, {}, path=reviews, model=model)
         services.registry.shared(services.registry.resolve(request.model, allow_folders=False))
 
     with pytest.raises(BertDemoError) as caught:
@@ -140,4 +140,4 @@ def test_any_argument_is_answered_or_refused(services: Services, endpoint: str) 
 def test_any_request_to_train_is_refused_or_queued(
     services: Services, reviews: Path, arguments: tuple[Any, ...]
 ) -> None:
-    check_endpoint(Endpoints(services), "start_training", (str(reviews), *arguments))
+    check_endpoint(Endpoints(services, received=Path), "start_training", (str(reviews), *arguments))

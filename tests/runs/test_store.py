@@ -14,7 +14,7 @@ from bertdemo.runs.execution import claim_to_resume
 from bertdemo.runs.locks import FolderLock, is_locked
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
-from bertdemo.runs.run import ATTEMPT, Run
+from bertdemo.runs.run import ATTEMPT, Run, open_or_describe
 from bertdemo.runs.store import RunStore
 
 HOLD_LOCK = """
@@ -291,3 +291,26 @@ def test_a_deletion_that_a_kill_cut_short_is_finished_at_the_next_start(store: R
     assert store.list() == []
     RunManager(store, FolderRegistry(base_folder))
     assert not trash.exists()
+
+
+def test_a_list_reads_again_only_what_has_changed(
+    store: RunStore, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, dying = new_run(store, base_folder, name="ended"), new_run(store, base_folder, name="dying")
+    ended.update(state="finished")
+    ended.release()
+    read = []
+    monkeypatch.setattr(
+        "bertdemo.runs.store.open_or_describe", lambda folder: read.append(folder.name) or open_or_describe(folder)
+    )
+    store.list()
+    store.list()
+    assert sorted(read) == sorted([ended.id, dying.id, dying.id])  # one at work may have died meanwhile
+    RunStore(store.home).rename(ended.id, "renamed by another program")
+    dying.release()
+    assert {run.record.name: run.record.state for run in store.list()} == {
+        "renamed by another program": "finished",
+        "dying": "interrupted",
+    }
+    RunStore(store.home).delete(ended.id)
+    assert [run.record.name for run in store.list()] == ["dying"]

@@ -96,4 +96,4 @@ def test_endpoints(endpoint: str, services: Services) -> None:
 def test_starting_to_train(services: Services, tmp_path: Path, arguments: tuple) -> None:
     data = tmp_path / "reviews.csv"
     data.write_text("id,review\n" + "".join(f"{n},show {n} was a long story and I liked it\n" for n in range(20)))
-    check_endpoint(Endpoints(services), "start_training", (str(data), *arguments))
+    check_endpoint(Endpoints(services, received=Path), "start_training", (str(data), *arguments))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import ROOT, AppProcess, CallError, app_process, call, raw_client, upload
+from served import READ_AS_FOUND, ROOT, AppProcess, CallError, app_process, call, raw_client, upload
 
-from bertdemo.ui.server import MOST_SESSIONS
+from bertdemo.ui.server import MAX_SESSIONS
 
 SECONDS = float(os.environ.get("BERTDEMO_LOAD_SECONDS", "60"))
 FILLERS, WATCHERS, STARTERS = 50, 10, 5
@@ -32,14 +32,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 def start_run(client: httpx.Client, *, epochs: int) -> str:
     settings = [None, "mini-bert", epochs, None, None, 64, None, None, None, None, [TEXTS[0]], ["love"], "", "class"]
-    return str(call(client, "start_training", upload(client, SAMPLE), *settings))
-
-
-def chart_of(client: httpx.Client) -> int:
-    config = client.get("/config").json()
-    return next(
-        part["id"] for part in config["components"] if "live-chart" in (part["props"].get("elem_classes") or [])
-    )
+    return str(call(client, "start_training", upload(client, SAMPLE), *settings, *READ_AS_FOUND))
 
 
 class Crowd:
@@ -80,7 +73,6 @@ def test_a_full_class(app: AppProcess, figure: Figure) -> None:
     with raw_client(app.url) as client:
         expected = {text: top_words(call(client, "fill_mask", text, "mini-bert", 5, "")) for text in TEXTS}
         run_id = start_run(client, epochs=500)
-        chart = chart_of(client)
         while call(client, "run_status", run_id, 0)["step"] < 1:
             time.sleep(0.1)
         crowd = Crowd(app.url)
@@ -91,8 +83,7 @@ def test_a_full_class(app: AppProcess, figure: Figure) -> None:
             assert top_words(call(asker, "fill_mask", text, "mini-bert", 5, "")) == expected[text]
 
         def watch(asker: httpx.Client) -> None:
-            asked = {"data": [run_id, 0], "component_id": chart, "fn_name": "poll", "session_hash": "watcher"}
-            answer = asker.post("/gradio_api/component_server", json=asked).raise_for_status().json()
+            answer = asker.get(f"/live/{run_id}").raise_for_status().json()
             assert answer["state"] == "training", answer["words"]
 
         def start(asker: httpx.Client) -> None:
@@ -117,7 +108,7 @@ def test_a_full_class(app: AppProcess, figure: Figure) -> None:
 def test_fifty_tabs_watch_one_run(app: AppProcess, figure: Figure) -> None:
     """Each asks twice a second for what is new, as the page does; the run must hardly notice."""
     with raw_client(app.url) as client:
-        run_id, chart = start_run(client, epochs=500), chart_of(client)
+        run_id = start_run(client, epochs=500)
         while call(client, "run_status", run_id, 0)["step"] < 5:
             time.sleep(0.1)
         alone = steps_per_second(client, run_id)
@@ -125,8 +116,7 @@ def test_fifty_tabs_watch_one_run(app: AppProcess, figure: Figure) -> None:
         cursors = threading.local()
 
         def watch(asker: httpx.Client) -> None:
-            asked = {"data": [run_id, getattr(cursors, "at", 0)], "component_id": chart, "fn_name": "poll"}
-            answer = asker.post("/gradio_api/component_server", json={**asked, "session_hash": "tab"})
+            answer = asker.get(f"/live/{run_id}", params={"cursor": getattr(cursors, "at", 0)})
             news = answer.raise_for_status().json()
             assert news["state"] == "training", news["words"]
             assert news["from"] == getattr(cursors, "at", 0)
@@ -195,7 +185,7 @@ def resident_megabytes(pid: int) -> float:
 def test_memory_stays_where_it_was(app: AppProcess, figure: Figure) -> None:
     """Hundreds of requests more, uploads among them; whatever grows with each would show."""
     with raw_client(app.url) as client:
-        for _ in range(MOST_SESSIONS + 50):  # what is kept of the latest sessions is full then
+        for _ in range(MAX_SESSIONS + 50):  # what is kept of the latest sessions is full then
             call(client, "fill_mask", TEXTS[0], "mini-bert", 5, "")
         call(client, "inspect_csv", upload(client, SAMPLE), None, None, None)  # imports what reads files
         before = resident_megabytes(app.process.pid)

@@ -14,9 +14,9 @@ from served import ROOT, ServedApp, served_app
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
-from bertdemo.mlm.training.inspection import inspect_file
+from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
-from bertdemo.ui.api import MOST_CHARACTERS
+from bertdemo.ui.api import MAX_CHARACTERS
 
 SAMPLE = ROOT / "assets" / "sample_reviews.csv"
 TEXT = "I really really [MASK] this show!"
@@ -159,7 +159,7 @@ def test_a_run_is_stopped_and_keeps_what_it_learnt(client: Client) -> None:
 REFUSED = {
     "no mask": ("/fill_mask", {"text": "no blank"}, "write [MASK] (or ___)"),
     "a model that is none": ("/fill_mask", {"text": TEXT, "model": "<script>/x/y"}, "'<script>/x/y' is neither"),
-    "a text without end": ("/fill_mask", {"text": "x" * (MOST_CHARACTERS + 1)}, "at most 200,000"),
+    "a text without end": ("/fill_mask", {"text": "x" * (MAX_CHARACTERS + 1)}, "at most 200,000"),
     "no words to show": ("/fill_mask", {"text": TEXT, "top_k": 0}, "1 or more"),
     "half a word to show": ("/fill_mask", {"text": TEXT, "top_k": 1.5}, "whole number"),
     "nothing to score": ("/score_sentence", {"text": ""}, "nothing to score"),

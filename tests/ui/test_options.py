@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from bertdemo.mlm.errors import SettingsError
-from bertdemo.ui.logs import JsonFormatter, configure_logging
-from bertdemo.ui.options import check_home, check_port, parse_options
+from bertdemo.ui.options import JsonFormatter, check_home, check_port, configure_logging, parse_options
 from bertdemo.ui.server import launch_settings, main, quiet_network
 
 HOSTS = ("127.0.0.1", "localhost", "::1")

@@ -23,9 +23,8 @@ from bertdemo.ui.fill.answer import NO_BLANK, NO_TEXT, FillView, Shown, add_full
 from bertdemo.ui.fill.export import predictions_file, safe_cell, shared
 from bertdemo.ui.fill.tab import open_page
 from bertdemo.ui.fill.token_strip import strip_edit
-from bertdemo.ui.model_list import NO_MODEL
 from bertdemo.ui.question import ask, read
-from bertdemo.ui.services import Services
+from bertdemo.ui.services import NO_MODEL, Services
 
 TEXT = "The dog barked."
 HOSTILE = "<img src=x onerror=alert(1)> [MASK]."

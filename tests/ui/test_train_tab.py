@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,31 @@ import pytest
 from bertdemo.mlm.errors import BertDemoError, ModelError
 from bertdemo.mlm.models.loading import bundled_assets, load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
-from bertdemo.mlm.settings import NOTEBOOK
+from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
 from bertdemo.mlm.training.estimate import Estimate
 from bertdemo.runs.manager import RunManager, RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.services import Services
-from bertdemo.ui.train.data_panel import AS_DETECTED, FileReading, describe, name_on_page, show_again, show_new
-from bertdemo.ui.train.look_ahead import AheadView, look_ahead
-from bertdemo.ui.train.run_form import RunForm
-from bertdemo.ui.train.runs_panel import list_runs
+from bertdemo.ui.train.data_panel import (
+    AS_DETECTED,
+    ChosenFile,
+    DataPanel,
+    build_data_panel,
+    describe,
+    name_on_page,
+    show_again,
+    show_new,
+)
+from bertdemo.ui.train.estimate import EstimateView, build_estimate, show_estimate
+from bertdemo.ui.train.form import build_form, notebook_preset, run_request, usual_preset
+from bertdemo.ui.train.live_chart import live_chart
+from bertdemo.ui.train.run_actions import start, stop
+from bertdemo.ui.train.run_view import RunView, Watch, build_report, build_runs, list_runs, show_run
 from bertdemo.ui.train.runs_table import runs_html
-from bertdemo.ui.train.settings_panel import notebook_preset, usual_preset
-from bertdemo.ui.train.tab import show_state, start, stop
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-DETECTED = (AS_DETECTED,) * 3
+DETECTED = dict.fromkeys(("encoding", "delimiter", "header"), AS_DETECTED)
 
 
 class NamedModels:
@@ -85,73 +95,117 @@ def services(make_services: Callable[..., Services]) -> Services:
     return make_services()
 
 
+@dataclass(frozen=True)
+class Page:
+    """The parts of the tab that handlers fill."""
+
+    data: DataPanel
+    watch: Watch
+    runs: RunView
+    owner: gr.BrowserState
+    estimate: EstimateView
+
+
+@pytest.fixture
+def page(services: Services) -> Page:
+    with gr.Blocks():
+        data = build_data_panel(services)
+        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart())
+        runs = build_runs(watch, build_report())
+        return Page(data, watch, runs, gr.BrowserState(""), build_estimate(data.too_long)[0])
+
+
+@dataclass(frozen=True)
+class Answer:
+    note: str
+    chart: str = ""
+    owner: str = ""
+
+
 def press_start(
     services: Services,
+    page: Page,
     path: Path | None,
     *,
     owner: str = "me",
     file: str = "",
     column: str | None = "review",
     **typed: Any,
-):
-    form = RunForm(**{"model": "mini-bert", "epochs": 3, **typed})
-    return start(services, owner, path and str(path), file, column, *DETECTED, *form)
+) -> Answer:
+    chosen = {"path": path and str(path), "file": file, "column": column, **DETECTED}
+    form = {"model": "mini-bert", "name": "", "epochs": 3, **typed}
+    shown = start(services, page.watch, page.owner, owner=owner, **chosen, **form)
+    return Answer(shown[page.watch.note], shown.get(page.watch.chart, ""), shown.get(page.owner, ""))
 
 
-def test_without_an_upload_the_sample_is_chosen(services: Services) -> None:
-    encoding, delimiter, header, path, name, found, column, rows = show_new(services, None)
-    assert (encoding, delimiter, header) == DETECTED
-    assert (path, name) == (str(services.sample_csv), name_on_page(path))
-    assert "used <b>20</b>" in found
-    assert column.value == "review"
-    assert "show number 3" in rows
+def can_stop(services: Services, page: Page, run_id: str, *, owner: str = "me") -> bool:
+    return bool(show_run(services, page.runs, owner=owner, run_id=run_id)[page.watch.stop].interactive)
 
 
-def test_a_new_file_is_read_as_detected_whatever_was_chosen_before(services: Services, sample: Path) -> None:
-    assert tuple(show_new(services, str(sample))[:3]) == DETECTED
+def again(page: Page, path: str, file: str, **chosen: str) -> dict[str, Any]:
+    """What is shown of the file then, by the names of the panel's parts."""
+    shown = show_again(page.data, path=path, file=file, **{**DETECTED, **chosen})
+    return {name: shown[part] for name, part in page.data._asdict().items() if name != "reading" and part in shown}
 
 
-def test_the_file_can_be_read_differently(sample: Path) -> None:
-    as_lines = show_again(str(sample), name_on_page(str(sample)), AS_DETECTED, "", "no")
-    assert "one text a line, no header, 21 rows" in as_lines.found
+def test_without_an_upload_the_sample_is_chosen(services: Services, page: Page) -> None:
+    shown, panel = show_new(services, page.data, None), page.data
+    assert {shown[part] for part in panel.reading} == {AS_DETECTED}
+    assert (shown[panel.path], shown[panel.name]) == (str(services.sample_csv), name_on_page(shown[panel.path]))
+    assert "used <b>20</b>" in shown[panel.found]
+    assert shown[panel.column].value == "review"
+    assert "show number 3" in shown[panel.rows]
+
+
+def test_a_new_file_is_read_as_detected_whatever_was_chosen_before(
+    services: Services, page: Page, sample: Path
+) -> None:
+    shown = show_new(services, page.data, str(sample))
+    assert [shown[part] for part in page.data.reading] == [AS_DETECTED] * 3
+
+
+def test_the_file_can_be_read_differently(page: Page, sample: Path) -> None:
+    as_lines = again(page, str(sample), name_on_page(str(sample)), delimiter="", header="no")
+    assert "one text a line, no header, 21 rows" in as_lines["found"]
 
 
 def test_a_file_read_wrongly_is_explained_and_can_be_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     path.write_bytes(b"")
-    described = describe(str(path), FileReading(), None)
+    described = describe(ChosenFile(str(path)))
     assert described.path == str(path)
     assert described.column is None
     assert "empty" in described.found
 
 
-def test_a_file_that_the_server_has_forgotten_is_never_replaced_by_the_sample(services: Services) -> None:
+def test_a_file_that_the_server_has_forgotten_is_never_replaced_by_the_sample(services: Services, page: Page) -> None:
     sample = str(services.sample_csv)  # what a server has in mind for a page that it has forgotten
-    answer = press_start(services, services.sample_csv, file="visitors.csv")
+    answer = press_start(services, page, services.sample_csv, file="visitors.csv")
     assert "has forgotten this page&#x27;s file &#x27;visitors.csv&#x27;" in answer.note
     assert "choose it again." in answer.note
     assert services.store.list() == []
-    again = show_again(sample, "visitors.csv", *DETECTED)
-    assert "choose it again" in again.found
-    assert (again.path, again.name) == (None, "")
+    shown = again(page, sample, "visitors.csv")
+    assert "choose it again" in shown["found"]
+    assert (shown["path"], shown["name"]) == (None, "")
     own = f"77ab/{services.sample_csv.name}"  # a visitor's file of the same name
-    assert "choose it again" in press_start(services, services.sample_csv, file=own).note
-    (ahead,) = look_ahead(services, lambda _: None, sample, "visitors.csv", "review", *DETECTED, *RunForm("mini-bert"))
-    assert "choose it again" in ahead.line
+    assert "choose it again" in press_start(services, page, services.sample_csv, file=own).note
+    chosen = {"path": sample, "file": "visitors.csv", "column": "review", **DETECTED, "model": "mini-bert", "name": ""}
+    (shown,) = show_estimate(services, lambda _: None, page.estimate, **chosen)
+    assert "choose it again" in shown[page.estimate.line]
 
 
 def test_a_column_that_is_not_there_is_said_and_the_others_are_offered(sample: Path) -> None:
-    described = describe(str(sample), FileReading(), "revue")
+    described = describe(ChosenFile(str(sample), "revue"))
     assert "revue" in described.found
     assert (described.columns, described.column) == (("review",), "review")
 
 
-def test_numbers_alone_are_nothing_to_train_on(services: Services, tmp_path: Path) -> None:
+def test_numbers_alone_are_nothing_to_train_on(services: Services, page: Page, tmp_path: Path) -> None:
     path = tmp_path / "numbers.csv"
     path.write_text("a,b\n" + "".join(f"{number},{number * 2}\n" for number in range(30)))
-    described = describe(str(path), FileReading(), None)
+    described = describe(ChosenFile(str(path)))
     assert "No column holds free text" in described.found
-    answer = press_start(services, path, column=described.column)
+    answer = press_start(services, page, path, column=described.column)
     assert 'role="alert"' in answer.note
     assert services.store.list() == []
 
@@ -161,29 +215,29 @@ def test_only_about_that_many_rows_where_only_the_beginning_was_read(tmp_path: P
     path.write_text(
         "review\n" + "".join(f"This is the long review number {number} of them.\n" for number in range(40_000))
     )
-    assert "used <b>about " in describe(str(path), FileReading(), None).found
+    assert "used <b>about " in describe(ChosenFile(str(path))).found
 
 
 def test_names_and_cells_of_a_file_are_text(tmp_path: Path) -> None:
     path = tmp_path / "<b>x.csv"
     rows = "".join(f"{number},{HOSTILE} is what I wrote about show {number}\n" for number in range(9))
     path.write_text(f"{HOSTILE},review {HOSTILE}\n" + rows)
-    described = describe(str(path), FileReading(), None)
+    described = describe(ChosenFile(str(path)))
     assert "<img" not in described.found + described.rows
     assert "<b>x" not in described.found
     assert "&lt;img" in described.rows
 
 
-def test_start_says_what_was_started_and_the_next_one_queues(services: Services, sample: Path) -> None:
-    first = press_start(services, sample, name=HOSTILE)
+def test_start_says_what_was_started_and_the_next_one_queues(services: Services, page: Page, sample: Path) -> None:
+    first = press_start(services, page, sample, name=HOSTILE)
     assert services.store.get(first.chart).record.settings.epochs == 3
     assert "Started" in first.note
     assert "<img" not in first.note
-    second = press_start(services, sample)
+    second = press_start(services, page, sample)
     assert "Queued as number 1" in second.note
-    assert "Taken out of the queue" in stop(services, "me", second.chart)
+    assert "Taken out of the queue" in stop(services, owner="me", run_id=second.chart)
     assert services.store.get(second.chart).record.state == "stopped"
-    assert "Stopping" in stop(services, "me", first.chart)
+    assert "Stopping" in stop(services, owner="me", run_id=first.chart)
 
 
 @pytest.mark.parametrize(
@@ -197,61 +251,63 @@ def test_start_says_what_was_started_and_the_next_one_queues(services: Services,
         ({"mask_rate": 1.5}, "mask"),
         ({"seed": "abc"}, "seed"),
         ({"limit": 0}, "limit"),
-        ({"limit": "few"}, "number of rows"),
+        ({"limit": "few"}, "limit of rows"),
         ({"model": "nothing"}, "no model"),
-        ({"probes": "No blank here."}, "no mask"),
+        ({"probe": "No blank here."}, "no mask"),
     ],
 )
-def test_what_cannot_be_gets_one_sentence_and_starts_nothing(services, sample, typed, said) -> None:
-    answer = press_start(services, sample, **typed)
+def test_what_cannot_be_gets_one_sentence_and_starts_nothing(services, page, sample, typed, said) -> None:
+    answer = press_start(services, page, sample, **typed)
     assert said in answer.note
     assert 'role="alert"' in answer.note
     assert services.store.list() == []
 
 
-def test_an_upload_that_vanished_is_said(services: Services, tmp_path: Path) -> None:
-    assert "upload it again" in press_start(services, tmp_path / "gone.csv").note
+def test_an_upload_that_vanished_is_said(services: Services, page: Page, tmp_path: Path) -> None:
+    assert "upload it again" in press_start(services, page, tmp_path / "gone.csv").note
 
 
-def test_only_a_run_that_goes_on_can_be_stopped(services: Services, sample: Path) -> None:
-    run_id = press_start(services, sample).chart
-    assert show_state(services, "me", run_id)[0].interactive
-    waiting = press_start(services, sample).chart
-    stop(services, "me", waiting)
-    assert not show_state(services, "me", waiting)[0].interactive
-    assert not show_state(services, "me", "")[0].interactive
-    assert not show_state(services, "me", "20990101-0000-none-0000")[0].interactive
+def test_only_a_run_that_goes_on_can_be_stopped(services: Services, page: Page, sample: Path) -> None:
+    run_id = press_start(services, page, sample).chart
+    assert can_stop(services, page, run_id)
+    waiting = press_start(services, page, sample).chart
+    stop(services, owner="me", run_id=waiting)
+    assert not can_stop(services, page, waiting)
+    assert not can_stop(services, page, "")
+    assert not can_stop(services, page, "20990101-0000-none-0000")
 
 
-def test_on_a_shared_server_only_the_owner_stops(make_services: Callable[..., Services], sample: Path) -> None:
+def test_on_a_shared_server_only_the_owner_stops(
+    make_services: Callable[..., Services], page: Page, sample: Path
+) -> None:
     services = make_services(require_owner=True)
-    answer = press_start(services, sample, owner="")
+    answer = press_start(services, page, sample, owner="")
     assert answer.owner  # a browser without a token is given one to keep
-    assert show_state(services, answer.owner, answer.chart)[0].interactive
-    assert not show_state(services, "another", answer.chart)[0].interactive
-    assert "Only whoever started" in stop(services, "another", answer.chart)
+    assert can_stop(services, page, answer.chart, owner=answer.owner)
+    assert not can_stop(services, page, answer.chart, owner="another")
+    assert "Only whoever started" in stop(services, owner="another", run_id=answer.chart)
 
 
 def look(
-    services: Services, path: Path, *, asked: bool = False, **typed: Any
-) -> tuple[list[AheadView], list[RunRequest]]:
-    """What is shown before Start, in order, and what was measured for it."""
+    services: Services, page: Page, path: Path, *, asked: bool = False, **typed: Any
+) -> tuple[list[tuple[str, str]], list[RunRequest]]:
+    """(the line and what is too long, as shown before Start, in order; what was measured for it)."""
     measured: list[RunRequest] = []
 
     def measure(request: RunRequest) -> Estimate:
         measured.append(request)
         return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
 
-    form = RunForm(**{"model": "mini-bert", "epochs": 3, **typed})
-    return list(
-        look_ahead(services, measure, str(path), name_on_page(str(path)), "review", *DETECTED, *form, asked=asked)
-    ), measured
+    chosen = {"path": str(path), "file": name_on_page(str(path)), "column": "review", **DETECTED}
+    form = {"model": "mini-bert", "name": "", "epochs": 3, **typed}
+    shown = show_estimate(services, measure, page.estimate, asked=asked, **chosen, **form)
+    return [(answer[page.estimate.line], answer[page.estimate.too_long]) for answer in shown], measured
 
 
-def test_before_start_the_page_says_what_the_run_will_take(services: Services, sample: Path) -> None:
-    (planned, shown), _ = look(services, sample)
-    assert "about 18 rows" in planned.line
-    assert "about 6 steps" in planned.line
+def test_before_start_the_page_says_what_the_run_will_take(services: Services, page: Page, sample: Path) -> None:
+    ((planned, _), (shown, too_long)), _ = look(services, page, sample)
+    assert "about 18 rows" in planned
+    assert "about 6 steps" in planned
     for words in (
         "18 rows to learn from, 2 held out",
         "240 tokens",
@@ -260,56 +316,71 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, s
         "0.4 GB",
         "rate is unusual",
     ):
-        assert words in shown.line
-    assert "too long <b>3</b> (cut at 256 tokens)" in shown.too_long
+        assert words in shown
+    assert "too long <b>3</b> (cut at 256 tokens)" in too_long
 
 
-def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(services: Services, sample: Path) -> None:
+def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(
+    services: Services, page: Page, sample: Path
+) -> None:
     rows = [f"{number},これは番組その{number}です。とても面白かった☃☃☃。" for number in range(20)]
     sample.write_text("stars,review\n" + "\n".join(rows) + "\n")
-    (planned, warned, _), _ = look(services, sample)
-    assert "multilingual" not in planned.line
-    assert "of the tokens are [UNK]: the vocabulary of &#x27;mini-bert&#x27; cannot write these texts" in warned.line
-    press_start(services, sample)
-    (_, warned), _ = look(services, sample)  # a run is at work: nothing is measured, and this is said all the same
-    assert "choose a multilingual model" in warned.line
+    ((planned, _), (warned, _), _), _ = look(services, page, sample)
+    assert "multilingual" not in planned
+    assert "of the tokens are [UNK]: the vocabulary of &#x27;mini-bert&#x27; cannot write these texts" in warned
+    press_start(services, page, sample)
+    (_, (warned, _)), _ = look(services, page, sample)  # a run is at work: nothing is measured, but this is said
+    assert "choose a multilingual model" in warned
 
 
 def test_the_page_says_what_was_skipped_and_what_looks_wrong(sample: Path) -> None:
     sample.write_text("My reviews\n# from 2024\n" + sample.read_text())
-    assert "above the table, skipped: 2" in describe(str(sample), FileReading(), None).found
+    assert "above the table, skipped: 2" in describe(ChosenFile(str(sample))).found
     sample.write_bytes(sample.read_bytes() + "7,Très bien et déjà vu mille fois\n".encode())
-    assert "is this really cp866?" in describe(str(sample), FileReading(encoding="cp866"), None).found
+    assert "is this really cp866?" in describe(ChosenFile(str(sample), encoding="cp866")).found
 
 
-def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, sample: Path) -> None:
-    planned, measured = look(services, sample, model="someone/large-bert")
+def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, page: Page, sample: Path) -> None:
+    planned, measured = look(services, page, sample, model="someone/large-bert")
     assert (len(planned), measured) == (1, [])
-    assert len(look(services, sample, model="someone/large-bert", asked=True)[1]) == 1
-    press_start(services, sample)
-    assert look(services, sample)[1] == []  # a run is at work: leave it the processor
+    assert len(look(services, page, sample, model="someone/large-bert", asked=True)[1]) == 1
+    press_start(services, page, sample)
+    assert look(services, page, sample)[1] == []  # a run is at work: leave it the processor
 
 
-def test_what_start_would_refuse_is_said_before(services: Services, sample: Path) -> None:
-    (shown,), measured = look(services, sample, epochs=1.5)
-    assert "whole number" in shown.line
+def test_what_start_would_refuse_is_said_before(services: Services, page: Page, sample: Path) -> None:
+    ((shown, _),), measured = look(services, page, sample, epochs=1.5)
+    assert "whole number" in shown
     assert measured == []
 
 
-def test_a_name_is_no_reason_to_measure_again(services: Services, sample: Path) -> None:
-    assert look(services, sample, name="a")[1] == look(services, sample, name="b")[1]
+def test_a_name_is_no_reason_to_measure_again(services: Services, page: Page, sample: Path) -> None:
+    assert look(services, page, sample, name="a")[1] == look(services, page, sample, name="b")[1]
 
 
 def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Services) -> None:
-    notebook = notebook_preset()
-    assert (notebook.epochs, notebook.learning_rate) == (NOTEBOOK.epochs, 1e-5)
-    assert (notebook.batch_size, notebook.max_length, notebook.limit) == (16, 512, 100)
-    assert usual_preset(services, "mini-bert").learning_rate == 3e-4
-    assert usual_preset(services, "mini-bert").limit is None
+    with gr.Blocks():
+        fields = build_form(services)
+    notebook = notebook_preset(fields)
+    filled = {name: notebook[fields[name]] for name in fields if fields[name] in notebook}
+    assert (filled["epochs"], filled["learning_rate"]) == (NOTEBOOK.epochs, 1e-5)
+    assert (filled["batch_size"], filled["max_length"], filled["limit"]) == (16, 512, 100)
+    usual = usual_preset(services, fields, "mini-bert")
+    assert usual[fields["learning_rate"]] == 1e-4
+    assert usual[fields["limit"]] == ""
 
 
-def test_the_list_of_runs_escapes_and_marks_the_one_shown(services: Services, sample: Path) -> None:
-    run_id = press_start(services, sample, name="first").chart
+def test_the_form_as_it_opens_is_what_a_run_trains_with_by_itself(services: Services, sample: Path) -> None:
+    with gr.Blocks():
+        fields = build_form(services)
+    values = {name: field.value for name, field in fields.items() if name not in ("model", "name")}
+    request = run_request(services, values, path=sample, model=fields["model"].value)
+    usual = TrainingConfig(learning_rate=1e-4, probes=tuple(values["probe"].splitlines()))
+    assert (request.settings, request.limit, request.name) == (usual, None, "")
+
+
+def test_the_list_of_runs_escapes_and_marks_the_one_shown(services: Services, page: Page, sample: Path) -> None:
+    run_id = press_start(services, page, sample, name="first").chart
     html = list_runs(services, run_id)
     assert f'<tr aria-current="true"><th scope="row"><button type="button" data-run="{run_id}">first' in html
     record = dataclasses.replace(services.store.get(run_id).record, name=HOSTILE)
@@ -320,7 +391,7 @@ def test_the_list_of_runs_escapes_and_marks_the_one_shown(services: Services, sa
 def test_a_program_on_a_shared_server_is_asked_for_an_owner(
     make_services: Callable[..., Services], sample: Path
 ) -> None:
-    shared = Endpoints(make_services(require_owner=True))
+    shared = Endpoints(make_services(require_owner=True), received=Path)
     begun = {"file": str(sample), "column": "review", "model": "mini-bert", "probe": [], "watch": [], "name": ""}
     begun |= dict.fromkeys(("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit", "seed"))
     with pytest.raises(gr.Error, match="as owner"):

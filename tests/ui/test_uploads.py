@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bertdemo.mlm.errors import DataError
 from bertdemo.ui import uploads
-from bertdemo.ui.uploads import has_room, sweep, uploads_folder
+from bertdemo.ui.uploads import has_room, sweep, uploaded, uploads_folder
 
 
 @pytest.fixture(autouse=True)
@@ -90,14 +91,32 @@ def test_room_is_bounded_and_the_disk_is_never_filled(monkeypatch: pytest.Monkey
     with uploads_folder() as folder:
         (folder / "rows.csv").write_bytes(b"x" * 1000)
         monkeypatch.setattr(uploads, "FREE_BYTES", 0)
-        monkeypatch.setattr(uploads, "MOST_BYTES", 1500)
-        assert has_room(folder, 500)
-        assert not has_room(folder, 501)
-        monkeypatch.setattr(uploads, "MOST_FILES", 3)
-        assert has_room(folder, 1)  # the lock and one file
+        monkeypatch.setattr(uploads, "MAX_BYTES", 1500)
+        assert has_room(500)
+        assert not has_room(501)
+        monkeypatch.setattr(uploads, "MAX_FILES", 3)
+        assert has_room(1)  # the lock and one file
         (folder / "empty.csv").write_bytes(b"")
-        assert not has_room(folder, 1)
-        monkeypatch.setattr(uploads, "MOST_FILES", 100)
+        assert not has_room(1)
+        monkeypatch.setattr(uploads, "MAX_FILES", 100)
         monkeypatch.setattr(uploads, "FREE_BYTES", 2**60)
-        assert not has_room(folder, 1)
-    assert has_room(folder, 1)
+        assert not has_room(1)
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "not made yet"))
+        assert has_room(1)
+
+
+def test_only_what_was_uploaded_is_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("x")
+    with uploads_folder() as folder:
+        own = folder / "77ab" / "reviews.csv"
+        own.parent.mkdir()
+        own.write_text("x")
+        (folder / "77ab" / "link.csv").symlink_to(secret)
+        assert uploaded({"path": str(own), "meta": {"_type": "gradio.FileData"}}) == own.resolve()
+        assert uploaded(None) is None
+        beside = (secret, folder / "lock", folder / "77ab", folder / "77ab" / "link.csv", own.with_name("gone.csv"))
+        paths = [*map(str, beside), f"{own}/../../../{secret.name}", "", "\0", 5, None, ["x"]]
+        for payload in ("", str(own), [{"path": str(own)}], {}, *({"path": path} for path in paths)):
+            with pytest.raises(DataError, match="handle_file"):
+                uploaded(payload)

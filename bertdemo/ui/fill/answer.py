@@ -20,7 +20,7 @@ from bertdemo.mlm.text.prompt import PreparedText
 from bertdemo.mlm.text.tokens import readable_pieces
 
 from ..markup import notes_list, percent, quiet
-from ..question import Question, ask, load_model, read
+from ..question import Question, ask, read
 from ..services import Services, user_errors
 from .bars import BY_CHANGE, compared_bars, compared_table, entropies_html, filled_bars, filled_table
 from .token_strip import Piece, strip_edit, strip_value
@@ -86,7 +86,7 @@ def answer(
 def add_full_stop(services: Services, *, text: str, strip: object, model: str) -> tuple[str, object]:
     """The text, and the strip's ids if words are hidden in it, as the input doctor suggests them."""
     with user_errors():
-        question = read(load_model(services, model), text, strip)
+        question = read(services.model(model), text, strip)
         suggestions = question.prepared.suggestions
         if not suggestions:
             return text, gr.skip()

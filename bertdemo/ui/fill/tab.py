@@ -11,9 +11,8 @@ from gradio.components import Component
 
 from ..events import Fold, only_if_set, when_typed
 from ..inside.look_inside import VIEWS, LookInside, build_look_inside
-from ..model_list import NO_MODEL, comparison_choices, model_choices
 from ..question import ask
-from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services
+from ..services import MODEL_EVENT, NO_MODEL, PAGE_EVENT, READ_EVENT, Services, comparison_choices, model_choices
 from .answer import FillView, add_full_stop, answer
 from .bars import BY_AFTER, BY_CHANGE, build_bars
 from .export import build_export, shared

@@ -1,4 +1,5 @@
-"""Every term of the trade that the lessons use, explained where it stands: hover it, or tap it.
+"""Every term of the trade that the lessons use, explained where it stands: hover it, or tap it; and the last lesson,
+which has them all in one place, with where to read on.
 
 The explanations are ours. What they state as a fact of a paper names the paper.
 """
@@ -7,6 +8,9 @@ from __future__ import annotations
 
 from html import escape
 from itertools import count
+
+from ..services import Services
+from .lesson import Lesson, text
 
 TERMS: dict[str, str] = {
     "token": "One entry of the model's vocabulary: a whole word, a piece of one, a punctuation mark, or a special sign "
@@ -75,3 +79,53 @@ def glossary_html() -> str:
 
 def _plain(name: str) -> str:
     return name.strip("[]").lower()
+
+
+SOURCES = (
+    (
+        "https://arxiv.org/abs/1810.04805",
+        "Devlin, Chang, Lee, Toutanova 2019: BERT",
+        "The paper. Section 3.1 has the 15% and 80/10/10.",
+    ),
+    (
+        "https://jalammar.github.io/illustrated-bert/",
+        "Jay Alammar: The Illustrated BERT",
+        "The same in pictures, with what led to it.",
+    ),
+    (
+        "https://huggingface.co/docs/transformers/model_doc/bert",
+        "Transformers documentation: BERT",
+        "The code that this app runs on, class by class.",
+    ),
+    (
+        "https://www.youtube.com/playlist?list=PLam9sigHPGwOBuH4_4fr-XvDbe5uneaf6",
+        "Chris McCormick: BERT Research",
+        "A series of videos, slowly and from the beginning.",
+    ),
+    (
+        "https://arxiv.org/abs/1907.11692",
+        "Liu et al. 2019: RoBERTa",
+        "New masks every time, no next sentence prediction, more text.",
+    ),
+    (
+        "https://arxiv.org/abs/2202.08005",
+        "Wettig, Gao, Zhong, Chen 2023: Should You Mask 15% in Masked Language Modeling?",
+        "Often more is better, above all for larger models.",
+    ),
+    (
+        "https://arxiv.org/abs/1910.14659",
+        "Salazar, Liang, Nguyen, Kirchhoff 2020: Masked Language Model Scoring",
+        "Pseudo-log-likelihood and pseudo-perplexity.",
+    ),
+)
+
+
+def build(_services: Services) -> None:
+    items = "".join(
+        f'<li><a href="{address}" target="_blank" rel="noopener noreferrer">{title}</a><br>{why}</li>'
+        for address, title, why in SOURCES
+    )
+    text(f'<h3>Read on</h3><ul class="sources">{items}</ul><h3>All terms</h3>{glossary_html()}')
+
+
+SOURCES_AND_TERMS = Lesson("sources", "Terms, and read on", "Every term in one place, and the sources", build)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from typing import NamedTuple
@@ -12,96 +12,146 @@ import gradio as gr
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import MaskPrediction, TargetScore, fill_masks
 
+from ..events import when_typed
 from ..fill.bars import build_bars, filled_bars
 from ..markup import percent, visible
-from ..model_list import NO_MODEL, comparison_choices
-from ..services import MODEL_EVENT, PAGE_EVENT, READ_EVENT, Services, unchecked, user_errors
+from ..services import (
+    MODEL_EVENT,
+    NO_MODEL,
+    PAGE_EVENT,
+    READ_EVENT,
+    Services,
+    Updates,
+    comparison_choices,
+    unchecked,
+    user_errors,
+)
 from ..theme import TOGGLE_PROJECTOR_JS
-from .game import MOST_CHARACTERS, SENTENCES, TOP, Game, sentences
 from .glossary import term
 from .lesson import Lesson, Opening, text
 
+SENTENCES = (
+    "She poured the hot coffee into a [MASK].",
+    "It was so cold that the water in the bucket turned to [MASK].",
+    "He had lost his key and could not open the [MASK].",
+    "The sad song made the whole family [MASK].",
+    "I really [MASK] this show!",
+    "The book was much better than the [MASK].",
+    "They walked along the beach and looked at the [MASK].",
+    "The teacher wrote the answer on the [MASK].",
+    "After the rain the sky was [MASK] again.",
+    "Nobody in the room believed his [MASK].",
+    "The cat slept all day under the [MASK].",
+    "The second season was even [MASK] than the first.",
+)
+TOP = 5
+MAX_OWN = 50
+MAX_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often the reader's word was the model's first guess, and among its first ``TOP``."""
+
+    asked: int = 0
+    first: int = 0
+    top: int = 0
+
+    def with_rank(self, rank: int) -> Tally:
+        """One sentence more."""
+        return Tally(self.asked + 1, self.first + (rank == 1), self.top + (rank <= TOP))
+
+
+@dataclass(frozen=True)
+class Game:
+    """Where the reader is. ``revealed``: the answer to this sentence is on screen, and the guess has been counted."""
+
+    place: int = 0
+    revealed: bool = False
+    base: Tally = Tally()
+    tuned: Tally = Tally()
+
+
+def sentences(own: str) -> list[str]:
+    """The teacher's own sentences, one a line, or ours."""
+    lines = [line.strip() for line in (own or "")[:MAX_CHARACTERS].splitlines() if line.strip()]
+    return lines[:MAX_OWN] or list(SENTENCES)
+
 
 class GuessView(NamedTuple):
-    game: object
-    sentence: object
-    guess: object
-    reveal: object
-    following: object
-    verdict: object
-    bars: object
-    tuned_bars: object
-    score: object
+    game: gr.State
+    sentence: gr.HTML
+    guess: gr.Textbox
+    reveal: gr.Button
+    following: gr.Button
+    verdict: gr.HTML
+    bars: gr.HTML
+    tuned_bars: gr.HTML
+    score: gr.HTML
 
 
-def begin(own: str) -> GuessView:
-    return _asking(Game(), sentences(own))
+def begin(view: GuessView, *, own: str) -> Updates:
+    return _asking(view, Game(), sentences(own))
 
 
-def go_on(game: Game, own: str) -> GuessView:
+def go_on(view: GuessView, *, game: Game, own: str) -> Updates:
     """The next sentence; after the last, the first again with the score kept."""
-    return _asking(replace(game, place=game.place + 1, revealed=False), sentences(own))
+    return _asking(view, replace(game, place=game.place + 1, revealed=False), sentences(own))
 
 
-def _asking(game: Game, asked: list[str]) -> GuessView:
-    return GuessView(
-        game=game,
-        sentence=_sentence_html(game, asked),
-        guess=gr.Textbox(value="", interactive=True),
-        reveal=gr.Button(interactive=True),
-        following=gr.Button(variant="secondary"),
-        verdict="",
-        bars="",
-        tuned_bars="",
-        score=score_html(game),
-    )
+def _asking(view: GuessView, game: Game, asked: list[str]) -> Updates:
+    return {
+        view.game: game,
+        view.sentence: _sentence_html(game, asked),
+        view.guess: gr.Textbox(value="", interactive=True),
+        view.reveal: gr.Button(interactive=True),
+        view.following: gr.Button(variant="secondary"),
+        **dict.fromkeys((view.verdict, view.bars, view.tuned_bars), ""),
+        view.score: score_html(game),
+    }
 
 
-def reveal(services: Services, game: Game, guess: str, own: str, tuned: str) -> GuessView:
+def reveal(services: Services, view: GuessView, *, game: Game, guess: str, own: str, tuned: str) -> Updates:
     """The models' answers, and where the reader's word stands in them. Without a word nothing is shown."""
     with user_errors():
         if game.revealed:
-            return GuessView(*[gr.skip()] * len(GuessView._fields))
+            return {view.game: game}
         word, asked = guess.strip()[:80], sentences(own)
         if not word:
-            return _say("First write down a word of your own; then look.")
+            return _say(view, "First write down a word of your own; then look.")
+        sentence = asked[game.place % len(asked)]
         try:
-            base = _answer(services, services.default_model, asked[game.place % len(asked)], word)
-            other = None
-            if tuned and tuned != NO_MODEL:
-                other = _answer(services, tuned, asked[game.place % len(asked)], word)
+            base = _answer(services, services.default_model, sentence, word)
+            other = _answer(services, tuned, sentence, word) if tuned and tuned != NO_MODEL else None
         except BertDemoError as error:
-            return _say(str(error))
+            return _say(view, str(error))
     if base.targets[0].rank is None:
-        return _say(_unfit(services.default_model, base.targets[0]))
+        return _say(view, _unfit(services.default_model, base.targets[0]))
     game = replace(game, revealed=True, base=game.base.with_rank(base.targets[0].rank))
     verdicts = [_verdict(services.default_model, base.targets[0], "base")]
     if other is not None:
         if other.targets[0].rank is not None:
             game = replace(game, tuned=game.tuned.with_rank(other.targets[0].rank))
         verdicts.append(_verdict("the tuned model", other.targets[0], "tuned"))
-    return GuessView(
-        game=game,
-        sentence=_sentence_html(game, asked, word),
-        guess=gr.Textbox(interactive=False),
-        reveal=gr.Button(interactive=False),
-        following=gr.Button(variant="primary"),
-        verdict="".join(verdicts),
-        bars=_bars(base),
-        tuned_bars="" if other is None else _bars(other, tuned=True),
-        score=score_html(game),
-    )
+    return {
+        view.game: game,
+        view.sentence: _sentence_html(game, asked, word),
+        view.guess: gr.Textbox(interactive=False),
+        view.reveal: gr.Button(interactive=False),
+        view.following: gr.Button(variant="primary"),
+        view.verdict: "".join(verdicts),
+        view.bars: _bars(base),
+        view.tuned_bars: "" if other is None else _bars(other, tuned=True),
+        view.score: score_html(game),
+    }
 
 
-def _say(sentence: str) -> GuessView:
-    shown = f'<p class="notes" role="status">{escape(sentence)}</p>'
-    return GuessView(*[gr.skip()] * len(GuessView._fields))._replace(verdict=shown)
+def _say(view: GuessView, sentence: str) -> Updates:
+    return {view.verdict: f'<p class="notes" role="status">{escape(sentence)}</p>'}
 
 
 def _answer(services: Services, model: str, sentence: str, word: str) -> MaskPrediction:
-    registry = services.registry
-    masked_lm = registry.shared(registry.resolve(model, allow_folders=services.allow_folders))
-    return fill_masks(masked_lm, sentence, top_k=TOP, targets=[word]).masks[0]
+    return fill_masks(services.model(model), sentence, top_k=TOP, targets=[word]).masks[0]
 
 
 def _sentence_html(game: Game, asked: list[str], word: str = "") -> str:
@@ -154,7 +204,7 @@ def score_html(game: Game) -> str:
     return f'<ul class="score">{items}</ul>'
 
 
-def build(demo: gr.Blocks, services: Services) -> Opening:
+def build(services: Services) -> Opening:
     text("<p>A word is missing. Write down what <em>you</em> would put there. Only then look at what BERT says.</p>")
     view = _build_view()
     own, tuned = _build_for_class(services)
@@ -165,11 +215,13 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         "words.</p>"
     )
     event = {**MODEL_EVENT, **PAGE_EVENT}
-    asked = [view.game, view.guess, own, tuned]
-    gr.on([view.reveal.click, view.guess.submit], partial(reveal, services), asked, list(view), **event)
-    view.following.click(go_on, [view.game, own], list(view), **READ_EVENT)
-    own.change(begin, own, list(view), **READ_EVENT)
-    return Opening(partial(_tuned_models, services), [tuned], [tuned], READ_EVENT)
+    asked = {"game": view.game, "guess": view.guess, "own": own, "tuned": tuned}
+    looking = {"fn": partial(reveal, services, view), "inputs_kwargs": asked, "outputs": list(view), **event}
+    gr.on([view.reveal.click, view.guess.submit], **looking)
+    following = {"inputs_kwargs": {"game": view.game, "own": own}, "outputs": list(view), **READ_EVENT}
+    view.following.click(partial(go_on, view), **following)
+    when_typed(own).then(partial(begin, view), inputs_kwargs={"own": own}, outputs=list(view), **READ_EVENT)
+    return Opening(partial(_tuned_models, services), {"chosen": tuned}, [tuned], READ_EVENT)
 
 
 def _build_view() -> GuessView:
@@ -192,7 +244,7 @@ def _build_view() -> GuessView:
 def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
     with gr.Accordion("For a class: large type, your own sentences, a tuned model", open=False):
         large = gr.Button("Large type on or off", size="sm")
-        own = gr.Textbox(label="Your own sentences, one a line, each with [MASK]", lines=4, max_length=MOST_CHARACTERS)
+        own = gr.Textbox(label="Your own sentences, one a line, each with [MASK]", lines=4, max_length=MAX_CHARACTERS)
         tuned = gr.Dropdown(
             comparison_choices(services), value=NO_MODEL, label="Score against this model too", elem_id="guess-tuned"
         )
@@ -200,7 +252,7 @@ def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
     return own, unchecked(tuned)
 
 
-def _tuned_models(services: Services, chosen: str) -> gr.Dropdown:
+def _tuned_models(services: Services, *, chosen: str) -> gr.Dropdown:
     """The runs that there are by now; unless one was chosen, the newest that left a model."""
     choices = comparison_choices(services)
     newest = next((reference for _, reference in choices if reference not in (NO_MODEL, services.default_model)), None)

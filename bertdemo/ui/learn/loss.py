@@ -17,25 +17,24 @@ from bertdemo.mlm.training.masking import IGNORED
 from ..markup import percent, table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
-from .lesson import Lesson, Opening, next_seed, text
-from .stepper import stepper, steps_html
+from .lesson import Lesson, Opening, next_seed, stepper, steps_html, text
 
 SENTENCE = "The old detective opened the door and found nothing but a letter on the table."
-MOST_CHARACTERS = 400
+MAX_CHARACTERS = 400
 
 
-def walk(services: Services, sentence: str, seed: float | None) -> str:
+def walk(services: Services, *, sentence: str, seed: float | None) -> str:
     """All steps for the sentence, or the sentence that says why there are none."""
     with user_errors():
         ref = services.registry.resolve(services.default_model)
         copy = services.registry.private_copy(ref)
         try:
             walked = walk_through(
-                copy, sentence[:MOST_CHARACTERS], seed=int(seed or 0), learning_rate=default_learning_rate(ref)
+                copy, sentence[:MAX_CHARACTERS], seed=int(seed or 0), learning_rate=default_learning_rate(ref)
             )
         except BertDemoError as error:
             return f'<p class="notes" role="status">{escape(str(error))}</p>'
-        return walk_html(walked, sentence[:MOST_CHARACTERS])
+        return walk_html(walked, sentence[:MAX_CHARACTERS])
 
 
 def walk_html(walked: Walkthrough, sentence: str) -> str:
@@ -188,23 +187,23 @@ def _one_step(walked: Walkthrough) -> str:
     )
 
 
-def build(demo: gr.Blocks, services: Services) -> Opening:
+def build(services: Services) -> Opening:
     text(
         "<p>What happens between a sentence and the one number that training makes smaller? Go through it, step by "
         "step. Nothing is prepared: every number is computed now, by the model and the code that train.</p>"
     )
     with gr.Row():
         sentence = gr.Textbox(
-            SENTENCE, label="Sentence", max_lines=1, max_length=MOST_CHARACTERS, scale=4, elem_id="walk-text"
+            SENTENCE, label="Sentence", max_lines=1, max_length=MAX_CHARACTERS, scale=4, elem_id="walk-text"
         )
         again = gr.Button("Hide other words", variant="primary", scale=1, min_width=180, elem_id="walk-again")
     seed = gr.State(0)
     steps = stepper()
-    fn, inputs = partial(walk, services), [sentence, seed]
     event = {**MODEL_EVENT, **PAGE_EVENT}
-    sentence.submit(fn, inputs, steps, **event)
-    again.click(next_seed, seed, seed, **PAGE_EVENT).then(fn, inputs, steps, **event)
-    return Opening(fn, inputs, [steps], event)
+    opening = Opening(partial(walk, services), {"sentence": sentence, "seed": seed}, [steps], event)
+    sentence.submit(**opening.wiring)
+    again.click(next_seed, seed, seed, **PAGE_EVENT).then(**opening.wiring)
+    return opening
 
 
 LOSS = Lesson("loss", "From text to loss", "One sentence, and every number on the way", build)

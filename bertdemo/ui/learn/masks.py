@@ -11,79 +11,74 @@ import pandas as pd
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.lessons.masking_view import (
-    MOST_ROWS,
-    TARGET_FATES,
+    MAX_ROWS,
+    TARGET_CORRUPTIONS,
+    Corruption,
+    CorruptionCount,
     DrawnToken,
-    Fate,
-    FateCount,
     MaskingView,
     view_file,
 )
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
 from bertdemo.mlm.training.masking import IGNORED
 
+from ..events import when_typed
 from ..markup import percent, quiet, table, visible
-from ..services import MODEL_EVENT, PAGE_EVENT, Services, unchecked, user_errors
+from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, unchecked, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
 
 SHOWN_TOKENS = 40
 FATES = {
-    Fate.MASKED: "turned into [MASK], scored",
-    Fate.RANDOM: "replaced by a random token, scored",
-    Fate.KEPT: "kept as it is, but scored",
-    Fate.UNTOUCHED: "untouched, not scored (label -100)",
-    Fate.NEVER: "never chosen: [CLS], [SEP] and their like",
+    Corruption.MASKED: "turned into [MASK], scored",
+    Corruption.RANDOM: "replaced by a random token, scored",
+    Corruption.KEPT: "kept as it is, but scored",
+    Corruption.UNTOUCHED: "untouched, not scored (label -100)",
+    Corruption.NEVER: "never chosen: [CLS], [SEP] and their like",
 }
 
 
 class MasksView(NamedTuple):
-    drawing: object
-    row: object
-    counts: object
+    drawing: gr.HTML
+    row: gr.Slider
+    counts: gr.HTML
 
 
-class Choice(NamedTuple):
-    """The controls when built, their values when something changes."""
-
-    rate: object
-    masked: object
-    random: object
-    kept: object
-    seed: object
-    row: object
-    file: object
-
-
-def draw(services: Services, *values: object) -> MasksView:
-    """The first batch that a run with these settings would train on."""
+def draw(
+    services: Services,
+    view: MasksView,
+    *,
+    rate: float,
+    masked: float,
+    random: float,
+    kept: float,
+    seed: float | None,
+    row: float | None,
+    file: str | None,
+) -> Updates:
+    """The first batch that a run with these settings would train on; the three shares may be any three numbers, of
+    which the ratio counts."""
     with user_errors():
-        choice = Choice(*values)
-        registry = services.registry
-        masked_lm = registry.shared(registry.resolve(services.default_model))
-        config = TrainingConfig(
-            max_length=min(DEFAULT_MAX_LENGTH, masked_lm.max_length),
-            masking=_masking(choice),
-            seed=int(choice.seed or 0),
-        )
+        masked_lm = services.shown_model()
+        masking = _masking(rate, [float(share or 0) for share in (masked, random, kept)])
+        length = min(DEFAULT_MAX_LENGTH, masked_lm.max_length)
+        config = TrainingConfig(max_length=length, masking=masking, seed=int(seed or 0))
         try:
-            view = view_file(masked_lm, choice.file or services.sample_csv, config)
+            found = view_file(masked_lm, file or services.sample_csv, config)
         except BertDemoError as error:
-            return MasksView(f'<p class="notes" role="status">{escape(str(error))}</p>', gr.skip(), "")
-        row = min(max(1, int(choice.row or 1)), len(view.rows))
-        return MasksView(
-            drawing=row_html(view, row - 1),
-            row=gr.Slider(maximum=max(2, len(view.rows)), value=row),
-            counts=counts_html(view, config.masking),
-        )
+            return {view.drawing: f'<p class="notes" role="status">{escape(str(error))}</p>', view.counts: ""}
+        place = min(max(1, int(row or 1)), len(found.rows))
+        return {
+            view.drawing: row_html(found, place - 1),
+            view.row: gr.Slider(maximum=max(2, len(found.rows)), value=place),
+            view.counts: counts_html(found, masking),
+        }
 
 
-def _masking(choice: Choice) -> MaskingConfig:
-    """The three shares may be any three numbers; what counts is their ratio."""
-    shares = [float(share or 0) for share in (choice.masked, choice.random, choice.kept)]
+def _masking(rate: float, shares: list[float]) -> MaskingConfig:
     if sum(shares) <= 0:
         raise SettingsError("At least one of the three shares must be above 0.")
-    return MaskingConfig(float(choice.rate), shares[0] / sum(shares), shares[1] / sum(shares))
+    return MaskingConfig(float(rate), shares[0] / sum(shares), shares[1] / sum(shares))
 
 
 def row_html(view: MaskingView, place: int) -> str:
@@ -94,14 +89,20 @@ def row_html(view: MaskingView, place: int) -> str:
         for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
     )
     key = "".join(
-        f'<li><span class="draw-swatch {fate}">{_SIGNS[fate]}</span> {escape(words)}</li>'
-        for fate, words in FATES.items()
+        f'<li><span class="draw-swatch {corruption}">{_SIGNS[corruption]}</span> {escape(words)}</li>'
+        for corruption, words in FATES.items()
     )
     return f'<div class="draw"><ul class="draw-key">{key}</ul><div class="draw-epochs">{epochs}</div></div>'
 
 
-_SIGNS = {Fate.MASKED: "[MASK]", Fate.RANDOM: "other", Fate.KEPT: "word", Fate.UNTOUCHED: "word", Fate.NEVER: "[CLS]"}
-_IN_SHORT = {Fate.MASKED: "[MASK]", Fate.RANDOM: "random", Fate.KEPT: "kept"}
+_SIGNS = {
+    Corruption.MASKED: "[MASK]",
+    Corruption.RANDOM: "other",
+    Corruption.KEPT: "word",
+    Corruption.UNTOUCHED: "word",
+    Corruption.NEVER: "[CLS]",
+}
+_IN_SHORT = {Corruption.MASKED: "[MASK]", Corruption.RANDOM: "random", Corruption.KEPT: "kept"}
 
 
 def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
@@ -116,7 +117,7 @@ def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
 def _token_html(token: DrawnToken) -> str:
     label = "−100" if token.label == IGNORED else visible(token.written)
     return (
-        f'<li class="draw-token {token.fate}" title="{escape(FATES[token.fate])}">'
+        f'<li class="draw-token {token.corruption}" title="{escape(FATES[token.corruption])}">'
         f"<span><bdi>{visible(token.read)}</bdi></span><small><bdi>{label}</bdi></small></li>"
     )
 
@@ -127,12 +128,12 @@ def _padding(padding: int) -> str:
 
 def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
-    chosen = [[_of(counts, fate) for fate in TARGET_FATES] for counts in view.counts]
+    chosen = [[_of(counts, corruption) for corruption in TARGET_CORRUPTIONS] for counts in view.counts]
     shares = [*_shares(masking), masking.selection_rate]
     expected = [count.expected for count in chosen[0]]
     frame = pd.DataFrame(
         {
-            "became": [*(_IN_SHORT[fate] for fate in TARGET_FATES), "targets"],
+            "became": [*(_IN_SHORT[corruption] for corruption in TARGET_CORRUPTIONS), "targets"],
             "share": shares,
             "expected": [*expected, sum(expected)],
         }
@@ -140,7 +141,7 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     for epoch, found in enumerate(chosen, start=1):
         actual = [count.actual for count in found]
         frame[f"epoch {epoch}"] = [*actual, sum(actual)]
-    eligible = round(sum(expected) + _of(view.counts[0], Fate.UNTOUCHED).expected)
+    eligible = round(sum(expected) + _of(view.counts[0], Corruption.UNTOUCHED).expected)
     caption = f"All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
     formats = {"share": percent, "expected": "{:.1f}".format}
     return table(frame, label="Expected and actual counts", caption=caption, formats=formats, total=True) + quiet(
@@ -150,17 +151,21 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
 
 
 def _shares(masking: MaskingConfig) -> list[float]:
-    """Of all tokens, in the order of the targets' fates."""
+    """Of all tokens, in the order of the targets' corruptions."""
     kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
-    rates = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}
-    return [rates[fate] * masking.selection_rate for fate in TARGET_FATES]
+    rates = {
+        Corruption.MASKED: masking.mask_token_rate,
+        Corruption.RANDOM: masking.random_token_rate,
+        Corruption.KEPT: kept,
+    }
+    return [rates[corruption] * masking.selection_rate for corruption in TARGET_CORRUPTIONS]
 
 
-def _of(counts: tuple[FateCount, ...], fate: Fate) -> FateCount:
-    return next(count for count in counts if count.fate is fate)
+def _of(counts: tuple[CorruptionCount, ...], corruption: Corruption) -> CorruptionCount:
+    return next(count for count in counts if count.corruption is corruption)
 
 
-def build(demo: gr.Blocks, services: Services) -> Opening:
+def build(services: Services) -> Opening:
     text(
         f"<p>To learn, BERT is given texts with holes. Some {term('token', 'tokens')} are chosen by chance: the "
         f"{term('target', 'targets')}. Most targets turn into {term('[MASK] token', '[MASK]')}, a few into a random "
@@ -181,7 +186,7 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
             masked = gr.Slider(0, 100, value=80, step=5, label="of these, to [MASK]")
             random = gr.Slider(0, 100, value=10, step=5, label="to a random token")
             kept = gr.Slider(0, 100, value=10, step=5, label="kept as they are")
-        file = gr.File(label=f"Your own CSV (its first {MOST_ROWS:,} rows)", file_count="single", height=120)
+        file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
     text(
         "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
         "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "
@@ -191,15 +196,15 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         f"{term('attention mask')} over {term('padding')}, and GPT's {term('causal mask')}. Only the first is a blank "
         "to fill.</p>"
     )
-    choice = Choice(rate, masked, random, kept, seed, row, file)
+    choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
     view = MasksView(drawing, row, counts)
-    fn = partial(draw, services)
     event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
-    changed = [part.release for part in (rate, masked, random, kept, row)]
-    changed += [row.input, seed.change, file.change]
-    gr.on(changed, fn, list(choice), list(view), **event)
+    opening = Opening(partial(draw, services, view), choice, list(view), event)
+    released = [part.release for part in (rate, masked, random, kept, row)]
+    gr.on([*released, row.input, file.change], **opening.wiring)
+    when_typed(seed).then(**opening.wiring)
     redraw.click(next_seed, seed, seed, **PAGE_EVENT)
-    return Opening(fn, list(choice), list(view), event)
+    return opening
 
 
 MASKS = Lesson("masks", "Which words are hidden", "15%, and 80/10/10 of them, on real rows", build)

@@ -13,36 +13,37 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
 
 from ..markup import percent, visible
-from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
+from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, user_errors
 from .glossary import term
-from .lesson import Lesson, Opening, text
-from .loss import MOST_CHARACTERS, chips
-from .stepper import stepper, steps_html
+from .lesson import Lesson, Opening, stepper, steps_html, text
+from .loss import MAX_CHARACTERS, chips
 
 SENTENCE = "It's okay. I really really [MASK] this show!"
 PADDED_TO = 40  # places: enough to see what is said where nothing was asked
 
 
 class NotebookView(NamedTuple):
-    stages: object
-    everywhere: object
+    stages: gr.HTML
+    everywhere: gr.HTML
 
 
-def show(services: Services, sentence: str) -> NotebookView:
+def show(services: Services, view: NotebookView, *, sentence: str) -> Updates:
     """Both parts, computed now."""
     with user_errors():
-        masked_lm = services.registry.shared(services.registry.resolve(services.default_model))
-        texts = read_texts(services.sample_csv)[0]
-        return NotebookView(stages_html(notebook_stages(masked_lm, texts)), show_everywhere(services, sentence))
+        stages = notebook_stages(services.shown_model(), read_texts(services.sample_csv)[0])
+        return {
+            view.stages: stages_html(stages),
+            view.everywhere: show_everywhere(services, sentence=sentence),
+        }
 
 
-def show_everywhere(services: Services, sentence: str) -> str:
+def show_everywhere(services: Services, *, sentence: str) -> str:
     with user_errors():
-        masked_lm = services.registry.shared(services.registry.resolve(services.default_model))
         try:
-            return everywhere_html(guess_everywhere(masked_lm, sentence[:MOST_CHARACTERS], length=PADDED_TO))
+            every = guess_everywhere(services.shown_model(), sentence[:MAX_CHARACTERS], length=PADDED_TO)
         except BertDemoError as error:
             return f'<p class="notes" role="status">{escape(str(error))}</p>'
+        return everywhere_html(every)
 
 
 def stages_html(stages: NotebookStages) -> str:
@@ -156,7 +157,7 @@ def everywhere_html(every: EveryGuess) -> str:
     )
 
 
-def build(demo: gr.Blocks, services: Services) -> Opening:
+def build(services: Services) -> Opening:
     text(
         "<p>Many people meet masked language modelling in a short notebook. Here are its seven stages "
         "with the values they have on the sample reviews, and what to mind in each.</p>"
@@ -167,12 +168,13 @@ def build(demo: gr.Blocks, services: Services) -> Opening:
         "at <em>every</em> place and prints them all:</p>"
     )
     sentence = gr.Textbox(
-        SENTENCE, label="Sentence with [MASK]", max_lines=1, max_length=MOST_CHARACTERS, elem_id="slip-text"
+        SENTENCE, label="Sentence with [MASK]", max_lines=1, max_length=MAX_CHARACTERS, elem_id="slip-text"
     )
     everywhere = gr.HTML(apply_default_css=False, elem_classes="lesson-text")
-    event = {**MODEL_EVENT, **PAGE_EVENT}
-    sentence.submit(partial(show_everywhere, services), sentence, everywhere, **event)
-    return Opening(partial(show, services), [sentence], [stages, everywhere], event)
+    event, typed = {**MODEL_EVENT, **PAGE_EVENT}, {"sentence": sentence}
+    sentence.submit(partial(show_everywhere, services), inputs_kwargs=typed, outputs=everywhere, **event)
+    view = NotebookView(stages, everywhere)
+    return Opening(partial(show, services, view), typed, list(view), event)
 
 
 NOTEBOOK = Lesson("notebook", "The notebook, step by step", "Seven stages, and what to mind in each", build)

@@ -8,11 +8,12 @@ from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.components import Component
 
 from bertdemo.runs.lesson_runs import LessonResult, LessonRuns, LessonStatus
 
 from ..plot import figure
-from ..services import READ_EVENT, user_errors
+from ..services import READ_EVENT, Updates, user_errors
 from .lesson import Opening
 
 POLL_SECONDS = 2.0
@@ -31,16 +32,16 @@ Render = Callable[[Any], Rendered]
 
 
 class PanelView(NamedTuple):
-    status: object
-    result: object
-    left: object
-    right: object
-    under: object
-    button: object
-    timer: object
+    status: gr.HTML
+    result: gr.HTML
+    left: gr.HTML
+    right: gr.HTML
+    under: gr.HTML
+    button: gr.Button
+    timer: gr.Timer
 
 
-def build_run_panel(runs: LessonRuns, key: Any, *, before: str, render: Render) -> Opening:
+def build_run_panel(runs: LessonRuns, key: Component, *, before: str, render: Render) -> Opening:
     """The panel for the lesson whose key the component ``key`` holds; ``render`` draws a result's value.
 
     ``before`` is shown while there is no result. The returned opening shows the last result.
@@ -53,19 +54,20 @@ def build_run_panel(runs: LessonRuns, key: Any, *, before: str, render: Render) 
     under = gr.HTML(apply_default_css=False)
     timer = gr.Timer(POLL_SECONDS, active=False)
     view = PanelView(status, result, left, right, under, button, timer)
-    look = partial(show, runs, before, render)
-    button.click(partial(start, runs, look), key, list(view), **READ_EVENT)
-    timer.tick(look, key, list(view), **READ_EVENT)
-    return Opening(look, [key], list(view), READ_EVENT)
+    look = partial(show, runs, view, before=before, render=render)
+    opening = Opening(look, {"key": key}, list(view), READ_EVENT)
+    button.click(**{**opening.wiring, "fn": partial(start, runs, look)})
+    timer.tick(**opening.wiring)
+    return opening
 
 
-def start(runs: LessonRuns, look: Callable[[str], PanelView], key: str) -> PanelView:
+def start(runs: LessonRuns, look: Callable[..., Updates], *, key: str) -> Updates:
     with user_errors():
         runs.start(key)
-    return look(key)
+    return look(key=key)
 
 
-def show(runs: LessonRuns, before: str, render: Render, key: str) -> PanelView:
+def show(runs: LessonRuns, view: PanelView, *, before: str, render: Render, key: str) -> Updates:
     """The lesson as it stands; the page asks again while a run goes on."""
     with user_errors():
         status = runs.status(key)
@@ -73,15 +75,15 @@ def show(runs: LessonRuns, before: str, render: Render, key: str) -> PanelView:
         again = "Run it again" if status.result else FIRST_RUN
         shown = render(status.result.value) if status.result else Rendered(before)
         left, right = (*shown.figures, None, None)[:2]
-        return PanelView(
-            status=status_html(status, training=runs.training_at_work()),
-            result=shown.text,
-            left=left,
-            right=right,
-            under=shown.under + (made_html(status.result) if status.result else ""),
-            button=gr.Button(again, interactive=not busy),
-            timer=gr.Timer(active=busy),
-        )
+        return {
+            view.status: status_html(status, training=runs.training_at_work()),
+            view.result: shown.text,
+            view.left: left,
+            view.right: right,
+            view.under: shown.under + (made_html(status.result) if status.result else ""),
+            view.button: gr.Button(again, interactive=not busy),
+            view.timer: gr.Timer(active=busy),
+        }
 
 
 def status_html(status: LessonStatus, *, training: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gradio as gr
 import pandas as pd
 
@@ -59,7 +61,7 @@ def finding(scores: HeadScores) -> str:
     return f"{counts}<p><strong>{verdict}</strong></p>"
 
 
-def build(demo: gr.Blocks, services: Services, runs: LessonRuns) -> Opening:
+def build(runs: LessonRuns, services: Services) -> Opening:
     text(
         "<p>The first BERT learnt two tasks at once: to fill blanks, and to tell whether a second passage really "
         "followed the first or was picked at random, half of the time each. The second task is called next sentence "
@@ -89,5 +91,5 @@ def tasks(runs: LessonRuns) -> Lesson:
         "tasks",
         "Two tasks, and a third",
         "Next sentence prediction, and a head for the score",
-        lambda demo, services: build(demo, services, runs),
+        partial(build, runs),
     )

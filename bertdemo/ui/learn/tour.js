@@ -1,4 +1,5 @@
-// A card in the corner that goes from stop to stop: opens tabs and lessons, presses, types, frames. It is not modal,
+// A card in the corner that goes from stop to stop: opens lessons, presses, frames; tabs and
+// sentences it leaves to the page (`stop`). It is not modal,
 // so the page stays usable; Escape or Skip ends it. Finished tours are remembered in this browser.
 const SEEN = 'bertdemo-tours';
 const PATIENCE = 4000; // milliseconds that a stop waits for what it wants to show
@@ -31,19 +32,6 @@ const appeared = async (selector, giveUp) => {
     await pause();
   }
   return null;
-};
-
-const openTab = (name) => {
-  const tab = [...document.querySelectorAll('[role=tab]')].find((one) => one.textContent.trim() === name);
-  if (tab && tab.getAttribute('aria-selected') !== 'true') tab.click();
-};
-
-const type = (node, words) => {
-  const field = node && node.querySelector('textarea, input');
-  if (!field) return;
-  const prototype = field.tagName === 'TEXTAREA' ? HTMLTextAreaElement.prototype : HTMLInputElement.prototype;
-  Object.getOwnPropertyDescriptor(prototype, 'value').set.call(field, words);
-  field.dispatchEvent(new Event('input', { bubbles: true }));
 };
 
 const part = (name, className, words) => {
@@ -87,10 +75,9 @@ const start = (tour) => {
 
   const act = async (stop, mine) => {
     const gone = () => mine !== visit;
-    if (stop.tab) openTab(stop.tab);
+    if (stop.tab || stop.write) trigger('stop', { tab: stop.tab, write: stop.write });
     if (stop.lesson) (await appeared(`#open-${stop.lesson}`, gone))?.click();
     if (stop.press) (await appeared(stop.press, gone))?.click();
-    if (stop.write) type(await appeared('#fill-text', gone), stop.write);
     const settled = Date.now() + PATIENCE; // afterwards the page scrolls for nobody but the reader
     let place = '';
     while (stop.look && !gone()) { // a lesson that answers anew writes its parts anew, and the frame would be lost

@@ -1,17 +1,21 @@
-"""Six short tours that drive the real page: what to show, where, and in which words. The driving is ``tour.js``."""
+"""Six short tours that drive the real page: what to show, where, and in which words.
+
+A small card goes along, in the browser (``tour.js``); tabs are opened and sentences written by the page's own events.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 
-from ..services import Services
+from ..services import READ_EVENT, Services
 from .lesson import Lesson, text
-from .tour import tour_guide
 
-FILL, TRAIN, LEARN = "Fill mask", "Train", "Learn"
+FILL, TRAIN, LEARN = "fill-mask", "train", "learn"  # ids of tabs
 _TEXT, _BARS, _STRIP = "#fill-text", ".candidate-bars", "#token-strip"
 
 
@@ -217,12 +221,27 @@ def list_html() -> str:
     return f'<ul class="tours">{items}</ul>'
 
 
-def build(demo: gr.Blocks, services: Services) -> None:
+def take_along(event: gr.EventData) -> tuple[object, object]:
+    """What a stop does to the page: (the tab that it is on, the sentence in the box of Fill mask)."""
+    return gr.Tabs(selected=event.tab) if event.tab else gr.skip(), event.write or gr.skip()
+
+
+def build(tabs: gr.Tabs | None, sentence: gr.Textbox | None, _services: Services) -> None:
     text(
         "<p>A tour takes you to the real controls and tells you what to look at. You can leave it at any stop, and "
         "use the page while it runs.</p>"
     )
-    tour_guide(list_html(), {tour.key: asdict(tour) for tour in TOURS})
+    guide = gr.HTML(
+        list_html(),
+        js_on_load=Path(__file__).with_name("tour.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_classes=["tour-guide"],
+        tours={tour.key: asdict(tour) for tour in TOURS},
+    )
+    if tabs is not None and sentence is not None:
+        guide.stop(take_along, None, [tabs, sentence], **READ_EVENT, trigger_mode="always_last")
 
 
-TOUR_LIST = Lesson("tours", "Short tours", "Six walks through the real page", build)
+def tour_list(tabs: gr.Tabs | None, sentence: gr.Textbox | None) -> Lesson:
+    """Tours over ``tabs``, which write into the box of Fill mask; without them they stay where they are."""
+    return Lesson("tours", "Short tours", "Six walks through the real page", partial(build, tabs, sentence))

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.components import Component
 
 from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, chosen_dialect, preview
 from bertdemo.mlm.errors import BertDemoError, DataError
 
-from ..services import READ_EVENT, Services
+from ..services import READ_EVENT, Services, Updates
 from .data_preview import preview_html
 
 ENCODINGS = (
@@ -30,40 +31,47 @@ _NO_TEXT = "No column holds free text, so there is nothing to train on; choose a
 _WAITING = "Choose a CSV file, or use the sample reviews."
 
 
-class FileReading(NamedTuple):
-    """How the file is read: dropdowns when built, what was chosen in them when submitted."""
+class Reading(NamedTuple):
+    """How the file is read."""
 
-    encoding: object = AS_DETECTED
-    delimiter: object = AS_DETECTED
-    header: object = AS_DETECTED
-
-    def dialect(self, path: str) -> Dialect | None:
-        """What was chosen over what would be detected; None where nothing was. Raises DataError."""
-        encoding, delimiter, header = (None if chosen == AS_DETECTED else str(chosen) for chosen in self)
-        return chosen_dialect(path, encoding, delimiter, None if header is None else header == "yes")
-
-
-class DataView(NamedTuple):
-    """What is shown of a file: components when built, their values when returned.
-
-    The server remembers the ``path``, the page the ``name``; see :func:`held`.
-    """
-
-    path: object
-    name: object
-    found: object
-    column: object
-    rows: object
+    encoding: gr.Dropdown
+    delimiter: gr.Dropdown
+    header: gr.Dropdown
 
 
 class DataPanel(NamedTuple):
-    """The components that other parts of the tab read."""
+    """The server remembers the ``path``, the page the ``name``; see :func:`held`."""
 
     upload: gr.File
     sample: gr.Button
-    reading: FileReading
-    view: DataView
+    path: gr.State
+    name: gr.Textbox
+    found: gr.HTML
     too_long: gr.HTML
+    column: gr.Dropdown
+    rows: gr.HTML
+    reading: Reading
+
+    @property
+    def view(self) -> list[Component]:
+        """What is shown of a file."""
+        return [self.path, self.name, self.found, self.column, self.rows]
+
+    @property
+    def chosen(self) -> dict[str, Component]:
+        """What says which file is read, and how: the arguments of :func:`chosen_file`."""
+        return {"path": self.path, "file": self.name, "column": self.column, **self.reading._asdict()}
+
+    def filled(self, described: Described) -> Updates:
+        return {
+            self.path: described.path,
+            self.name: name_on_page(described.path),
+            self.found: described.found,
+            self.column: gr.Dropdown(
+                choices=list(described.columns), value=described.column, visible=bool(described.columns)
+            ),
+            self.rows: described.rows,
+        }
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,29 @@ class Described:
     column: str | None = None
     rows: str = ""
 
-    def view(self) -> DataView:
-        column = gr.Dropdown(choices=list(self.columns), value=self.column, visible=bool(self.columns))
-        return DataView(self.path, name_on_page(self.path), self.found, column, self.rows)
+
+@dataclass(frozen=True)
+class ChosenFile:
+    """The file that a page shows, its text column, and what was chosen over how it would be read by itself."""
+
+    path: str | None
+    column: str | None = None
+    encoding: str = AS_DETECTED
+    delimiter: str = AS_DETECTED
+    header: str = AS_DETECTED
+
+    def dialect(self) -> Dialect | None:
+        """None where nothing was chosen. Raises DataError."""
+        if not self.path:
+            return None
+        chosen = (self.encoding, self.delimiter, self.header)
+        encoding, delimiter, header = (None if choice == AS_DETECTED else choice for choice in chosen)
+        return chosen_dialect(self.path, encoding, delimiter, None if header is None else header == "yes")
+
+
+def chosen_file(*, path: str | None, file: str, column: str | None = None, **reading: str) -> ChosenFile:
+    """What the fields of the panel hold; ``file`` is the file's name on the page. Raises DataError."""
+    return ChosenFile(held(path, file), column or None, **reading)
 
 
 def name_on_page(path: str | None) -> str:
@@ -106,38 +134,36 @@ def held(path: str | None, name: str) -> str | None:
     return path
 
 
-def describe(path: str | None, reading: FileReading, column: str | None) -> Described:
+def describe(file: ChosenFile) -> Described:
     """Preview an upload; what is wrong with it is said in place."""
-    if not path:
+    if not file.path:
         return Described(None, _status([escape(_WAITING)]))
     try:
-        found = preview(path, dialect=reading.dialect(path), column=column or None)
+        found = preview(file.path, dialect=file.dialect(), column=file.column)
     except BertDemoError as error:
-        said = _status([f"<strong>{escape(str(error))}</strong>"])
+        said = _wrong(error)
         # Where it is the column that is wrong, the others are there to choose from.
-        return replace(describe(path, reading, None), found=said) if column else Described(path, said)
+        return replace(describe(replace(file, column=None)), found=said) if file.column else Described(file.path, said)
     columns = found.text_columns or found.columns
-    return Described(path, found_html(found), tuple(columns), found.text_column, preview_html(found))
+    return Described(file.path, found_html(found), tuple(columns), found.text_column, preview_html(found))
 
 
-def show_again(
-    path: str | None, name: str, encoding: str, delimiter: str, header: str, column: str | None = None
-) -> DataView:
+def show_again(panel: DataPanel, **chosen: Any) -> Updates:
     """The same file, read differently or with another column."""
     try:
-        return describe(held(path, name), FileReading(encoding, delimiter, header), column).view()
+        return panel.filled(describe(chosen_file(**chosen)))
     except DataError as error:
-        return Described(None, _status([f"<strong>{escape(str(error))}</strong>"])).view()
+        return panel.filled(Described(None, _wrong(error)))
 
 
-def show_new(services: Services, path: str | None) -> list[object]:
+def show_new(services: Services, panel: DataPanel, path: str | None) -> Updates:
     """A fresh file, read as detected whatever was chosen for the one before; without one, the sample."""
-    described = describe(path or str(services.sample_csv), FileReading(), None)
-    return [*FileReading(), *described.view()]
+    as_detected: Updates = dict.fromkeys(panel.reading, AS_DETECTED)
+    return as_detected | panel.filled(describe(ChosenFile(path or str(services.sample_csv))))
 
 
-def show_sample(services: Services) -> list[object]:
-    return [None, *show_new(services, None)]
+def show_sample(services: Services, panel: DataPanel) -> Updates:
+    return {panel.upload: None, **show_new(services, panel, None)}
 
 
 def found_html(found: Preview) -> str:
@@ -172,9 +198,13 @@ def _status(lines: list[str]) -> str:
     return f'<div role="status">{"".join(f"<p>{line}</p>" for line in lines)}</div>'
 
 
+def _wrong(error: BertDemoError) -> str:
+    return _status([f"<strong>{escape(str(error))}</strong>"])
+
+
 def build_data_panel(services: Services) -> DataPanel:
     """The sample is chosen at first, so that Start works at once."""
-    first = describe(str(services.sample_csv), FileReading(), None)
+    first = describe(ChosenFile(str(services.sample_csv)))
     with gr.Row(elem_classes="data-row"):
         with gr.Column(scale=2, min_width=280):
             upload = gr.File(label="Your CSV file", file_count="single", elem_id="upload", height=170)
@@ -193,15 +223,15 @@ def build_data_panel(services: Services) -> DataPanel:
             )
             reading = _build_reading()
     rows = gr.HTML(first.rows, elem_id="preview", apply_default_css=False)
-    view = DataView(gr.State(first.path), gr.Textbox(visible=False), found, column, rows)
-    panel = DataPanel(upload, sample, reading, view, too_long)
+    path, name = gr.State(first.path), gr.Textbox(visible=False)
+    panel = DataPanel(upload, sample, path, name, found, too_long, column, rows, reading)
     _wire(services, panel)
     return panel
 
 
-def _build_reading() -> FileReading:
+def _build_reading() -> Reading:
     with gr.Accordion("Read the file differently", open=False), gr.Row():
-        return FileReading(
+        return Reading(
             gr.Dropdown([AS_DETECTED, *ENCODINGS], value=AS_DETECTED, label="Encoding", min_width=120),
             gr.Dropdown([AS_DETECTED, *DELIMITERS], value=AS_DETECTED, label="Delimiter", min_width=120),
             gr.Dropdown([AS_DETECTED, "yes", "no"], value=AS_DETECTED, label="First row is a header", min_width=120),
@@ -209,11 +239,11 @@ def _build_reading() -> FileReading:
 
 
 def _wire(services: Services, panel: DataPanel) -> None:
-    view = list(panel.view)
-    fresh = [*panel.reading, *view]
+    fresh = [*panel.reading, *panel.view]
     last = {**READ_EVENT, "trigger_mode": "always_last"}  # whoever is quick must not be left with the file before
-    gr.on([panel.upload.upload, panel.upload.clear], partial(show_new, services), panel.upload, fresh, **last)
-    panel.sample.click(partial(show_sample, services), None, [panel.upload, *fresh], **READ_EVENT)
-    choices = [panel.view.path, panel.view.name, *panel.reading]
-    gr.on([choice.input for choice in panel.reading], show_again, choices, view, **last)
-    panel.view.column.input(show_again, [*choices, panel.view.column], view, **last)
+    gr.on([panel.upload.upload, panel.upload.clear], partial(show_new, services, panel), panel.upload, fresh, **last)
+    panel.sample.click(partial(show_sample, services, panel), None, [panel.upload, *fresh], **READ_EVENT)
+    again = {"fn": partial(show_again, panel), "outputs": panel.view, **last}
+    differently = {name: part for name, part in panel.chosen.items() if part is not panel.column}
+    gr.on([choice.input for choice in panel.reading], inputs_kwargs=differently, **again)
+    panel.column.input(inputs_kwargs=panel.chosen, **again)

@@ -12,9 +12,9 @@ import gradio as gr
 import pandas as pd
 
 from bertdemo.runs.record import Figures, RunRecord
-from bertdemo.ui.train.live_feed import duration
 
 from ..markup import Html, file_name, percent, table
+from .live_chart import duration
 
 _GLYPHS = {
     "queued": "⋯",

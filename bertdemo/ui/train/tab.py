@@ -5,91 +5,58 @@ The server owns every run; what is kept here is only which of them the page look
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from html import escape
-from typing import NamedTuple
+from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
-from bertdemo.mlm.errors import BertDemoError, DataError
 from bertdemo.runs.manager import new_token
 
+from ..events import when_typed
 from ..fill.tab import FillMaskTab
-from ..model_list import comparison_choices, model_choices
 from ..notes import note_html
-from ..services import PAGE_EVENT, READ_EVENT, Services
-from .data_panel import DataPanel, FileReading, build_data_panel, held
+from ..services import PAGE_EVENT, READ_EVENT, Services, Updates
+from . import run_actions
+from .data_panel import build_data_panel
+from .estimate import EstimateView, Measure, build_estimate, new_measure, show_estimate
+from .form import build_form
 from .live_chart import live_chart
-from .look_ahead import build_look_ahead, wire_look_ahead
-from .report_view import build_report_view, show_kept, wire_report_view
-from .run_actions import find_run, is_live, may_change
-from .run_form import RunForm, run_request
-from .runs_panel import build_runs_panel, wire_runs_panel
-from .runs_table import settings_text
-from .settings_panel import build_settings_panel
+from .run_view import (
+    READY,
+    Reporter,
+    RunView,
+    Watch,
+    build_report,
+    build_runs,
+    complete_report,
+    new_reporter,
+    refresh_overlay,
+    show_overlay,
+    show_run,
+)
 
-_READY = "Start begins at once; a run goes on when you close this page."
-
-
-class StartView(NamedTuple):
-    """What Start answers: components when built, values when returned."""
-
-    chart: object
-    note: object
-    owner: object
-
-
-class Watch(NamedTuple):
-    start: gr.Button
-    stop: gr.Button
-    view: StartView
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
+# What may take a while has a few places of its own, so that a class cannot take every thread of the server.
+SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8}
+FILE_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "file", "concurrency_limit": 4}
 
 
-def start(
-    services: Services, owner: str, path: str | None, file: str, column: str | None, *chosen: object
-) -> StartView:
-    """Submit a run and follow it; what is wrong with the settings is said beside the button.
-
-    ``file``: its name on the page. ``chosen``: the three fields of a ``FileReading``, then those of a ``RunForm``.
-    """
-    reading, form = FileReading(*chosen[:3]), RunForm(*chosen[3:])
-    try:
-        path = held(path, file)
-        if path and not column:
-            raise DataError("There is nothing to train on yet; choose a file with a column of texts.")
-        dialect = reading.dialect(path) if path else None
-        request = run_request(services, form, path=path, column=column, dialect=dialect)
-        submission = services.manager.submit(request, owner=owner)
-    except BertDemoError as error:
-        return StartView(gr.skip(), note_html(str(error), wrong=True), gr.skip())
-    run = services.store.get(submission.run_id).record
-    waiting = services.manager.live().index(run.id) if run.id in services.manager.live() else 0
-    words = f"Queued as number {waiting}" if waiting else "Started"
-    said = f"{words}: “{run.name}”, {settings_text(run)}, on {run.data.name}."
-    return StartView(run.id, note_html(said), submission.owner)
-
-
-def stop(services: Services, owner: str, run_id: str) -> str:
-    """Stop the run that is shown, or take it out of the queue."""
-    try:
-        state = services.manager.stop(run_id, owner=owner)
-    except BertDemoError as error:
-        return note_html(str(error), wrong=True)
-    words = {
-        "stopping": "Stopping after this step; what was learned is kept.",
-        "stopped": "Taken out of the queue before it began.",
-    }
-    return note_html(words.get(state, f"This run is {state} already."))
-
-
-def show_state(services: Services, owner: str, run_id: str) -> tuple[gr.Button, object]:
-    """The Stop button and the note beside it.
-
-    Only a run that goes on or waits can be stopped, and on a shared server only by its owner.
-    """
-    run = find_run(services.store, run_id)
-    live = run is not None and is_live(run)
-    return gr.Button(interactive=live and may_change(services, run, owner)), gr.skip() if live else note_html(_READY)
+def follow_up(
+    services: Services,
+    reporter: Reporter,
+    measure: Measure,
+    view: RunView,
+    estimate: EstimateView,
+    *,
+    run_id: str,
+    **form: Any,
+) -> Iterator[Updates]:
+    """What takes longer once a run has entered another state: its report, then what the next run would take."""
+    yield complete_report(services, reporter, view.report, run_id=run_id)
+    yield from show_estimate(services, measure, estimate, **form)
 
 
 def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
@@ -99,36 +66,32 @@ def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
     return gr.HTML(f"<h2>{badge}{escape(title)}</h2>{below}", elem_classes="step-head", apply_default_css=False)
 
 
-def refresh_lists(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
-    """The lists of models with the runs that there are now; what is chosen in them stays chosen."""
-    choices = model_choices(services)
-    return gr.Dropdown(choices), gr.Dropdown(choices), gr.Dropdown(comparison_choices(services))
-
-
 def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab, *, tabs: gr.Tabs) -> None:
     owner = gr.BrowserState("", storage_key="bertdemo-owner", secret="bertdemo")
     heading(1, "Data", "A CSV file with a column of texts. It stays on this server, with its run.")
     data = build_data_panel(services)
     heading(2, "Settings", "They are fine as they are.")
-    form = build_settings_panel(services)
-    ahead = build_look_ahead(data.too_long)
+    fields = build_form(services)
+    estimate, check = build_estimate(data.too_long)
     heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")
-    watch = _build_watch(services, owner)
+    watch = _build_watch()
     heading(4, "What changed")
-    report = build_report_view()
+    report = build_report()
     heading(None, "Runs")
-    runs = build_runs_panel()
-    chart = watch.view.chart
-    _wire_watch(services, watch, data=data, form=form)
-    wire_look_ahead(services, ahead, data=data, form=form, chart=chart)
-    wire_report_view(services, report, chart=chart, fill_mask=fill_mask, tabs=tabs)
-    changes = wire_runs_panel(demo, services, runs, owner=owner, chart=chart)
-    lists = [form.model, fill_mask.models, fill_mask.compared]
-    for changed in (chart.state_changed, *(change.then for change in changes)):
-        changed(partial(refresh_lists, services), None, lists, **READ_EVENT)
-    for change in changes:
-        change.then(partial(show_kept, services), chart, list(report), **READ_EVENT)
+    view = build_runs(watch, report)
+    view = view._replace(models=(fields["model"], fill_mask.models), compared=(fill_mask.compared,))
+    form = {**data.chosen, **fields}
     demo.load(_own_token, owner, owner, **PAGE_EVENT)
+    starting = partial(run_actions.start, services, watch, owner)
+    started = [watch.chart, watch.note, owner]
+    watch.start.click(starting, inputs_kwargs={"owner": owner, **form}, outputs=started, **PAGE_EVENT)
+    _wire_state(services, view, estimate, check, owner=owner, form=form)
+    _wire_actions(services, view, owner=owner)
+    opened = [fill_mask.models, fill_mask.compared, tabs]
+    weights = {"run_id": watch.chart, "weights": report.weights}
+    comparing = partial(run_actions.compare_in_fill, services)
+    chosen = report.compare.click(comparing, inputs_kwargs=weights, outputs=opened, **READ_EVENT)
+    chosen.then(None, js="() => window.scrollTo({ top: 0 })", **PAGE_EVENT)
 
 
 def _own_token(token: str) -> str:
@@ -136,19 +99,73 @@ def _own_token(token: str) -> str:
     return token or new_token()
 
 
-def _build_watch(services: Services, owner: gr.BrowserState) -> Watch:
+def _build_watch() -> Watch:
     with gr.Row(elem_classes="start-row"):
-        start_button = gr.Button("Start training", variant="primary", elem_id="start-training", scale=0, min_width=200)
-        stop_button = gr.Button("Stop and keep", interactive=False, elem_id="stop-training", scale=0, min_width=200)
-        note = gr.HTML(note_html(_READY), elem_id="start-note", apply_default_css=False)
-    return Watch(start_button, stop_button, StartView(live_chart(services.manager), note, owner))
+        start = gr.Button("Start training", variant="primary", elem_id="start-training", scale=0, min_width=200)
+        stop = gr.Button("Stop and keep", interactive=False, elem_id="stop-training", scale=0, min_width=200)
+        note = gr.HTML(note_html(READY), elem_id="start-note", apply_default_css=False)
+    return Watch(start, stop, note, live_chart())
 
 
-def _wire_watch(services: Services, watch: Watch, *, data: DataPanel, form: RunForm) -> None:
-    owner = watch.view.owner
-    given = [component for component in form if component is not None]
-    inputs = [owner, data.view.path, data.view.name, data.view.column, *data.reading, *given]
-    watch.start.click(partial(start, services), inputs, list(watch.view), **PAGE_EVENT)
-    chart, shown = watch.view.chart, [watch.stop, watch.view.note]
-    watch.stop.click(partial(stop, services), [owner, chart], watch.view.note, **READ_EVENT)
-    chart.state_changed(partial(show_state, services), [owner, chart], shown, **READ_EVENT)
+def _wire_state(
+    services: Services,
+    view: RunView,
+    estimate: EstimateView,
+    check: gr.Button,
+    *,
+    owner: Component,
+    form: dict[str, Component],
+) -> None:
+    """One event shows a run that has entered another state, a second one what takes longer; a change of the data or
+    of a setting asks for the estimate alone."""
+    chart, measure = view.watch.chart, new_measure(services)
+    shown = {"fn": partial(show_run, services, view), "inputs_kwargs": _shown(view, owner), "outputs": view.outputs}
+    following = partial(follow_up, services, new_reporter(services), measure, view, estimate)
+    outputs = [*view.report, *estimate]
+    state = chart.state_changed(**shown, **READ_EVENT, **LAST)
+    state.then(following, inputs_kwargs={"run_id": chart, **form}, outputs=outputs, **SLOW_EVENT, **LAST)
+
+    estimating = partial(show_estimate, services, measure, estimate)
+    event = {"inputs_kwargs": form, "outputs": list(estimate), **SLOW_EVENT}
+    check.click(partial(estimating, asked=True), **event)
+    typed = [part for part in form.values() if isinstance(part, gr.Textbox | gr.Number)]
+    when_typed(*typed).then(estimating, **event, **LAST)
+    gr.on([part.change for part in form.values() if part not in typed], estimating, **event, **LAST)
+
+
+def _shown(view: RunView, owner: Component) -> dict[str, Component]:
+    """The arguments of ``show_run``."""
+    chosen = {"overlaid": view.overlay.chosen, "overlay_open": view.overlay.fold.opened}
+    return {"owner": owner, "run_id": view.watch.chart, "named": view.actions.named, **chosen}
+
+
+def _wire_actions(services: Services, view: RunView, *, owner: Component) -> None:
+    watch, actions, deletion, publishing = view.watch, view.actions, view.deletion, view.publishing
+    asked, shown = {"owner": owner, "run_id": watch.chart}, _shown(view, owner)
+    changed = {"outputs": [watch.chart, actions.note, *view.outputs], **READ_EVENT}
+    watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=asked, outputs=watch.note, **READ_EVENT)
+    view.table.chosen(run_actions.chosen_run, None, [watch.chart, actions.note], **READ_EVENT)
+    actions.resume.click(partial(run_actions.resume, services, view), inputs_kwargs=shown, **changed)
+    renaming = {"inputs_kwargs": {**shown, "name": actions.name}, **changed}
+    gr.on([actions.rename.click, actions.name.submit], partial(run_actions.rename, services, view), **renaming)
+    question = [deletion.row, deletion.words, deletion.about]
+    asking = partial(run_actions.ask_to_delete, services, deletion)
+    deletion.ask.click(asking, inputs_kwargs={"run_id": watch.chart}, outputs=question, **READ_EVENT)
+    deletion.keep.click(_keep, None, deletion.row, **READ_EVENT)
+    deleting = {"inputs_kwargs": {**shown, "about": deletion.about}, **changed}
+    deletion.now.click(partial(run_actions.delete, services, view), **deleting)
+    given = {**asked, **{name: getattr(publishing, name) for name in ("repository", "token", "private", "best")}}
+    published = {"inputs_kwargs": given, "outputs": [actions.note, publishing.token], **FILE_EVENT}
+    publishing.publish.click(partial(run_actions.publish, services, view), **published)
+    overlay = view.overlay
+    overlay.fold.when_opened().then(
+        partial(refresh_overlay, services, overlay),
+        inputs_kwargs={"overlaid": overlay.chosen},
+        outputs=[overlay.chosen, overlay.plot],
+        **READ_EVENT,
+    )
+    overlay.chosen.input(partial(show_overlay, services), overlay.chosen, overlay.plot, **READ_EVENT)
+
+
+def _keep() -> gr.Row:
+    return gr.Row(visible=False)

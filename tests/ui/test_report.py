@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from bertdemo.mlm.models.masked_lm import ModelRef
@@ -16,10 +17,10 @@ from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.model_list import model_choices
-from bertdemo.ui.services import Services
+from bertdemo.ui.services import Services, model_choices
 from bertdemo.ui.train.report_html import report_html
-from bertdemo.ui.train.report_view import BEST, LAST, compare_in_fill, show_computed, show_kept
+from bertdemo.ui.train.run_actions import compare_in_fill
+from bertdemo.ui.train.run_view import BEST, LAST, Report, build_report, complete_report, new_reporter, show_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 BEFORE, AFTER = Quality(3.0, 20.09, 0.3812, 0.6, 579, 463), Quality(2.5, 12.18, 0.4456, 0.7, 579, 463)
@@ -95,32 +96,39 @@ def test_what_is_unknown_is_a_dash() -> None:
     assert "too few rows" in html
 
 
-def test_before_a_run_has_ended_there_is_nothing_to_compare(services: Services, run: Run) -> None:
-    assert "When a run has ended" in show_kept(services, "").report
+@pytest.fixture
+def view() -> Report:
+    with gr.Blocks():
+        return build_report()
+
+
+def test_before_a_run_has_ended_there_is_nothing_to_compare(services: Services, view: Report, run: Run) -> None:
+    assert "When a run has ended" in show_report(view, None)[view.html]
     run.claim()
     run.update(state="training")
-    assert not show_kept(services, run.id).compare.visible
+    assert not show_report(view, run)[view.compare].visible
     run.release()
 
 
-def test_an_ended_run_is_announced_and_then_computed_or_explained(services: Services, run: Run) -> None:
-    assert "Comparing" in show_kept(services, run.id).report
+def test_an_ended_run_is_announced_and_then_computed_or_explained(services: Services, view: Report, run: Run) -> None:
+    assert "Comparing" in show_report(view, run)[view.html]
     run.held_out_path.write_text("{damaged\n")
     broken = dataclasses.replace(services, registry=SimpleNamespace(shared=lambda ref: None))
-    assert "held-out rows cannot be read" in show_computed(broken, run.id).report
+    shown = complete_report(broken, new_reporter(broken), view, run_id=run.id)
+    assert "held-out rows cannot be read" in shown[view.html]
 
 
-def test_both_sets_of_weights_can_be_chosen(services: Services, run: Run) -> None:
-    assert show_kept(services, run.id).weights.visible
-    assert compare_in_fill(services, run.id, LAST)[:2] == ("mini-bert", run.id)
-    base, best, _ = compare_in_fill(services, run.id, BEST)
+def test_both_sets_of_weights_can_be_chosen(services: Services, view: Report, run: Run) -> None:
+    assert show_report(view, run)[view.weights].visible
+    assert compare_in_fill(services, run_id=run.id, weights=LAST)[:2] == ("mini-bert", run.id)
+    base, best, _ = compare_in_fill(services, run_id=run.id, weights=BEST)
     assert (base, best) == ("mini-bert", f"{run.id}@best")
     assert services.store.find_model(best) == run.best_model_folder.resolve()
     assert services.store.find_model(run.id) == run.model_folder.resolve()
     assert [reference for _, reference in model_choices(services)] == ["mini-bert", run.id, f"{run.id}@best"]
 
 
-def test_the_best_epoch_is_offered_only_where_it_is_another_one(services: Services, run: Run) -> None:
+def test_the_best_epoch_is_offered_only_where_it_is_another_one(services: Services, view: Report, run: Run) -> None:
     run.update(figures=dataclasses.replace(run.record.figures, best=run.record.figures.after))
     assert [reference for _, reference in model_choices(services)] == ["mini-bert", run.id]
-    assert not show_kept(services, run.id).weights.visible
+    assert not show_report(view, run)[view.weights].visible

@@ -18,8 +18,8 @@ from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Activity, Run, RunStatus
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.train import live_feed
-from bertdemo.ui.train.live_feed import duration, live_payload, quick_payload, requested, state_words
+from bertdemo.ui.train import live_chart
+from bertdemo.ui.train.live_chart import duration, live_payload, quick_payload, requested, state_words
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_each_point_is_sent_once_and_in_order(manager: RunManager, run: Run) -> 
 def test_a_long_history_comes_whole_but_thinned(manager: RunManager, run: Run) -> None:
     write(run, *(step(number, loss=float(number)) for number in range(1, 5001)))
     answer = live_payload(manager, run.id, 0)
-    assert len(answer["steps"]) <= live_feed.MAX_POINTS
+    assert len(answer["steps"]) <= live_chart.MAX_POINTS
     assert answer["steps"][-1] == 5000
     assert answer["steps"] == sorted(set(answer["steps"]))
     size = answer["steps"][0]
@@ -105,7 +105,7 @@ def test_held_out_general_warnings_and_probes_arrive(manager: RunManager, run: R
 def test_many_probes_are_thinned_and_keep_the_ends(manager: RunManager, run: Run) -> None:
     write(run, *(probe(number, 0.3) for number in range(1000)))
     moments = [at for at, _ in live_payload(manager, run.id, 0)["probed"]]
-    assert len(moments) <= live_feed.MAX_PROBES
+    assert len(moments) <= live_chart.MAX_PROBES
     assert (moments[0], moments[-1]) == (0, 999)
 
 
@@ -126,6 +126,10 @@ def test_after_a_resumption_the_page_is_told_to_start_anew(manager: RunManager, 
     assert after["about"]["epochs"] == 3
 
 
+def test_where_none_is_chosen_the_newest_run_is_followed(manager: RunManager, run: Run) -> None:
+    assert live_payload(manager, "", 0)["run_id"] == run.id
+
+
 def test_no_run_is_idle_and_an_unknown_one_is_missing(manager: RunManager) -> None:
     assert live_payload(manager, "", 0)["state"] == "idle"
     gone = live_payload(manager, "20261122-1130-reviews-ab12", 0)
@@ -135,27 +139,15 @@ def test_no_run_is_idle_and_an_unknown_one_is_missing(manager: RunManager) -> No
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("run_id", "cursor"),
     [
-        None,
-        "20261122-1130-reviews-ab12",
-        [],
-        ["20261122-1130-reviews-ab12"],
-        ["../../etc/passwd", 0],
-        ["<script>", 0],
-        [7, 0],
-        ["x" * 1000, 0],
-        ["20261122-1130-reviews-ab12", -1],
-        ["20261122-1130-reviews-ab12", True],
-        ["20261122-1130-reviews-ab12", 1.5],
-        ["20261122-1130-reviews-ab12", "0"],
-        ["20261122-1130-reviews-ab12", 10**30],
-        {"run_id": "x", "cursor": 0},
+        *[(name, "0") for name in ("", "../../etc/passwd", "<script>", "x" * 1000, "20261122-1130-reviews-ab12x")],
+        *[("newest", cursor) for cursor in ("", "-1", "1.5", "true", "1" * 30, "٣", "0x1")],
     ],
 )
-def test_a_question_that_no_page_asks_is_refused(data: object) -> None:
+def test_a_question_that_no_page_asks_is_refused(run_id: str, cursor: str) -> None:
     with pytest.raises(RunError):
-        requested(data)
+        requested(run_id, cursor)
 
 
 def status(state: str, **changes: Any) -> RunStatus:
@@ -211,20 +203,20 @@ def test_a_page_that_is_nearly_up_to_date_gets_the_same_answer_quickly(manager: 
     write(run, *(step(number) for number in range(1, 400)))
     cursor = live_payload(manager, run.id, 0)["to"]
     write(run, step(400), probe(400, 0.5))
-    quick = quick_payload(manager, [run.id, cursor])
+    quick = quick_payload(manager, run.id, cursor)
     assert quick == live_payload(manager, run.id, cursor)
     assert (quick["steps"], len(quick["probed"])) == ([400], 1)
-    assert quick_payload(manager, [run.id, quick["to"]])["steps"] == []
+    assert quick_payload(manager, run.id, quick["to"])["steps"] == []
 
 
 @pytest.mark.usefixtures("_at_hand")
 def test_what_takes_long_or_is_wrong_is_not_answered_quickly(manager: RunManager, run: Run) -> None:
     write(run, *(step(number) for number in range(1, 400)))
     early = run.log.read(0, limit=10)[1]
-    for data in ([run.id, 0], [run.id, early], [run.id, 2**50], ["", 5], ["20261122-1130-gone-ab12", 5], "nonsense"):
-        assert quick_payload(manager, data) is None
+    for asked in ((run.id, 0), (run.id, early), (run.id, 2**50), ("", 5), ("20261122-1130-gone-ab12", 5)):
+        assert quick_payload(manager, *asked) is None
 
 
 def test_a_run_of_another_program_is_looked_for_elsewhere(manager: RunManager, run: Run) -> None:
     write(run, step(1))
-    assert quick_payload(manager, [run.id, live_payload(manager, run.id, 0)["to"]]) is None
+    assert quick_payload(manager, run.id, live_payload(manager, run.id, 0)["to"]) is None

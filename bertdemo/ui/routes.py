@@ -1,0 +1,99 @@
+"""The page's own routes, beside Gradio's: the server's health, the news of a run, a run as a zip, Plotly's script.
+
+They stand behind the same guards as the page; what is behind the password takes the page's own login. Knows nothing
+of how the page looks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Message
+
+from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.runs.export import stream_zip
+from bertdemo.runs.record import is_run_id
+
+from .plot import PLOTLY_JS, plotly_source
+from .security import LOGIN_PATH
+from .train.live_chart import live_payload, quick_payload, refused, requested
+
+if TYPE_CHECKING:
+    from bertdemo.runs.manager import RunManager
+
+_LOG_IN = PlainTextResponse("Log in on the page first.", status_code=401)
+_A_DAY = {"Cache-Control": "private, max-age=86400"}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def own_routes(manager: RunManager, *, needs_login: bool) -> list[Route]:
+    """For the ``routes`` of the application that Gradio makes; all relative to where the page is shown."""
+    guard = _behind_login if needs_login else lambda handler: handler
+    return [
+        Route("/health", _health),
+        Route(f"/{plotly_source()}", guard(_plotly)),
+        Route("/live/{run}", guard(partial(_live, manager))),
+        Route("/runs/{run}.zip", guard(partial(_zip, manager))),
+    ]
+
+
+def _behind_login(handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        return await handler(request) if await _has_logged_in(request) else _LOG_IN
+
+    return guarded
+
+
+async def _has_logged_in(request: Request) -> bool:
+    """Gradio alone knows, so the same request goes to the address where it says so, within this process."""
+    path = request.scope.get("root_path", "") + LOGIN_PATH
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if message["type"] == "http.response.start" else [])
+
+    scope = {**request.scope, "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    await request.app.router(scope, request.receive, send)
+    return statuses == [200]
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _plotly(_request: Request) -> Response:
+    return FileResponse(PLOTLY_JS, headers=_A_DAY)
+
+
+async def _live(manager: RunManager, request: Request) -> Response:
+    """What every open page asks each second. A page that has all but the last few events of a run at work is answered
+    here and now, in a fraction of a millisecond; any other is answered by a thread that may take its time."""
+    try:
+        asked = requested(request.path_params["run"], request.query_params.get("cursor", "0"))
+        answer = quick_payload(manager, *asked) or await run_in_threadpool(live_payload, manager, *asked)
+    except RunError as error:
+        answer = refused(str(error))
+    body = json.dumps(answer, separators=(",", ":")).encode("ascii")
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _zip(manager: RunManager, request: Request) -> Response:
+    """Made while it is sent and written nowhere, so any number of people may take one run's at once."""
+    run_id = request.path_params["run"]
+    try:
+        if not is_run_id(run_id):
+            raise RunError("This is not the id of a run.")
+        run = await run_in_threadpool(manager.store.get, run_id)
+        parts = await run_in_threadpool(stream_zip, run.folder)
+    except BertDemoError as error:
+        return PlainTextResponse(str(error), status_code=404)
+    headers = {"Content-Disposition": f'attachment; filename="{run_id}.zip"', "Cache-Control": "no-store"}
+    return StreamingResponse(parts, media_type="application/zip", headers=headers)
