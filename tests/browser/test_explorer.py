@@ -102,7 +102,8 @@ def test_a_long_press_hides_the_whole_word(explorer) -> None:
     page = explorer(TEXT, width=375)
     wait_for_pieces(page, "the dog bark ##ed .")
     piece = page.locator(".strip-piece", has_text="bark")
-    piece.dispatch_event("pointerdown", {"pointerType": "touch", "bubbles": True})
+    piece.dispatch_event("pointerdown", {"pointerType": "touch", "bubbles": True, "clientX": 50, "clientY": 50})
+    piece.dispatch_event("pointermove", {"pointerType": "touch", "bubbles": True, "clientX": 58, "clientY": 56})
     wait_for_pieces(page, "the dog [MASK] [MASK] .")
     page.locator(".strip-piece").nth(2).dispatch_event("click")
     page.wait_for_timeout(300)
@@ -179,3 +180,42 @@ def test_every_view_opens_with_a_hostile_text_and_fits(explorer, width: int, dar
     assert page.locator("img[src='x']").count() == 0
     page.get_by_role("button", name="Close").locator("visible=true").click()
     page.wait_for_function("![...document.querySelectorAll('.look-panel')].some((panel) => panel.offsetParent)")
+
+
+def test_a_figure_takes_the_colours_of_the_page_and_a_long_text_shows_its_blank(explorer) -> None:
+    page = explorer(f"{'the old house and ' * 60} you [MASK] the show .", width=375)
+    page.wait_for_function(
+        "(() => { const all = document.querySelector('.strip-pieces').getBoundingClientRect();"
+        " const blank = document.querySelector('.strip-mask').getBoundingClientRect();"
+        " return blank.top >= all.top && blank.bottom <= all.bottom; })()"
+    )
+    type_text(page, "you [MASK] the show .")
+    page.get_by_role("radio", name="Why this word?").check(force=True)
+    page.wait_for_selector(".figure-plot .bars path", timeout=30_000)
+    ink = "getComputedStyle(document.querySelector('.figure-plot .ytick text')).fill"
+    light = page.evaluate(ink)
+    page.evaluate("document.body.classList.add('dark')")
+    page.wait_for_function(f"{ink} !== {json.dumps(light)}")
+
+
+def test_an_empty_text_has_no_bars_and_one_pause_asks_once(explorer) -> None:
+    page = explorer("you [MASK] the show .")
+    page.wait_for_selector("#fill-bars .bars li")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    before = page.evaluate(PIECES)
+    page.evaluate(
+        """async () => {
+          const box = document.querySelector('#fill-text textarea');
+          for (const key of ' old house') {
+            box.value += key;
+            box.dispatchEvent(new Event('input', { bubbles: true }));
+            await new Promise((resolve) => setTimeout(resolve, 20));
+          }
+        }"""
+    )
+    page.wait_for_function(f"{PIECES} !== {json.dumps(before)} && {PIECES}.endsWith('house')")
+    page.wait_for_timeout(500)
+    assert 1 <= len(asked) <= 3  # of ten keys
+    page.fill("#fill-text textarea", "")
+    page.wait_for_function("!document.querySelector('#fill-bars .bars') && !document.querySelector('.strip-piece')")
