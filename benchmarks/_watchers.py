@@ -1,6 +1,6 @@
 """Watchers of a run in one light process: each sends what the page's live chart sends, as often, and nothing else.
 
-    python benchmarks/_watchers.py COUNT PORT CHART RUN     until it is ended, or an answer is wrong
+    python benchmarks/_watchers.py COUNT PORT RUN     until it is ended, or an answer is wrong
 
 It speaks HTTP by itself, because a library would take the processor for longer than the server does.
 """
@@ -15,20 +15,18 @@ import time
 
 ASKED_EVERY = 1.0  # seconds: the chart's pace once its curve has begun
 PATIENCE = 30.0
-HEAD = "POST /gradio_api/component_server HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+REQUEST = "GET /live/{run}?cursor={cursor} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
 
 
 class Watcher:
-    """One open page: its connection, its session, and how far it has read."""
+    """One open page: its connection, and how far it has read."""
 
-    def __init__(self, port: int, chart: int, run_id: str, *, name: str) -> None:
+    def __init__(self, port: int, run_id: str) -> None:
         self._port, self._run_id, self._cursor = port, run_id, 0
-        self._question = {"component_id": chart, "fn_name": "poll", "session_hash": name}
         self._socket: socket.socket | None = None
 
     def ask(self) -> None:
-        body = json.dumps({"data": [self._run_id, self._cursor], **self._question})
-        request = f"{HEAD.format(port=self._port)}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
+        request = REQUEST.format(run=self._run_id, cursor=self._cursor, port=self._port).encode("ascii")
         answer = json.loads(self._answer(request) or self._answer(request))
         if answer["state"] != "training":
             raise SystemExit(f"The run is not in training: {answer['words']}")
@@ -59,8 +57,8 @@ class Watcher:
         return received.partition(until) if until else (received, b"", b"")
 
 
-def main(count: int, port: int, chart: int, run_id: str) -> None:
-    watchers = [Watcher(port, chart, run_id, name=f"watcher{number}") for number in range(count)]
+def main(count: int, port: int, run_id: str) -> None:
+    watchers = [Watcher(port, run_id) for _ in range(count)]
     for watcher in watchers:  # the first answer is the whole history
         watcher.ask()
     print("watching", flush=True)
@@ -71,4 +69,4 @@ def main(count: int, port: int, chart: int, run_id: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]), sys.argv[4])
+    main(*map(int, sys.argv[1:3]), sys.argv[3])

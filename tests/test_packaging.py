@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
+import sys
 import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -32,44 +35,76 @@ def front_matter() -> dict[str, str]:
     return {key: value.strip(" \"'") for key, value in re.findall(r"^(\w+): *(.+)$", head, re.MULTILINE)}
 
 
-def listed(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    return requirements([line for line in lines if line.strip() and not line.startswith("#")])
+NEEDED = PROJECT["project"]["dependencies"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 
-NEEDED = requirements([*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["app"]])
+def lines_of(name: str) -> list[str]:
+    return [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
 
 
-def test_spaces_installs_what_the_project_and_its_page_need_in_the_tested_versions() -> None:
-    spaces, tested = listed("requirements.txt"), listed("constraints.txt")
-    assert spaces == {name: tested[name] for name in NEEDED}
+PINNED = {
+    name: Version(bounds.removeprefix("==")) for name, bounds in requirements(lines_of("constraints.txt")).items()
+}
 
 
-def test_the_tested_versions_are_exact_and_within_the_project_s_ranges() -> None:
-    tested = listed("constraints.txt")
-    assert all(bounds.startswith("==") for bounds in tested.values())
-    extras = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
-    named = NEEDED | requirements([line for line in extras if not line.startswith(("bertdemo[", "accelerate"))])
-    for name, bounds in named.items():
-        assert Version(tested[name].removeprefix("==")) in SpecifierSet(bounds), name
+def test_spaces_installs_what_the_page_needs_as_it_was_tested() -> None:
+    spaces = requirements(lines_of("requirements.txt"))
+    assert spaces == {name: f"=={PINNED[name]}" for name in requirements([*NEEDED, *EXTRAS["app"]])}
 
 
-def test_the_engine_needs_no_page() -> None:
-    assert {"gradio", "plotly", "starlette"} & requirements(PROJECT["project"]["dependencies"]).keys() == set()
+def test_what_was_tested_is_within_the_ranges() -> None:
+    ranges = requirements([*NEEDED, *EXTRAS["app"], *EXTRAS["test"]])
+    del ranges["bertdemo"]
+    for name, bounds in ranges.items():
+        assert PINNED[name] in SpecifierSet(bounds), name
+
+
+def test_whoever_installs_takes_the_versions_that_were_tested() -> None:
+    for name in ("Makefile", "Dockerfile"):
+        installs = re.findall(r"pip install .*?(?:\n(?!    )|$)", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+        fetching = [line for line in installs if "--no-deps" not in line]
+        assert fetching
+        assert [line for line in fetching if "constraints.txt" not in line] == []
+    for name, version in PINNED.items():
+        if name in requirements([*NEEDED, *EXTRAS["app"]]):
+            assert Version(distribution(name).version.partition("+")[0]) == version, f"{name} is not what is tested"
 
 
 def test_the_readme_asks_spaces_for_versions_that_the_project_takes() -> None:
     head = front_matter()
     assert head["sdk"] == "gradio"
-    assert Version(head["sdk_version"]) in SpecifierSet(NEEDED["gradio"])
+    assert Version(head["sdk_version"]) == PINNED["gradio"]
     assert Version(head["python_version"]) in SpecifierSet(PROJECT["project"]["requires-python"])
     assert (ROOT / head["app_file"]).is_file()
     assert head["license"].lower() == PROJECT["project"]["license"].lower()
 
 
 def test_every_dependency_is_bounded_above() -> None:
-    for name, bounds in NEEDED.items():
-        assert "<" in bounds or "==" in bounds, name
+    for name, bounds in requirements([*NEEDED, *EXTRAS["app"]]).items():
+        assert "<" in bounds, name
+
+
+def foreign_imports(folder: Path) -> set[str]:
+    """The distributions that the modules there import, by the names that they are installed by."""
+    own = {path.stem for path in ROOT.rglob("*.py")} | {"bertdemo"}
+    names: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add((node.module or "").partition(".")[0])
+    return {name.replace("_", "-") for name in names - own - sys.stdlib_module_names}
+
+
+def test_all_that_is_imported_is_declared() -> None:
+    engine, page = set(requirements(NEEDED)), set(requirements([*NEEDED, *EXTRAS["app"]]))
+    for part in ("mlm", "runs", "cli"):
+        assert foreign_imports(ROOT / "bertdemo" / part) <= engine, part
+    for part in ("charts", "ui"):
+        assert foreign_imports(ROOT / "bertdemo" / part) <= page, part
+    assert foreign_imports(ROOT / "tests") <= page | set(requirements(EXTRAS["test"]))
 
 
 def test_there_is_one_version() -> None:

@@ -28,11 +28,12 @@ logger = logging.getLogger(__name__)
 # nobody needs stands open, uploads are bounded as small requests are, or whoever has logged in is kept from our own
 # routes. ``tests/ui/test_gradio_inside.py`` knows every route of the tested version and fails at the first other one.
 # Closed is what this app has no use for: a video converter, usage figures, links that write files, a relay to other
-# sites, streams, functions of components, an editor of the app's source.
+# sites, streams, a history of calls, components of others and their functions, an editor of the app's source.
 CLOSED_PATHS = (
     *("/monitoring", "/gradio_api/monitoring", "/gradio_api/profiling", "/gradio_api/process_recording"),
     *("/gradio_api/deep_link", "/gradio_api/proxy=", "/gradio_api/stream/", "/gradio_api/run-history"),
-    *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/", "/gradio_api/component_server"),
+    *("/gradio_api/runs", "/gradio_api/custom_component/", "/gradio_api/component_server"),
+    *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/"),
 )
 UPLOAD_PATH = "/gradio_api/upload"
 LOGIN_PATH = "/gradio_api/login_check"  # 200 for whoever may see the page

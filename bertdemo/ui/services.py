@@ -98,7 +98,8 @@ def unchecked(component: _Built) -> _Built:
     """The component; what a page has chosen of it reaches the handlers, which make sense of it themselves.
 
     For choices that events change: of a page that the server has forgotten it knows the first choices only, and Gradio
-    would answer the page's own choice with a list of those.
+    would answer the page's own choice with a list of those. One of three places that lean on Gradio's inside: where it
+    no longer asks ``preprocess`` of the component itself, such a page is told that its choice is on no list.
     """
     component.preprocess = lambda chosen: chosen
     return component

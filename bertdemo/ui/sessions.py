@@ -3,6 +3,9 @@
 For every new session Gradio 6.31 describes every component of the page anew: 23 ms of its only event loop and 0.6 MB;
 and whatever an event reads or changes is described again, with its value. All that is read for deep links alone, which
 are closed here, while every caller of the API who names no session is a new one.
+
+One of three places that lean on Gradio's inside. Where it changes, sessions weigh as much as Gradio's own again, or the
+server does not start; ``tests/ui/test_gradio_inside.py`` says which.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pytest
 from bertdemo.ui.routes import own_routes
 from bertdemo.ui.theme import page_head, theme
 
+PATIENCE = 120_000  # ms, for a machine that is busy with other things
 NO_RUNS = SimpleNamespace(live=tuple, store=SimpleNamespace(list=list))
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _NO_BROWSER = "no Chromium was found: install one, or name it in BERTDEMO_CHROMIUM"
@@ -54,6 +55,7 @@ def new_page(browser) -> Iterator[Callable]:
     def open_page(url: str, *, width: int = 1280, height: int = 900, dark: bool = False):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("request", watch_request)
         page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
