@@ -11,6 +11,8 @@ app: $(READY)
 
 test: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy bertdemo
 	$(BIN)/python -m pytest -m "not stress and not browser" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m "browser and not stress"
 
@@ -27,6 +29,7 @@ bench: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy bertdemo
 
 setup: $(READY)
 

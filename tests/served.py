@@ -113,6 +113,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+READ_AS_FOUND = (None, None, None)  # the last arguments of /start_training: encoding, delimiter and header
+
+
 def call(client: httpx.Client, endpoint: str, *data: object, session: str | None = None) -> Any:
     """Ask an endpoint as any program can, over HTTP; raises CallError with the sentence that it gave.
 

@@ -17,9 +17,9 @@ from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, per
 
 from .look import BASE, OTHERS, TUNED, axis, layout, plain
 
-MOST_POINTS = 2_000  # sent to the page, the movers aside
+MAX_POINTS = 2_000  # sent to the page, the movers aside
 HEAD = 500  # of each model's most probable words, always among them
-MOST_NAMED = 8  # movers with a name in the picture, on each side of the diagonal
+MAX_NAMED = 8  # movers with a name in the picture, on each side of the diagonal
 
 _HEIGHT, _PLOT_HEIGHT, _LINE = 480, 370, 28  # px: the figure, its inside, and one name under another
 _NAMES_SHARE = 0.22  # of the width, beyond 100%: room for the names of the words that fell
@@ -48,7 +48,7 @@ class Sample:
         )
 
 
-def vocabulary_sample(mask: MaskComparison, *, most: int = MOST_POINTS, head: int = HEAD, seed: int = 0) -> Sample:
+def vocabulary_sample(mask: MaskComparison, *, most: int = MAX_POINTS, head: int = HEAD, seed: int = 0) -> Sample:
     """All words, or where these are more than ``most`` both models' likeliest ones and a seeded choice of the rest.
 
     Log-probabilities (-1, -2, -3, -4) in both models, ``most=3``, ``head=1`` -> place 0 and two of 1, 2, 3.
@@ -74,15 +74,16 @@ def vocabulary_figure(
     moved = [_place(word) for word in (*rose, *fell)]
     ends = _ends([*before.tolist(), *after.tolist(), *(value for place in moved for value in place)])
     names = [plain(vocabulary[place]) for place in sample.places.tolist()]
+    marker: dict[str, object] = {"color": OTHERS, "symbol": "circle", "size": 5, "opacity": 0.5}
     traces = [
         _diagonal(ends),
-        _dots(before, after, names, name="other words", color=OTHERS, symbol="circle", size=5, opacity=0.5),
+        _dots(before, after, names, name="other words", marker=marker),
         _movers(rose, name="more likely after", color=TUNED, symbol="triangle-up"),
         _movers(fell, name="less likely after", color=BASE, symbol="triangle-down"),
     ]
     figure = go.Figure(traces, _layout(ends, labels, named=bool(fell)))
     for words, color, side in ((rose, TUNED, "left"), (fell, BASE, "right")):
-        for annotation in _named(words[:MOST_NAMED], ends, color=color, side=side):
+        for annotation in _named(words[:MAX_NAMED], ends, color=color, side=side):
             figure.add_annotation(**annotation)
     return figure
 
@@ -93,7 +94,8 @@ def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _place(word: ComparedCandidate) -> tuple[float, float]:
     chances = np.array([word.before.probability or 0.0, word.after.probability or 0.0])
-    return tuple(_logarithms(chances).tolist())
+    before, after = _logarithms(chances).tolist()
+    return before, after
 
 
 def _ends(logarithms: Sequence[float]) -> tuple[float, float]:
@@ -113,10 +115,7 @@ def _dots(
     names: Sequence[str],
     *,
     name: str,
-    color: str,
-    symbol: str,
-    size: int,
-    opacity: float,
+    marker: dict[str, object],
 ) -> go.Scatter:
     chances = [[percent(10**value) for value in pair] for pair in zip(before, after, strict=True)]
     return go.Scatter(
@@ -125,7 +124,7 @@ def _dots(
         text=list(names),
         customdata=chances,
         mode="markers",
-        marker={"color": color, "symbol": symbol, "size": size, "opacity": opacity},
+        marker=marker,
         hovertemplate="<b>%{text}</b><br>before %{customdata[0]}<br>after %{customdata[1]}<extra></extra>",
         name=name,
     )
@@ -134,8 +133,9 @@ def _dots(
 def _movers(words: Sequence[ComparedCandidate], *, name: str, color: str, symbol: str) -> go.Scatter:
     places = np.array([_place(word) for word in words]).reshape(-1, 2)
     names = [plain(word.token) for word in words]
-    dots = _dots(*places.T, names, name=name, color=color, symbol=symbol, size=14, opacity=1.0)
-    return dots.update(marker_line={"width": 1, "color": "white"})
+    edge = {"width": 1, "color": "white"}
+    marker = {"color": color, "symbol": symbol, "size": 14, "opacity": 1.0, "line": edge}
+    return _dots(places[:, 0], places[:, 1], names, name=name, marker=marker)
 
 
 def _named(

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from .look import axis, layout, plain, smoothed
 
-MOST_POINTS = 400  # of one curve: more cannot be told apart on a screen
+MAX_POINTS = 400  # of one curve: more cannot be told apart on a screen
 LONGEST_NAME = 40  # characters of a run's name
 _LEGEND_LINE = 24  # px
 _LOOKS = (  # colour, dash and marker: never colour alone
@@ -60,8 +60,8 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
 
 
 def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
-    """At most ``MOST_POINTS`` of the points, evenly, the last among them."""
-    size = -(-len(steps) // MOST_POINTS) or 1
+    """At most ``MAX_POINTS`` of the points, evenly, the last among them."""
+    size = -(-len(steps) // MAX_POINTS) or 1
     places = range((len(steps) - 1) % size, len(steps), size) if steps else range(0)
     return [steps[place] for place in places], [_rounded(losses[place]) for place in places]
 

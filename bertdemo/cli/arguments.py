@@ -25,7 +25,7 @@ class OneLineParser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="bertdemo", description="See, fine-tune and compare masked language models.")
     parser.add_argument("--version", action="version", version=f"bertdemo {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print compact JSON, one object a line, and nothing else")
     common.add_argument("--home", type=Path, metavar="DIR", help="where runs are kept (else BERTDEMO_HOME)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
@@ -59,11 +59,10 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         setting = SETTINGS[name]
         limits = f" ({setting.expected}; default: {setting.without or setting.default})"
-        action, default = ("append", []) if setting.separator else ("store", None)
         parser.add_argument(
             setting.option,
-            action=action,
-            default=default,
+            action="append" if setting.separator else "store",
+            default=[] if setting.separator else None,
             type=str if setting.separator else setting.parse,
             metavar=setting.unit,
             help=setting.help.rstrip(".") + ("" if setting.separator else limits),

@@ -15,11 +15,12 @@ from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import chosen_dialect, read_texts
 from bertdemo.mlm.errors import DataError
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.log_probs import precision_notes
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.batching import tokenize_all
+from bertdemo.mlm.training.estimate import inspect_file, length_limit
 from bertdemo.mlm.training.evaluation import TargetScores, fix_masks, score_targets
-from bertdemo.mlm.training.events import event_record
-from bertdemo.mlm.training.inspection import inspect_file, length_limit
+from bertdemo.mlm.training.events import Progress, event_record
 from bertdemo.runs.store import Workspace, default_home
 
 from . import display
@@ -76,11 +77,15 @@ def evaluate(options: argparse.Namespace) -> int:
     fixed = fix_masks(masked_lm, rows, seed=options.seed or 0)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())
+    precision = options.precision or "fp32"
     with display.progress(hidden=options.json) as report:
-        for result in score_targets(masked_lm, fixed, precision=options.precision or "fp32"):
-            if not isinstance(result, TargetScores):
+        for result in score_targets(masked_lm, fixed, precision=precision):
+            if isinstance(result, Progress):
                 report(result)
-    display.show(event_record(result.evaluated(0)), display.evaluation_tables, as_json=options.json)
+    assert isinstance(result, TargetScores)  # what comes last is the result
+    notes = [*masked_lm.notes, *precision_notes(masked_lm, precision)]
+    record = event_record(result.evaluated(0)) | ({"notes": notes} if notes else {})
+    display.show(record, display.evaluation_tables, as_json=options.json)
     return 0
 
 

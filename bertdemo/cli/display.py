@@ -92,6 +92,7 @@ def score_tables(record: Record) -> Iterator[Table | str]:
 
 def evaluation_tables(record: Record) -> Iterator[Table | str]:
     yield _evaluation(record)
+    yield from record.get("notes", ())
 
 
 def print_runs(summaries: list[Record]) -> None:

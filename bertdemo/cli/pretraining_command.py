@@ -106,17 +106,17 @@ def _session(folder: Path, options: argparse.Namespace, recipe: PretrainingRecip
         return islice(read_paragraphs(options.corpus, without=held_out), options.limit)
 
     if not (corpus / "tokenizer").is_dir():
-        tokenizer = train_tokenizer(paragraphs(), vocabulary_size=recipe.vocabulary_size)
-        tokenizer.save_pretrained(corpus / "tokenizer.part")
+        new = train_tokenizer(paragraphs(), vocabulary_size=recipe.vocabulary_size)
+        new.save_pretrained(corpus / "tokenizer.part")
         (corpus / "tokenizer.part").rename(corpus / "tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(corpus / "tokenizer")
     if not (corpus / "tokens.bin").is_file():
         pack_corpus(paragraphs(), tokenizer, path=corpus / "tokens.bin")
     scored = tokenize_all(tokenizer, held_out, max_length=SCORED_TOKENS)
-    rows = TrainingTexts(open_packed(corpus / "tokens.bin"), scored)
-    masked_lm: MaskedLM = untrained_model(tokenizer, recipe, token_ids=rows.train.token_ids)
-    settings = replace(recipe.training_config(rows=len(rows.train)), precision=options.precision)
-    return TrainingSession(masked_lm, rows, settings)
+    rows = open_packed(corpus / "tokens.bin")
+    masked_lm: MaskedLM = untrained_model(tokenizer, recipe, token_ids=rows.token_ids)
+    settings = replace(recipe.training_config(rows=len(rows)), precision=options.precision)
+    return TrainingSession(masked_lm, TrainingTexts(rows, scored), settings)
 
 
 def _held_out(corpus: Path, options: argparse.Namespace, *, seed: int) -> list[str]:

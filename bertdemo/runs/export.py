@@ -111,7 +111,9 @@ def _open_model(folder: Path, opened: ExitStack) -> list[tuple[str, BinaryIO]]:
             try:
                 before = folder.stat().st_ino
                 paths = sorted(path for path in folder.rglob("*") if path.is_file())
-                files = [(path.relative_to(folder).as_posix(), tried.enter_context(path.open("rb"))) for path in paths]
+                files: list[tuple[str, BinaryIO]] = [
+                    (path.relative_to(folder).as_posix(), tried.enter_context(path.open("rb"))) for path in paths
+                ]
                 if folder.stat().st_ino == before:
                     opened.push(tried.pop_all())
                     return files
@@ -154,7 +156,7 @@ class _Outlet:
 
 def _zipped(entries: list[_Entry], opened: ExitStack) -> Iterator[bytes]:
     outlet = _Outlet()
-    with opened, zipfile.ZipFile(outlet, "w") as archive:  # type: ignore[arg-type]  # all that it needs of a file
+    with opened, zipfile.ZipFile(outlet, "w") as archive:  # type: ignore[call-overload]  # it has all that is asked of a file
         for entry in entries:
             info = zipfile.ZipInfo(entry.name)  # without the time of day, and with nobody's rights
             info.external_attr = 0o644 << 16

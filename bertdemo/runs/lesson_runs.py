@@ -20,7 +20,13 @@ from typing import Any
 
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError, RunError
-from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Experiment, Outcome, outcome_from_record, run_experiment
+from bertdemo.mlm.lessons.experiments import (
+    EXPERIMENTS,
+    Experiment,
+    ExperimentResult,
+    result_from_record,
+    run_experiment,
+)
 from bertdemo.mlm.lessons.score_head import TUNING, HeadScores, read_scored_reviews, run_score_head
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import BUNDLED_MODEL, ModelRegistry
@@ -207,7 +213,7 @@ def lesson_jobs(registry: ModelRegistry, sample_csv: Path) -> dict[str, LessonJo
     jobs = {
         key: LessonJob(
             partial(_experiment, experiment, sample_csv, new_model),
-            decode=outcome_from_record,
+            decode=result_from_record,
             recipe=f"{experiment} {files}",
         )
         for key, experiment in EXPERIMENTS.items()
@@ -222,7 +228,7 @@ def lesson_jobs(registry: ModelRegistry, sample_csv: Path) -> dict[str, LessonJo
 
 def _experiment(
     experiment: Experiment, sample_csv: Path, new_model: Callable[[], MaskedLM]
-) -> Generator[Progress, None, Outcome]:
+) -> Generator[Progress, None, ExperimentResult]:
     texts = read_texts(sample_csv, column="review")[0]
     return (yield from run_experiment(experiment, texts, new_model=new_model))
 

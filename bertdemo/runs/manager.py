@@ -117,7 +117,7 @@ class RunManager:
     ``prepare`` does. What kills left behind in the store is swept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a server, the command line and a test each set otherwise)
         self,
         store: RunStore,
         registry: ModelRegistry,
@@ -182,16 +182,16 @@ class RunManager:
         run = self._owned(run_id, owner)
         with self._changed:
             job = self._find(run.id)
-            queued = job is not None and job is not self._active
-            if queued:
-                self._queue.remove(job)
+            queued = job if job is not self._active else None
+            if queued is not None:
+                self._queue.remove(queued)
             elif job is not None:
                 job.stop.set()
-        if queued:
+        if queued is not None:
             try:
-                _say_stopped(job.run)
+                _say_stopped(queued.run)
             finally:
-                job.run.release()
+                queued.run.release()
             return "stopped"
         state = self.store.get(run.id).record.state  # read again: it may have ended a moment ago
         if state not in LIVE_STATES:

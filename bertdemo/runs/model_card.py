@@ -94,14 +94,14 @@ def model_card(record: RunRecord, *, mask_token: str) -> str:
 
 
 def _figures_table(figures: Figures) -> str:
-    columns = {
+    evaluations = {
         "before": figures.before,
         "after": figures.after,
         "best epoch": figures.best,
         "general English, before": figures.general_before,
         "general English, after": figures.general_after,
     }
-    columns = {title: record for title, record in columns.items() if record is not None}
+    columns = {title: record for title, record in evaluations.items() if record is not None}
     if not columns:
         return "Nothing was evaluated."
     rows = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]

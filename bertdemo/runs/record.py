@@ -135,7 +135,7 @@ def read_settings(values: dict[str, Any]) -> TrainingConfig:
     values = _known(TrainingConfig, values)
     masking = MaskingConfig(**_known(MaskingConfig, values.pop("masking", {})))
     texts = {name: tuple(values.pop(name, ())) for name in ("probes", "watch")}
-    return TrainingConfig(**values, **texts, masking=masking)
+    return TrainingConfig(**{**values, **texts, "masking": masking})
 
 
 def damaged_record(run_id: str, reason: str) -> RunRecord:
@@ -152,9 +152,10 @@ def command_line(record: RunRecord) -> str:
     dialect = record.data.dialect or {}
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
-    for name in ("encoding", "delimiter"):
-        words += [f"--{name}", str(dialect[name])] if dialect.get(name) is not None else []
-    words += ["--header" if dialect["header"] else "--no-header"] if dialect else []
+    words += ["--encoding", dialect["encoding"]] if dialect.get("encoding") else []
+    if "delimiter" in dialect:
+        words += ["--delimiter", {"\t": "tab", None: "none"}.get(dialect["delimiter"], dialect["delimiter"])]
+    words += ["--header" if dialect["header"] else "--no-header"] if "header" in dialect else []
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 
@@ -165,8 +166,8 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_types(record: RunRecord) -> None:
-    texts = (record.id, record.name, record.created, record.state, record.owner, record.data.name, record.data.path)
-    texts += (record.model.label, record.model.source)
+    texts = [record.id, record.name, record.created, record.state, record.owner, record.data.name, record.data.path]
+    texts += [record.model.label, record.model.source]
     if not all(isinstance(text, str) for text in texts) or not isinstance(record.attempt, int):
         raise TypeError
 

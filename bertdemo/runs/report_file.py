@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.tokens import readable_pieces
 from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_all
-from bertdemo.mlm.training.evaluation import FixedMasks, Quality, TargetScores, score_targets, tokenize_and_fix
+from bertdemo.mlm.training.evaluation import FixedMasks, Quality, TargetScores, score_all, tokenize_and_fix
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.mlm.training.loop import GENERAL_SEED
 from bertdemo.mlm.training.report import (
@@ -42,7 +42,6 @@ from .record import FROM_SCRATCH
 from .run import REPORT_NAME, Run
 
 COUNTED_ROWS = 20_000  # of those trained on, to count tokens in
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def kept_report(run: Run) -> RunReport | None:
     """The report that was written for the run as it is now; None where there is none, or only one from before a
     resumption."""
     try:
-        report = _read(RunReport, json.loads((run.folder / REPORT_NAME).read_text(encoding="utf-8")))
+        report: RunReport = _read(RunReport, json.loads((run.folder / REPORT_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return report if (report.attempt, report.steps_done) == (run.record.attempt, run.record.steps_done) else None
@@ -145,8 +144,7 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
 
 
 def _scores(masked_lm: MaskedLM, fixed: FixedMasks) -> TargetScores:
-    *_, scores = score_targets(masked_lm, fixed, precision="fp32")
-    return scores
+    return score_all(masked_lm, fixed, precision="fp32")
 
 
 def _best(run: Run, registry: ModelRegistry, fixed: FixedMasks) -> tuple[int | None, Quality | None]:
@@ -171,9 +169,9 @@ def _baseline(run: Run, masked_lm: MaskedLM, asked: TargetScores) -> Baseline | 
     return frequency_baseline(asked, counts)
 
 
-def _read(kind: type[_T], value: Any) -> _T:
+def _read(kind: Any, value: Any) -> Any:
     """JSON -> a dataclass, by its type hints; fields that it does not know are left out. Raises KeyError, TypeError."""
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{item.name: _read(hints[item.name], value[item.name]) for item in dataclasses.fields(kind)})
     if get_origin(kind) is tuple:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -152,7 +153,7 @@ class RunStore:
         except OSError as exc:  # the run itself is where it was wanted, so it goes on
             logger.warning("run %s will not be listed, because the home folder cannot be written: %s", run.id, exc)
 
-    def _folders(self) -> list[Path]:
+    def _folders(self) -> Sequence[Path]:
         inside = [folder for folder in _entries(self._inside) if (folder / RECORD_NAME).is_file()]
         outside = [folder for pointer in _entries(self._outside) if (folder := _read_pointer(pointer)) is not None]
         return inside + outside

@@ -15,7 +15,7 @@ from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import SETTINGS, Setting
-from bertdemo.mlm.training.inspection import inspect_file
+from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
 from .services import MODEL_EVENT, READ_EVENT, Services, user_errors

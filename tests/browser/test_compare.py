@@ -44,7 +44,7 @@ def test_the_vocabulary_and_the_pairs_show_what_changed(blocks, serve, new_page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     page.get_by_text("Pairs", exact=True).click()
-    page.wait_for_selector(".pairs-lane.tuned .pairs-dot")
+    page.wait_for_selector(".pairs-lane.tuned .dot")
     assert CAUTION in page.inner_text(".pairs-caution")
     before = page.inner_text(".pairs-contrast h2")
     page.locator("#pair-templates textarea").fill("the {dog|cat} can [MASK")

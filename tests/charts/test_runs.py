@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bertdemo.charts.look import smoothed
-from bertdemo.charts.runs import MOST_POINTS, RunSeries, overlay_figure, thinned
+from bertdemo.charts.runs import MAX_POINTS, RunSeries, overlay_figure, thinned
 
 
 def series(name: str, count: int = 60) -> RunSeries:
@@ -38,7 +38,7 @@ def test_a_name_is_text() -> None:
 
 def test_long_runs_are_thinned_and_end_where_they_ended() -> None:
     figure = overlay_figure([series("long", 100_000)])
-    assert len(figure.data[0].x) <= MOST_POINTS
+    assert len(figure.data[0].x) <= MAX_POINTS
     assert figure.data[0].x[-1] == 100_000
     assert len(figure.to_json()) < 60_000
 

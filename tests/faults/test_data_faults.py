@@ -13,7 +13,7 @@ import pytest
 
 from bertdemo.mlm.data.corpus import read_corpus
 from bertdemo.mlm.errors import DataError
-from bertdemo.mlm.training.inspection import inspect_file
+from bertdemo.mlm.training.estimate import inspect_file
 
 ADJECTIVES = ("good", "bad", "long", "short", "loud", "quiet", "new", "old", "happy", "sad", "funny", "dull")
 SHOWS = [

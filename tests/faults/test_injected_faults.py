@@ -198,7 +198,7 @@ def test_a_bug_in_any_part_is_told_plainly_and_logged_and_the_next_run_is_well(
 def test_memory_that_never_suffices_ends_the_run_in_words_and_the_next_is_well(
     services: Services, reviews: Path, fault: RuntimeError, words: str
 ) -> None:
-    real = MaskedLM.logits_at
+    real = MaskedLM.hidden_at
 
     def imitation(self: MaskedLM, *arguments: Any, **options: Any) -> torch.Tensor:
         if torch.is_grad_enabled():
@@ -206,7 +206,7 @@ def test_memory_that_never_suffices_ends_the_run_in_words_and_the_next_is_well(
         return real(self, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MaskedLM, "logits_at", imitation)
+        patch.setattr(MaskedLM, "hidden_at", imitation)
         status = trained(services, reviews)
     assert status.state == "failed"
     assert words in (status.error or "")

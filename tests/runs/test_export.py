@@ -13,6 +13,7 @@ import pytest
 from tiny_runs import ScriptedSession, new_run
 from transformers import AutoModelForMaskedLM
 
+from bertdemo.cli.arguments import build_parser
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
@@ -133,6 +134,18 @@ def test_the_command_line_says_all_that_was_chosen(store: RunStore, base_folder:
         "--probe": "it's [MASK]; rm -rf /",
         "--watch": "a b",
     }
+
+
+@pytest.mark.parametrize(("delimiter", "typed"), [(";", ";"), ("\t", "tab"), (None, "none")])
+def test_how_the_file_was_read_stands_in_the_command_line(
+    store: RunStore, base_folder: Path, delimiter: str | None, typed: str
+) -> None:
+    dialect = {"encoding": "cp1252", "delimiter": delimiter, "header": False}
+    run = new_run(store, base_folder, data=DataSource("rows.csv", "/x", dialect=dialect))
+    options = build_parser().parse_args(shlex.split(command_line(run.record))[1:])
+    assert (options.encoding, options.header) == ("cp1252", False)
+    assert options.delimiter == (delimiter or "")
+    assert f"--delimiter {shlex.quote(typed)}" in command_line(run.record)
 
 
 def test_the_card_shows_figures_and_lets_no_markup_in(store: RunStore, base_folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import ROOT, AppProcess, CallError, app_process, call, raw_client, upload
+from served import READ_AS_FOUND, ROOT, AppProcess, CallError, app_process, call, raw_client, upload
 
 from bertdemo.ui.server import MAX_SESSIONS
 
@@ -32,7 +32,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 def start_run(client: httpx.Client, *, epochs: int) -> str:
     settings = [None, "mini-bert", epochs, None, None, 64, None, None, None, None, [TEXTS[0]], ["love"], "", "class"]
-    return str(call(client, "start_training", upload(client, SAMPLE), *settings))
+    return str(call(client, "start_training", upload(client, SAMPLE), *settings, *READ_AS_FOUND))
 
 
 class Crowd:

@@ -14,7 +14,7 @@ from served import ROOT, ServedApp, served_app
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
-from bertdemo.mlm.training.inspection import inspect_file
+from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 from bertdemo.ui.api import MAX_CHARACTERS
 

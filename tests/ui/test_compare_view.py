@@ -16,7 +16,7 @@ import pytest
 import torch
 from explorer_services import fill_view
 
-from bertdemo.charts.comparison import HEAD, MOST_POINTS, vocabulary_figure, vocabulary_sample
+from bertdemo.charts.comparison import HEAD, MAX_POINTS, vocabulary_figure, vocabulary_sample
 from bertdemo.charts.look import plain
 from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
 from bertdemo.mlm.models.loading import load_masked_lm
@@ -145,7 +145,7 @@ def test_a_large_vocabulary_is_sent_in_part_with_everything_likely_in_it() -> No
     before, after = (np.log(generator.dirichlet(np.full(30_522, 0.05)) + 1e-12).astype(np.float32) for _ in range(2))
     mask = mask_of(before, after)
     sample = vocabulary_sample(mask)
-    assert len(set(sample.places.tolist())) == MOST_POINTS
+    assert len(set(sample.places.tolist())) == MAX_POINTS
     for side in (before, after):
         assert set(np.argsort(-side, kind="stable")[:HEAD]) <= set(sample.places.tolist())
     assert np.array_equal(sample.places, vocabulary_sample(mask).places)

@@ -15,7 +15,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from bertdemo.mlm.lessons import masking_view
-from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, ExperimentResult, Trained
 from bertdemo.mlm.lessons.score_head import HeadScores
 from bertdemo.mlm.models.loading import bundled_assets
 from bertdemo.mlm.models.masked_lm import MaskedLM
@@ -92,8 +92,8 @@ def drawn(services: Services) -> Callable[..., SimpleNamespace]:
     return draw
 
 
-def outcome(key: str, **slip: object) -> Outcome:
-    return Outcome(key, USUAL, dataclasses.replace(USUAL, **slip), 400)
+def outcome(key: str, **slip: object) -> ExperimentResult:
+    return ExperimentResult(key, USUAL, dataclasses.replace(USUAL, **slip), 400)
 
 
 def test_the_tab_builds_with_a_link_for_every_lesson(services: Services) -> None:
@@ -254,7 +254,7 @@ def test_own_sentences_are_escaped_and_without_a_blank_refused_in_words(game: Gu
 
 @pytest.mark.parametrize("key", list(EXPERIMENTS))
 def test_a_slip_that_does_no_harm_is_not_called_harmful(key: str) -> None:
-    harmless = outcome(key, held_out=(4.5, 3.5), by_fate={"masked": 3.0, "random": 4.0, "kept": 0.5})
+    harmless = outcome(key, held_out=(4.5, 3.5), by_corruption={"masked": 3.0, "random": 4.0, "kept": 0.5})
     said = slips.finding(harmless)
     assert "ends worse" not in said
     assert "them less well" not in said
@@ -262,12 +262,12 @@ def test_a_slip_that_does_no_harm_is_not_called_harmful(key: str) -> None:
 
 
 def test_what_the_numbers_show_is_said_with_the_numbers() -> None:
-    said = slips.finding(outcome("loss", losses=(2.0, 0.5), held_out=(4.5, 4.3), by_fate=USUAL.by_fate))
+    said = slips.finding(outcome("loss", losses=(2.0, 0.5), held_out=(4.5, 4.3), by_corruption=USUAL.by_corruption))
     assert "ends worse: 4.30 against 4.00" in said
-    assert "1.25" in said  # the mean of the slip's last losses
+    assert "1.20" in said  # the smoothed losses end at (7 / 8 * 2.0 + 0.5) / (7 / 8 + 1)
     risen = slips.finding(outcome("once", scored_steps=(0, 1, 2), held_out=(4.5, 4.4, 5.1), top1=(0.1, 0.1, 0.1)))
     assert "had been at 4.40 before it rose" in risen
-    kept = slips.finding(outcome("always", by_fate={**USUAL.by_fate, "kept": 1.4}))
+    kept = slips.finding(outcome("always", by_corruption={**USUAL.by_corruption, "kept": 1.4}))
     assert "them less well, 1.40 against 1.00" in kept
     assert "4.0 times" in slips.finding(outcome("padding", rows_per_second=10.0))
     for key in EXPERIMENTS:

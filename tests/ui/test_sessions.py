@@ -73,5 +73,6 @@ def test_what_a_forgotten_page_has_chosen_is_taken_as_far_as_it_goes(app: Served
     built = {block.elem_id: block for block in app.demo.blocks.values() if block.elem_id in forgotten}
     assert {name: built[name].preprocess(chosen) for name, chosen in forgotten.items()} == forgotten
     for blank, looked_at in ((second, 1), (7, 1), (-2, 0)):
-        assert ask(app.services, sentence, None, "mini-bert", NO_MODEL, blank=blank).blank == looked_at
+        asked = {"text": sentence, "strip": None, "model": "mini-bert", "compared": NO_MODEL, "blank": blank}
+        assert ask(app.services, **asked).blank == looked_at
     assert show_overlay(app.services, ["20261122-1130-gone-ab12"]) is None

@@ -366,7 +366,7 @@ def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Service
     assert (filled["epochs"], filled["learning_rate"]) == (NOTEBOOK.epochs, 1e-5)
     assert (filled["batch_size"], filled["max_length"], filled["limit"]) == (16, 512, 100)
     usual = usual_preset(services, fields, "mini-bert")
-    assert usual[fields["learning_rate"]] == 3e-4
+    assert usual[fields["learning_rate"]] == 1e-4
     assert usual[fields["limit"]] == ""
 
 
@@ -375,7 +375,7 @@ def test_the_form_as_it_opens_is_what_a_run_trains_with_by_itself(services: Serv
         fields = build_form(services)
     values = {name: field.value for name, field in fields.items() if name not in ("model", "name")}
     request = run_request(services, values, path=sample, model=fields["model"].value)
-    usual = TrainingConfig(learning_rate=3e-4, probes=tuple(values["probe"].splitlines()))
+    usual = TrainingConfig(learning_rate=1e-4, probes=tuple(values["probe"].splitlines()))
     assert (request.settings, request.limit, request.name) == (usual, None, "")
 
 

@@ -60,7 +60,7 @@ class MaskAttention:
         chosen = chosen[:, _choice("head", head, self.weights.shape[1])].mean(axis=(0, 1))
         hidden = self.special & hide_special
         share = float(chosen[hidden].sum())
-        kept = np.where(hidden, np.float32(0), chosen)
+        kept: NDArray[np.float32] = np.where(hidden, np.float32(0), chosen)
         total = float(kept.sum())
         return AttentionView(kept / np.float32(total) if renormalise and total > 0 else kept, share)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import TextError
 from ..inference.fill_mask import check_answer_size, check_count
-from ..inference.log_probs import divergence_parts, entropy_bits, log2_ratio, log_probabilities_at
+from ..inference.log_probs import divergence_parts, entropy_bits, log2_ratio, log_probabilities_at, precision_notes
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, prepare_ids, prepare_text
 from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
@@ -147,7 +147,8 @@ def compare(
         for position, position_after, one, two in columns
     )
     names = readable_pieces(before, shared.before_ids.tolist())
-    notes = dict.fromkeys((*first.notes, *second.notes, *_vocabulary_notes(shared, masks)))
+    formats = (*precision_notes(before, precision), *precision_notes(after, precision))
+    notes = dict.fromkeys((*first.notes, *second.notes, *formats, *_vocabulary_notes(shared, masks)))
     return Comparison(first.tokens, masks, names, tuple(notes))
 
 
@@ -252,7 +253,7 @@ def _union(shared: SharedVocabulary, best: list[int], best_after: list[int]) -> 
         return [(token_id, token_id) for token_id in dict.fromkeys(best + best_after)]
     pairs = list(zip(shared.before_ids.tolist(), shared.after_ids.tolist(), strict=True))
     forward, back = dict(pairs), {after: before for before, after in pairs}
-    listed = [(token_id, forward.get(token_id)) for token_id in best]
+    listed: list[Pair] = [(token_id, forward.get(token_id)) for token_id in best]
     listed += [(back.get(token_id), token_id) for token_id in best_after]
     return list(dict.fromkeys(listed))
 

@@ -15,7 +15,7 @@ from ..inference.fill_mask import answer_ids, piece_rows, token_id_of
 from ..inference.log_probs import check_work, hide, log2_ratio, log_probabilities, log_probabilities_at
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, locate_mask
-from ..text.tokens import readable_pieces
+from ..text.tokens import decode, readable_pieces
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def erasure(
     whole, *without = _erased_scores(masked_lm, prepared, groups, ids, mask_index=mask_index)
     words = tuple(
         ErasedWord(
-            word=masked_lm.tokenizer.decode([prepared.token_ids[place] for place in group]).strip(),
+            word=decode(masked_lm, [prepared.token_ids[place] for place in group]).strip(),
             positions=group,
             probability=math.exp(score),
             log2_ratio=log2_ratio(whole, score),

@@ -63,6 +63,7 @@ def layer_lens(
             "choose a BERT, DistilBERT, RoBERTa or ModernBERT model."
         )
     states = hidden_states_by_layer(masked_lm, prepared.token_ids, position=position)  # (L + 1, H)
+    assert masked_lm.head is not None  # which every architecture with readable layers has
     scores = masked_lm.head(states).float().log_softmax(dim=-1).cpu()  # (L + 1, V)
     after_space = prepared.after_space[mask_index]
     answer_id = int(scores[-1].argmax()) if word is None else token_id_of(masked_lm, word, after_space=after_space)

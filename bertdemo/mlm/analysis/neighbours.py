@@ -34,7 +34,7 @@ def nearest_words(masked_lm: MaskedLM, token: str | int, *, count: int = 10) -> 
     """
     check_count("The number of neighbours", count)
     token_id = token_id_of(masked_lm, token)
-    table = masked_lm.model.get_input_embeddings().weight.float()  # (V, H)
+    table = masked_lm.model.get_input_embeddings().get_parameter("weight").float()  # (V, H)
     lengths = table.norm(dim=1).clamp_min(1e-12)  # a padding token's row is all zeros
     cosines = ((table @ table[token_id]) / (lengths * lengths[token_id])).cpu()  # (V,)
     known = min(len(cosines), len(masked_lm.tokenizer))

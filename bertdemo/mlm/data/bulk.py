@@ -30,11 +30,17 @@ def copy_texts(table: Table) -> IO[bytes] | None:
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         here = Path(folder).resolve()
-        settings = {"threads": min(_MAX_THREADS, os.cpu_count() or 1), "memory_limit": _MEMORY, "temp_directory": ""}
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": min(_MAX_THREADS, os.cpu_count() or 1),
+            "memory_limit": _MEMORY,
+            "temp_directory": "",
+        }
         try:
             (here / "rows").symlink_to(table.facts.path.resolve())
             with duckdb.connect(":memory:", config=settings) as database:
-                database.create_function("clean_cell", clean_cell, ["VARCHAR"], "VARCHAR")  # type: ignore[list-item]
+                database.create_function("clean_cell", clean_cell, ["VARCHAR"], "VARCHAR")
+                # After two seconds it would draw on standard output, where nothing but JSON may be.
+                database.execute("SET enable_progress_bar = false")
                 allowed = ", ".join(_quoted(str(here / name)) for name in ("rows", "texts"))
                 database.execute(f"SET allowed_paths = [{allowed}]")
                 database.execute("SET enable_external_access = false")

@@ -14,11 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from bertdemo.mlm.data.columns import Kind, cell_kind, count_words, profile_column
 from bertdemo.mlm.data.encoding import LONGEST_RECORD
 from bertdemo.mlm.data.header import find_header
 from bertdemo.mlm.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SAMPLE_CHARS = 300_000
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
@@ -67,7 +71,7 @@ class Dialect:
         if self.escape not in (None, "\\"):
             raise DataError(f"{self.escape!r} cannot be the escape; it is a backslash or none.")
 
-    def reader(self, lines: Iterable[str], *, strict: bool = False) -> "csv.Reader":
+    def reader(self, lines: Iterable[str], *, strict: bool = False) -> "Reader":
         """A ``csv.reader`` over lines with their ends: as fast as pandas' engine, and it keeps rows of any width."""
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_RECORD))
         return csv.reader(
@@ -135,11 +139,12 @@ def sniff_text(
     text = text[:SAMPLE_CHARS].removeprefix("\ufeff").replace("\x00", "")
     declared = declared_delimiter(text)
     lines = list(_lines(text))[bool(declared) :]
-    reading = _chosen_reading(lines, encoding, suffix, complete, declared if delimiter is None else delimiter)
+    wanted = declared if delimiter is None else delimiter
+    reading = _chosen_reading(lines, encoding, suffix=suffix, complete=complete, delimiter=wanted)
     return _with_header(reading, lines, header)
 
 
-def _chosen_reading(lines: list[str], encoding: str, suffix: str, complete: bool, delimiter: str | None) -> _Reading:
+def _chosen_reading(lines: list[str], encoding: str, *, suffix: str, complete: bool, delimiter: str | None) -> _Reading:
     if delimiter is not None:
         return _read(lines, delimiter or None, encoding, complete)
     text = "".join(lines)

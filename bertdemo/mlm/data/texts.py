@@ -168,7 +168,7 @@ def split_texts(
         raise DataError("At least 2 texts are needed to hold one out; add rows.")
     held_count = min(max(1, round(count * held_out_share)), held_out_max, count - 1)
     held = sorted(random.Random(seed).sample(range(count), held_count))
-    kept = np.delete(np.arange(count), held)
+    kept = np.delete(np.arange(count), held).tolist()
     if isinstance(texts, Texts):
         return texts.select(kept), texts.select(held)
     return tuple(texts[index] for index in kept), tuple(texts[index] for index in held)

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import SettingsError, TextError
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, Suggestion, prepare_text, valid_unicode
-from ..text.tokens import encode, raw_pieces, readable_pieces, space_marker
+from ..text.tokens import encode, piece_id, raw_pieces, readable_pieces, space_marker
 from .log_probs import entropy_bits, log_probabilities_at, precision_notes, ranks_of
 
 MAX_TARGET_SCORES = 200  # target words times masks
@@ -172,14 +172,13 @@ def target_ids(masked_lm: MaskedLM, word: str, *, after_space: bool = True) -> t
     A continuing piece can be asked for as WordPiece writes it, "##ing". SentencePiece puts a space before whatever it
     is given; where the mask follows none, it is taken off again.
     """
-    tokenizer = masked_lm.tokenizer
     if word.startswith("##") and not space_marker(masked_lm):
-        piece = tokenizer.convert_tokens_to_ids(word)
-        if piece != tokenizer.unk_token_id:
+        piece = piece_id(masked_lm, word)
+        if piece is not None:
             return (piece,)
     word = valid_unicode(word)
     text = f" {word}" if after_space else word
-    ids = tuple(encode(tokenizer, text, add_special_tokens=False)["input_ids"])
+    ids = tuple(encode(masked_lm.tokenizer, text, add_special_tokens=False)["input_ids"])
     return ids if after_space else _without_first_space(masked_lm, ids)
 
 
@@ -191,8 +190,8 @@ def _without_first_space(masked_lm: MaskedLM, ids: tuple[int, ...]) -> tuple[int
     rest = first[0].removeprefix(mark)
     if not rest:
         return ids[1:]
-    piece = masked_lm.tokenizer.convert_tokens_to_ids(rest)
-    return ids if piece in (None, masked_lm.tokenizer.unk_token_id) else (piece, *ids[1:])
+    piece = piece_id(masked_lm, rest)
+    return ids if piece is None else (piece, *ids[1:])
 
 
 def answer_ids(masked_lm: MaskedLM, prepared: PreparedText, word: str, *, mask: int) -> tuple[int, ...]:

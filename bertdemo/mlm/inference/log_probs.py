@@ -19,7 +19,7 @@ from ..models.devices import autocast
 from ..models.masked_lm import MAX_LOGITS, MaskedLM, evaluating
 from ..settings import PRECISIONS
 
-MAX_TOKENS = 4096  # in one forward pass: bounds the memory of the encoder
+MAX_TOKENS = 4096  # in one forward pass: BERT base's widest layer then holds 4096 x 3072 numbers, 50 MB in float32
 WORK_LIMIT = 1 << 20  # tokens read for one request, all rows together: some minutes for a large model and a small CPU
 
 

@@ -166,6 +166,8 @@ def _windows(count: int, capacity: int) -> list[_Window]:
     """
     if count <= capacity:
         return [_Window(0, count, 0, count)]
+    # A window moves on by half of itself and scores what it moved by, in its middle: every token then has at least a
+    # quarter of a window on either side, unless the text ends there, and each is read by one window alone.
     step = max(1, capacity // 2)
     windows = []
     for first in range(0, count, step):

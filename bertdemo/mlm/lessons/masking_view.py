@@ -24,7 +24,7 @@ from ..training.schedule import TrainingPlan
 from ..training.step import BatchLoss, MaskedBatch
 
 
-class Fate(StrEnum):
+class Corruption(StrEnum):
     """What became of a token. The middle three are the targets: they are scored."""
 
     UNTOUCHED = "untouched"
@@ -34,7 +34,7 @@ class Fate(StrEnum):
     NEVER = "never"  # special or padding: not eligible
 
 
-TARGET_FATES = (Fate.MASKED, Fate.RANDOM, Fate.KEPT)
+TARGET_CORRUPTIONS = (Corruption.MASKED, Corruption.RANDOM, Corruption.KEPT)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DrawnToken:
     written: str
     read: str
     label: int
-    fate: Fate
+    corruption: Corruption
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class DrawnRow:
 
 
 @dataclass(frozen=True)
-class FateCount:
-    """How many tokens should meet this fate on average, and how many did."""
+class CorruptionCount:
+    """How many tokens should meet this corruption on average, and how many did."""
 
-    fate: Fate
+    corruption: Corruption
     expected: float
     actual: int
 
@@ -70,20 +70,20 @@ class MaskingView:
     """The rows of the first step's batch in its order, and the counts over all of them, an entry an epoch."""
 
     rows: tuple[DrawnRow, ...]
-    counts: tuple[tuple[FateCount, ...], ...]
+    counts: tuple[tuple[CorruptionCount, ...], ...]
 
 
-MOST_ROWS = 5000  # of a file that are read to draw its first batch
+MAX_ROWS = 5000  # of a file that are read to draw its first batch
 
 
 def view_file(
     masked_lm: MaskedLM, path: str | PathLike[str], config: TrainingConfig, *, column: str | None = None
 ) -> MaskingView:
-    """The first batch of a run on a file with this seed; of a longer file, of a run on its first ``MOST_ROWS`` rows.
+    """The first batch of a run on a file with this seed; of a longer file, of a run on its first ``MAX_ROWS`` rows.
 
     Raises DataError as ``read_corpus`` does.
     """
-    corpus = read_corpus(path, column=column, limit=MOST_ROWS, seed=config.seed)
+    corpus = read_corpus(path, column=column, limit=MAX_ROWS, seed=config.seed)
     texts = tokenize_all(masked_lm.tokenizer, corpus.train, max_length=config.max_length)
     return view_masking(masked_lm, texts, config)
 
@@ -128,42 +128,42 @@ def _tokens(masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor, real: int) -
     """token_ids (T,), labels (T,) -> the real tokens of the row, and how much padding follows."""
     token_ids, labels, padding = token_ids[:real], labels[:real], len(token_ids) - real
     written = torch.where(labels == IGNORED, token_ids, labels)
-    fates = token_fates(masked_lm, token_ids, labels)
+    corruptions = token_corruptions(masked_lm, token_ids, labels)
     pieces = (readable_pieces(masked_lm, written.tolist()), readable_pieces(masked_lm, token_ids.tolist()))
-    return tuple(map(DrawnToken, *pieces, labels.tolist(), fates)), padding
+    return tuple(map(DrawnToken, *pieces, labels.tolist(), corruptions)), padding
 
 
-def token_fates(masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor) -> list[Fate]:
-    """token_ids (T,) as the model reads them, labels (T,) -> the fate of each.
+def token_corruptions(masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor) -> list[Corruption]:
+    """token_ids (T,) as the model reads them, labels (T,) -> the corruption of each.
 
     A random token that happens to be the old one cannot be told from a kept one; that is one in V.
     ``[CLS] this [MASK] is fun``, labels ``-100 -100 show -100 -100`` -> never, untouched, masked, untouched, untouched.
     """
     eligible = masked_lm.selectable(token_ids).tolist()
-    fates = []
+    corruptions = []
     for token_id, label, may_be in zip(token_ids.tolist(), labels.tolist(), eligible, strict=True):
         if label == IGNORED:
-            fates.append(Fate.UNTOUCHED if may_be else Fate.NEVER)
+            corruptions.append(Corruption.UNTOUCHED if may_be else Corruption.NEVER)
         elif token_id == masked_lm.mask_token_id:
-            fates.append(Fate.MASKED)
+            corruptions.append(Corruption.MASKED)
         else:
-            fates.append(Fate.KEPT if token_id == label else Fate.RANDOM)
-    return fates
+            corruptions.append(Corruption.KEPT if token_id == label else Corruption.RANDOM)
+    return corruptions
 
 
-def _counts(rows: list[tuple[DrawnToken, ...]], masking: MaskingConfig) -> tuple[FateCount, ...]:
-    actual = Counter(token.fate for tokens in rows for token in tokens)
-    eligible = [sum(token.fate is not Fate.NEVER for token in tokens) for tokens in rows]
+def _counts(rows: list[tuple[DrawnToken, ...]], masking: MaskingConfig) -> tuple[CorruptionCount, ...]:
+    actual = Counter(token.corruption for tokens in rows for token in tokens)
+    eligible = [sum(token.corruption is not Corruption.NEVER for token in tokens) for tokens in rows]
     targets = sum(expected_targets(count, masking.selection_rate) for count in eligible)
     kept_rate = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
     expected = {
-        Fate.MASKED: targets * masking.mask_token_rate,
-        Fate.RANDOM: targets * masking.random_token_rate,
-        Fate.KEPT: targets * kept_rate,
-        Fate.UNTOUCHED: sum(eligible) - targets,
-        Fate.NEVER: float(actual[Fate.NEVER]),
+        Corruption.MASKED: targets * masking.mask_token_rate,
+        Corruption.RANDOM: targets * masking.random_token_rate,
+        Corruption.KEPT: targets * kept_rate,
+        Corruption.UNTOUCHED: sum(eligible) - targets,
+        Corruption.NEVER: float(actual[Corruption.NEVER]),
     }
-    return tuple(FateCount(fate, expected[fate], actual[fate]) for fate in expected)
+    return tuple(CorruptionCount(corruption, expected[corruption], actual[corruption]) for corruption in expected)
 
 
 def expected_targets(eligible: int, rate: float) -> float:

@@ -21,7 +21,7 @@ from ..training.masking import IGNORED
 from ..training.optimizer import Optimizers
 from ..training.step import BatchLoss, MaskedBatch
 
-LONGEST = 48  # tokens that are walked through; a longer text is cut
+MAX_TOKENS = 48  # tokens that are walked through; a longer text is cut
 ONLY_MASKS = MaskingConfig(mask_token_rate=1.0, random_token_rate=0.0)  # every target becomes the mask token
 BEST = 5
 
@@ -83,7 +83,7 @@ def walk_through(trainable: MaskedLM, text: str, *, seed: int, learning_rate: fl
         TextError: nothing that could be hidden, or masks in the text already.
     """
     config = TrainingConfig(
-        learning_rate=learning_rate, masking=ONLY_MASKS, seed=seed, max_length=LONGEST, precision="fp32"
+        learning_rate=learning_rate, masking=ONLY_MASKS, seed=seed, max_length=MAX_TOKENS, precision="fp32"
     )
     trainable.model.requires_grad_(True)
     drawer = BatchLoss(trainable, config, precision="fp32")
@@ -114,7 +114,7 @@ def _draw(masked_lm: MaskedLM, drawer: BatchLoss, text: str) -> MaskedBatch:
         raise TextError(
             f"Write the sentence without {masked_lm.tokenizer.mask_token}; here chance chooses what to hide."
         )
-    tokenized = tokenize_all(masked_lm.tokenizer, [text], max_length=LONGEST)
+    tokenized = tokenize_all(masked_lm.tokenizer, [text], max_length=MAX_TOKENS)
     drawn = drawer.draw(tokenized, np.array([0]), epoch=0, index=0)
     if not drawn.targets:
         raise TextError("There is no word in the text that could be hidden; write a sentence.")

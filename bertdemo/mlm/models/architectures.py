@@ -11,15 +11,17 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
+from transformers import PreTrainedModel
 
 from .devices import is_out_of_memory, linear
 
 Head: TypeAlias = Callable[[Tensor], Tensor]  # hidden states (..., H) -> logits (..., V)
+Parts: TypeAlias = Any  # a module whose parts are asked for by the library's names: torch knows no type for any of them
 
 # What the library's code may raise where an architecture cannot do what it is asked; out of memory is told apart.
 LIBRARY_FAULTS = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, NotImplementedError, AssertionError)
@@ -65,23 +67,23 @@ class EncoderParts:
 class Architecture:
     """A row of the table. ``layers``: those of a base model of BERT's build, or None where the library runs it."""
 
-    head: Callable[[nn.Module], Head]
-    layers: Callable[[nn.Module], Iterable[LayerParts]] | None = None
+    head: Callable[[Parts], Head]
+    layers: Callable[[Parts], Iterable[LayerParts]] | None = None
 
 
-def architecture(model: nn.Module) -> Architecture | None:
+def architecture(model: PreTrainedModel) -> Architecture | None:
     """The model's row in the table, or None."""
     return _TABLE.get(model.config.model_type)
 
 
-def encoder_parts(model: nn.Module) -> EncoderParts | None:
+def encoder_parts(model: PreTrainedModel) -> EncoderParts | None:
     """None where the architecture is another, or a variant that does more than reading one text both ways."""
     config, row = model.config, architecture(model)
     if row is None or row.layers is None:
         return None
     if getattr(config, "is_decoder", False) or getattr(config, "add_cross_attention", False):
         return None
-    tables = model.base_model.embeddings
+    tables: Parts = model.base_model.embeddings
     return EncoderParts(
         words=tables.word_embeddings,
         positions=tables.position_embeddings,
@@ -93,7 +95,7 @@ def encoder_parts(model: nn.Module) -> EncoderParts | None:
     )
 
 
-def mlm_head(model: nn.Module) -> Head | None:
+def mlm_head(model: PreTrainedModel) -> Head | None:
     """The head on its own, so that logits are computed only where they are wanted; None where it cannot be told apart.
 
     What the table does not list is proven: the modules beside the encoder, one after the other, must turn its last
@@ -106,25 +108,26 @@ def mlm_head(model: nn.Module) -> Head | None:
     return head if _gives_the_logits(model, head) else None
 
 
-def final_norm(model: nn.Module) -> Head | None:
+def final_norm(model: PreTrainedModel) -> Head | None:
     """What the encoder still applies after its last layer, if anything: ModernBERT normalises only there."""
     return getattr(model.base_model, "final_norm", None)
 
 
-def max_positions(model: nn.Module) -> int | None:
+def max_positions(model: PreTrainedModel) -> int | None:
     """How many tokens the positions are enough for, special ones included; None where nothing limits them.
 
     RoBERTa and its relatives count from behind the padding's index (``create_position_ids_from_input_ids`` in
     transformers), so that many rows of the table are never a token's: their tables say so by a ``padding_idx``.
     """
-    limits = [getattr(model.config, "max_position_embeddings", None) or 0]
-    for name, module in model.named_modules():
+    limits: list[int] = [getattr(model.config, "max_position_embeddings", None) or 0]
+    modules: Iterable[tuple[str, Parts]] = model.named_modules()
+    for name, module in modules:
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits.append(len(module.weight) - module.padding_idx - 1)
     return min((limit for limit in limits if limit > 0), default=None)
 
 
-def depends_on_padding(model: nn.Module) -> bool:
+def depends_on_padding(model: PreTrainedModel) -> bool:
     """Whether a row's result may change with the padding behind it, as FNet's, Funnel's or YOSO's does.
 
     Code that hands its attention to the library's common interface hides padding by a mask. Older code may do anything
@@ -134,7 +137,7 @@ def depends_on_padding(model: nn.Module) -> bool:
     return encoder_parts(model) is None and not getattr(model, "_supports_sdpa", False)
 
 
-def untouched(model: nn.Module) -> nn.Module:
+def untouched(model: PreTrainedModel) -> PreTrainedModel:
     """The model, or a twin where its code changes itself when it reads.
 
     BigBird's first short text switches all of its attention from blocks to full, for good: later texts, and those that
@@ -143,13 +146,13 @@ def untouched(model: nn.Module) -> nn.Module:
     return weight_sharing_twin(model) if hasattr(model.base_model, "set_attention_type") else model
 
 
-def weight_sharing_twin(model: nn.Module) -> nn.Module:
+def weight_sharing_twin(model: PreTrainedModel) -> PreTrainedModel:
     """A second model object on the same tensors: a few milliseconds, and no copy of any weight."""
     tensors = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return copy.deepcopy(model, tensors)
 
 
-def _modules_beside_the_encoder(model: nn.Module) -> Head:
+def _modules_beside_the_encoder(model: PreTrainedModel) -> Head:
     vocabulary_size = model.config.vocab_size
 
     def head(hidden: Tensor) -> Tensor:
@@ -166,7 +169,7 @@ def _modules_beside_the_encoder(model: nn.Module) -> Head:
 
 
 @torch.no_grad()
-def _gives_the_logits(model: nn.Module, head: Head) -> bool:
+def _gives_the_logits(model: PreTrainedModel, head: Head) -> bool:
     padding = getattr(model.config, "pad_token_id", None)
     known = [token_id for token_id in range(min(5, model.config.vocab_size)) if token_id != padding]
     token_ids = torch.tensor([known], device=model.device)  # (1, T)
@@ -188,7 +191,7 @@ def _gives_the_logits(model: nn.Module, head: Head) -> bool:
             model.train()
 
 
-def _bert_head(model: nn.Module) -> Head:
+def _bert_head(model: Parts) -> Head:
     predictions = model.cls.predictions
 
     def head(hidden: Tensor) -> Tensor:
@@ -199,7 +202,7 @@ def _bert_head(model: nn.Module) -> Head:
     return head
 
 
-def _roberta_head(model: nn.Module) -> Head:
+def _roberta_head(model: Parts) -> Head:
     parts = model.lm_head
 
     def head(hidden: Tensor) -> Tensor:
@@ -208,7 +211,7 @@ def _roberta_head(model: nn.Module) -> Head:
     return head
 
 
-def _distilbert_head(model: nn.Module) -> Head:
+def _distilbert_head(model: Parts) -> Head:
     def head(hidden: Tensor) -> Tensor:
         hidden = model.vocab_layer_norm(model.activation(linear(hidden, model.vocab_transform)))
         return linear(hidden, model.vocab_projector)
@@ -216,11 +219,11 @@ def _distilbert_head(model: nn.Module) -> Head:
     return head
 
 
-def _modernbert_head(model: nn.Module) -> Head:
+def _modernbert_head(model: Parts) -> Head:
     return lambda hidden: model.decoder(model.head(hidden))
 
 
-def _bert_layers(bert: nn.Module) -> Iterator[LayerParts]:
+def _bert_layers(bert: Parts) -> Iterator[LayerParts]:
     for layer in bert.encoder.layer:
         attention = layer.attention.self
         yield LayerParts(
@@ -240,7 +243,7 @@ def _bert_layers(bert: nn.Module) -> Iterator[LayerParts]:
         )
 
 
-def _distilbert_layers(distilbert: nn.Module) -> Iterator[LayerParts]:
+def _distilbert_layers(distilbert: Parts) -> Iterator[LayerParts]:
     for layer in distilbert.transformer.layer:
         attention = layer.attention
         yield LayerParts(

@@ -193,7 +193,9 @@ def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRow
     ends = nn.functional.pad(rows.lengths().cumsum(0), (1, 0)).to(query.device, torch.int32)  # (B + 1,)
     query, key, value = (part.unflatten(-1, (heads, -1)) for part in (query, key, value))  # (R, heads, D)
     longest = rows.shape[1]
-    return varlen_attn(query, key, value, ends, ends, longest, longest).flatten(1)
+    attended = varlen_attn(query, key, value, ends, ends, longest, longest)
+    assert isinstance(attended, Tensor)  # a pair where the sums of the softmax are asked for as well
+    return attended.flatten(1)
 
 
 @lru_cache

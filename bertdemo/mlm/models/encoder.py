@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from .architectures import EncoderParts, LayerParts, encoder_parts
 from .attention import PackedRows, attend, packed_rows
@@ -22,7 +23,7 @@ from .devices import linear
 Encoder: TypeAlias = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 
 
-def plain_encoder(model: nn.Module) -> Encoder | None:
+def plain_encoder(model: PreTrainedModel) -> Encoder | None:
     """Token ids (B, T), attention mask (B, T) or None, positions (N,) in the flattened (B * T) -> hidden states (N, H).
 
     None where the library is to run the model itself.
@@ -32,7 +33,8 @@ def plain_encoder(model: nn.Module) -> Encoder | None:
 
 
 def _encode(parts: EncoderParts, token_ids: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
-    rows = packed_rows(attention_mask, positions, shape=tuple(token_ids.shape))
+    batch, length = token_ids.shape
+    rows = packed_rows(attention_mask, positions, shape=(batch, length))
     hidden = _embedded(parts, token_ids, rows)  # (R, H)
     *earlier, last = parts.layers
     for layer in earlier:

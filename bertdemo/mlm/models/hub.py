@@ -23,7 +23,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..errors import ModelError
 
-MOST_BYTES = 4_000_000_000  # of weights, twice the largest model of this kind that is in common use
+MAX_BYTES = 4_000_000_000  # of weights, twice the largest model of this kind that is in common use
 ANSWER_WITHIN = 5.0  # seconds: a hub that is silent for longer counts as out of reach
 _WEIGHTS = re.compile(r"model(-\d+-of-(?P<shards>\d+))?\.safetensors")
 _DESCRIPTIONS = re.compile(
@@ -82,9 +82,9 @@ def fetch_checkpoint(repository: str) -> Path:
         if not weights and has_pickles(names):
             raise refuse_pickles(repository)
         size = sum(sibling.size or 0 for sibling in siblings if sibling.rfilename in weights)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise ModelError(
-                f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MOST_BYTES / 1e9:.0f} GB are fetched;"
+                f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MAX_BYTES / 1e9:.0f} GB are fetched;"
                 " choose a smaller model, or name a folder that holds it."
             )
         wanted = [name for name in names if _DESCRIPTIONS.fullmatch(name)] + weights

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import warnings
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,14 @@ from .hub import fetch_checkpoint, has_pickles, has_weights, refuse_pickles
 from .masked_lm import MaskedLM, ModelRef
 
 BUNDLED_MODEL = "mini-bert"
-DEFAULT_LEARNING_RATES = {BUNDLED_MODEL: 3e-4}  # measured for the bundled model; for all others, the usual 5e-5
+DEFAULT_LEARNING_RATES = {BUNDLED_MODEL: 1e-4}  # measured for the bundled model; for all others, the usual 5e-5
 USUAL_LEARNING_RATE = 5e-5
 _SAME_ARCHITECTURE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers")
 _WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+_SENTENCEPIECE = {
+    "sentencepiece": "sentencepiece",
+    "protobuf": "google.protobuf",
+}  # what the library reads such files with
 _PLAIN_SETTINGS = {
     "chunk_size_feed_forward": 0,
     "return_dict": True,
@@ -180,11 +185,11 @@ def _load_tokenizer(folder: Path, label: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as exc:  # the tokenizers library raises bare Exception for a damaged file
-        package = _missing_package(folder, exc)
-        if package:
+        missing = _missing_packages(folder, exc)
+        if missing:
             raise ModelError(
-                f"The tokenizer of {label!r} needs the Python package {package!r}, which is not installed; "
-                f"install it (pip install {package}) and try again."
+                f"The tokenizer of {label!r} is read by Python packages that are not installed here;"
+                f" install them (pip install {' '.join(missing)}) and try again."
             ) from exc
         raise ModelError(f"The tokenizer of {label!r} is missing or damaged; save model and tokenizer again.") from exc
     if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_ids):  # transformers makes an empty one up
@@ -192,15 +197,23 @@ def _load_tokenizer(folder: Path, label: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _missing_package(folder: Path, error: BaseException | None) -> str | None:
-    """The package that a tokenizer needs and this machine lacks, from the chain of what was raised."""
+def _missing_packages(folder: Path, error: BaseException | None) -> list[str]:
+    """The packages that a tokenizer needs and this machine lacks, from the chain of what was raised."""
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name:
             package = error.name.partition(".")[0]
-            # For a SentencePiece file the library looks for tiktoken last, and names that.
-            return "sentencepiece" if package == "tiktoken" and any(folder.glob("*.model")) else package
+            if package == "tiktoken" and any(folder.glob("*.model")):  # only tried when SentencePiece's did not work
+                return [name for name, module in _SENTENCEPIECE.items() if not _is_installed(module)]
+            return [package]
         error = error.__cause__ or error.__context__
-    return None
+    return []
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 def _names(folder: Path) -> list[str]:

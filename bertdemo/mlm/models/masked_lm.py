@@ -216,7 +216,8 @@ class MaskedLM:
         """The first of what the base model or the whole one returns: hidden states (B, T, H) or logits (B, T, V)."""
         with self.library_faults(token_ids.shape[1]):
             model = untouched(self.model)
-            return (model.base_model if base else model)(token_ids, attention_mask=attention_mask)[0]
+            reader: nn.Module = model.base_model if base else model
+            return reader(token_ids, attention_mask=attention_mask)[0]
 
     @contextmanager
     def library_faults(self, tokens: int) -> Iterator[None]:

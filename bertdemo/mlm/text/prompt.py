@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from ..errors import TextError
 from ..models.masked_lm import MaskedLM
-from .tokens import begins_with_space, continues_word, encode, raw_pieces, readable_pieces, space_marker, word_ids
+from .tokens import (
+    begins_with_space,
+    continues_word,
+    decode,
+    encode,
+    raw_pieces,
+    readable_pieces,
+    space_marker,
+    word_ids,
+)
 
 _WRITTEN_MASK = re.compile(r"\[ ?mask ?\]|< ?mask ?>|(?<![A-Za-z0-9_])_{2,}(?![A-Za-z0-9_])", re.IGNORECASE)
 _EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -101,7 +110,7 @@ def prepare_ids(masked_lm: MaskedLM, token_ids: Sequence[int], *, needs_mask: bo
     if mask not in body and (needs_mask or not body):
         raise TextError("No token is masked; choose one for the model to guess.")
     window, cut = _window(masked_lm, body)
-    text = masked_lm.tokenizer.decode(body)
+    text = decode(masked_lm, body)
     first = begins_with_space(masked_lm)
     return _framed(
         masked_lm,

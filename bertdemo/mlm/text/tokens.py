@@ -40,6 +40,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str | list[str], **options:
         ) from error
 
 
+def decode(masked_lm: MaskedLM, token_ids: Sequence[int]) -> str:
+    """The text that these tokens make up, special ones included."""
+    text = masked_lm.tokenizer.decode(list(token_ids))
+    assert isinstance(text, str)  # a list where several rows are given
+    return text
+
+
+def piece_id(masked_lm: MaskedLM, piece: str) -> int | None:
+    """The id of a piece, written as the vocabulary writes it; None where it is not in there."""
+    token_id = masked_lm.tokenizer.convert_tokens_to_ids(piece)
+    return token_id if isinstance(token_id, int) and token_id != masked_lm.tokenizer.unk_token_id else None
+
+
 def space_marker(masked_lm: MaskedLM) -> str:
     """What marks a piece that follows a space: "Ġ", "▁", or "" where continuing pieces are marked instead."""
     pieces = masked_lm.spaced_pieces

@@ -5,6 +5,8 @@ Knows a model and its modules, no text and no step. On a GPU nothing is changed:
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -51,7 +53,7 @@ def _add_only_rows_read(embeddings: nn.Embedding, inputs: tuple[Tensor], output:
     return vectors
 
 
-def batched_attention(
+def batched_attention(  # noqa: PLR0917 (the library calls it so)
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -71,7 +73,7 @@ def batched_attention(
     return attended.transpose(1, 2).contiguous(), None
 
 
-def finite_mask(*arguments: object, **options: object) -> Tensor | None:
+def finite_mask(*arguments: Any, **options: Any) -> Tensor | None:
     """The library's mask, with nothing below ``LOWEST``: (B, 1, T, T) of 0 and that number, or None.
 
     Padding far from any token has nothing to look at in a window. Minus infinity everywhere would make its softmax NaN,

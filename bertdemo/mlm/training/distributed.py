@@ -40,12 +40,12 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def own_rows(rows: Tensor) -> Tensor:
+def shard_rows(rows: Tensor) -> Tensor:
     """(B, ...) -> every n-th row, beginning with this process's number; all of them where it is alone."""
     return rows[rank() :: count()]
 
 
-def totals(values: list[float], *, device: torch.device) -> list[float]:
+def all_reduce_sum(values: list[float], *, device: torch.device) -> list[float]:
     """The sum of all processes' values, one by one."""
     if count() == 1:
         return values
@@ -57,7 +57,7 @@ def totals(values: list[float], *, device: torch.device) -> list[float]:
 def any_of(flag: bool) -> bool:
     """Whether any process says so; all of them must ask at the same place."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return totals([float(flag)], device=device)[0] > 0
+    return all_reduce_sum([float(flag)], device=device)[0] > 0
 
 
 class GradientSum:

@@ -1,7 +1,9 @@
-"""What a run will take, before it starts: rows, tokens and steps as planned, time and memory from a few real steps.
+"""What is said before a run starts: what a file holds to a model, and what a run on it will take.
 
-The steps run on weights that the caller gives away, at learning rate 0 and without dropout: nothing is learned, and no
-random number is drawn outside the seeded streams. Knows no file and no page.
+Rows, tokens and steps are as planned; time and memory come from a few real steps, on weights that the caller gives
+away, at learning rate 0 and without dropout: nothing is learned, and no random number is drawn outside the seeded
+streams.
+Knows no page.
 """
 
 from __future__ import annotations
@@ -10,16 +12,19 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..data.corpus import Corpus
+from ..data.corpus import Corpus, Dialect, preview, read_texts
+from ..errors import SettingsError
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
-from ..settings import TrainingConfig, unusual_settings
-from .batching import TokenizedTexts, TrainingTexts, tokenize_all, unknown_tokens
+from ..settings import DEFAULT_MAX_LENGTH, TrainingConfig, unusual_settings
+from .batching import TokenizedTexts, TrainingTexts, tokenize_all, unknown_share, unknown_tokens
 from .events import Evaluated, Progress, StepDone
 from .loop import TrainingSession
 from .probes import Prober
@@ -152,6 +157,7 @@ def _time(session: TrainingSession) -> _Timing:
             seconds = clock.read()
             match event:
                 case Evaluated() if not timing.score_rate:
+                    assert session.held_out is not None  # it has just been scored
                     timing.score_rate = seconds / max(1, len(session.held_out.texts.token_ids))
                 case StepDone():
                     rate = seconds / max(1, event.tokens)
@@ -179,3 +185,54 @@ def _first(texts: TokenizedTexts, count: int) -> TokenizedTexts:
 
 def _bytes(model: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def inspect_file(
+    path: str | PathLike[str],
+    *,
+    column: str | None = None,
+    dialect: Dialect | None = None,
+    masked_lm: MaskedLM | None = None,
+    max_length: int | None = None,
+) -> dict[str, Any]:
+    """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
+
+    ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
+    rows that its tokenizer makes longer than ``max_length``, and ``unknown_share`` is that of [UNK] among the tokens.
+
+    Raises:
+        DataError: the file cannot be read, or ``column`` is not there or holds no text.
+    """
+    found = preview(path, dialect=dialect, column=column, max_bytes=None)
+    record: dict[str, Any] = {
+        "file": found.name,
+        "encoding": found.dialect.encoding,
+        "delimiter": found.dialect.delimiter,
+        "header": found.dialect.header,
+        "rows": found.rows,
+        "columns": len(found.columns),
+        "column_names": list(found.columns),
+        "skipped_lines": found.dialect.skipped_lines,
+        "text_column": found.text_column,
+        "text_columns": list(found.text_columns),
+        "report": {**asdict(found.report), "warnings": list(found.report.warnings)},
+    }
+    if masked_lm is not None and found.text_column is not None:
+        limit = length_limit(masked_lm, max_length)
+        texts = read_texts(path, column=found.text_column, dialect=dialect)[0]
+        rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit)
+        record["report"]["truncated"] = rows.truncated
+        record["unknown_share"] = unknown_share(masked_lm, rows)
+        record["report"]["warnings"] += unknown_tokens(masked_lm, rows)
+    return record
+
+
+def length_limit(masked_lm: MaskedLM, wanted: int | None) -> int:
+    """Tokens per row: what was asked for, else the usual 256 or what the model can read, if that is less."""
+    if wanted is None:
+        return min(DEFAULT_MAX_LENGTH, masked_lm.max_length)
+    if not 4 <= wanted <= masked_lm.max_length:
+        raise SettingsError(
+            f"The maximum length must be from 4 to {masked_lm.max_length} for this model, not {wanted}."
+        )
+    return wanted

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,7 +121,7 @@ def score_targets(
     batches = plan_batches(texts.lengths, batch_size=rows_at_once, rng=None)
     if masked_lm.depends_on_padding:
         batches = [rows for batch in batches for rows in of_equal_length(batch, texts.lengths)]
-    parts: list[tuple[NDArray, ...]] = []
+    parts: list[tuple[NDArray[Any], ...]] = []
     done = 0
     with evaluating(masked_lm.model):
         for rows in batches:
@@ -137,9 +138,16 @@ def score_targets(
     yield TargetScores(*(np.concatenate(column) for column in zip(empty, *parts, strict=True)))
 
 
+def score_all(masked_lm: MaskedLM, fixed: FixedMasks, *, precision: str) -> TargetScores:
+    """``score_targets`` in one go, where nobody waits for signs of life."""
+    *_, scores = score_targets(masked_lm, fixed, precision=precision)
+    assert isinstance(scores, TargetScores)  # what comes last is the result
+    return scores
+
+
 def _score_batch(
     masked_lm: MaskedLM, fixed: FixedMasks, rows: NDArray[np.int64], *, precision: str
-) -> tuple[NDArray, ...]:
+) -> tuple[NDArray[Any], ...]:
     """The five columns of ``TargetScores`` for these rows."""
     batch = collate(fixed.texts, rows, pad_token_id=masked_lm.pad_token_id)
     labels = collate(TokenizedTexts(fixed.labels, fixed.texts.offsets), rows, pad_token_id=IGNORED).token_ids

@@ -61,7 +61,7 @@ class TrainingSession:
                 f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
                 " most; choose a length up to that."
             )
-        masked_lm.model.to(training_device())
+        masked_lm.model.to(training_device())  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
         self.masked_lm, self.config = masked_lm, config
         wanted = config.precision or automatic_precision(masked_lm.device)
         self.precision = masked_lm.usable_precision(wanted)
@@ -158,6 +158,7 @@ class TrainingSession:
         for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
+        assert isinstance(result, TokenizedTexts)  # what comes last is the result
         return result
 
     def _counted(self, plan: TrainingPlan) -> Iterator[Progress]:
@@ -167,6 +168,7 @@ class TrainingSession:
                 yield Progress("planning", epochs, self.config.epochs)
 
     def _started(self, steps: int) -> RunStarted:
+        assert self.held_out is not None  # prepared
         return RunStarted(
             train_rows=len(self._train),
             held_out_rows=len(self.held_out.texts),
@@ -238,7 +240,8 @@ def train(
 
 def _set_dropout(model: nn.Module, rate: float) -> None:
     """Set every dropout of the model, attention's too: 0 keeps the fast attention path and draws no noise."""
-    for module in model.modules():
+    modules: Iterator[Any] = model.modules()  # the type of a part that torch does not define is not known
+    for module in modules:
         if isinstance(module, nn.Dropout):
             module.p = rate
         elif isinstance(getattr(module, "attention_dropout", None), float):

@@ -41,8 +41,11 @@ def mask_generator(*key: int) -> torch.Generator:
 
     So a resumed run needs no stored random state, and a drawing of the first batch is the first batch.
     """
+    # SeedSequence pads a key of fewer than four words with zeros, so (7,) and (7, 0) are one key. No two uses meet all
+    # the same: behind the seed stands a ``Stream``, never 0, and each stream's keys have one length. (A seed of 2**32
+    # and more takes two words; such a seed may meet another one's stream, which only repeats some masks.)
     state = np.random.SeedSequence(key).generate_state(1, dtype=np.uint64)
-    return torch.Generator().manual_seed(int(state[0]) >> 1)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)  # 63 bits: ``initial_seed`` fits a signed integer
 
 
 def choose_targets(selectable: Tensor, *, rate: float, generator: torch.Generator) -> Tensor:
@@ -79,11 +82,11 @@ def mask_tokens(
     """
     chosen = choose_targets(selectable, rate=config.selection_rate, generator=generator)
     labels = token_ids.masked_fill(~chosen, IGNORED)
-    fate = torch.rand(token_ids.shape, generator=generator, device=token_ids.device)
+    draws = torch.rand(token_ids.shape, generator=generator, device=token_ids.device)
     random_ids = torch.randint(
         vocabulary_size, token_ids.shape, generator=generator, device=token_ids.device, dtype=token_ids.dtype
     )
-    to_mask = chosen & (fate < config.mask_token_rate)
-    to_random = chosen & (fate >= 1 - config.random_token_rate) & ~to_mask
+    to_mask = chosen & (draws < config.mask_token_rate)
+    to_random = chosen & (draws >= 1 - config.random_token_rate) & ~to_mask
     corrupted = token_ids.masked_fill(to_mask, mask_token_id).where(~to_random, random_ids)
     return MaskedTokens(corrupted, labels)

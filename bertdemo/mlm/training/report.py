@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 SHOWN_ROWS = 3  # of each kind
 SHOWN_TOKENS = 80  # of a row
-FEWEST_TARGETS = 3  # a row with fewer says more about luck than about the row
+MIN_ROW_TARGETS = 3  # a row with fewer says more about luck than about the row
 _CLOSING = frozenset(".,!?;:)]}'’”…%")
 _RISE = 1.01  # a held-out loss this many times its lowest counts as risen
 
@@ -195,7 +196,7 @@ def overfitting(history: TrainingHistory) -> str | None:
     )
 
 
-def _training_loss(history: TrainingHistory, scored: Sequence[dict], step: int) -> float | None:
+def _training_loss(history: TrainingHistory, scored: Sequence[dict[str, Any]], step: int) -> float | None:
     """The mean loss of the steps between the evaluation before this one and it."""
     begin = max((record["step"] for record in scored if record["step"] < step), default=0)
     pairs = zip(history.steps, history.losses, strict=True)
@@ -213,9 +214,9 @@ def _counted(count: int, what: str) -> str:
 
 def _percents(before: float, after: float) -> tuple[str, str]:
     """ "38%", "45%"; with a decimal where they would look the same and are not."""
-    texts = tuple(f"{100 * share:.0f}%" for share in (before, after))
+    texts = f"{100 * before:.0f}%", f"{100 * after:.0f}%"
     if texts[0] == texts[1] and before != after:
-        texts = tuple(f"{100 * share:.1f}%" for share in (before, after))
+        texts = f"{100 * before:.1f}%", f"{100 * after:.1f}%"
     return texts
 
 
@@ -255,7 +256,7 @@ def best_and_worst_rows(
     """The rows with the lowest and the highest mean loss after training; no row is in both."""
     targets = np.bincount(after.rows, minlength=len(fixed.texts))
     losses = np.bincount(after.rows, weights=after.losses, minlength=len(fixed.texts)) / np.maximum(targets, 1)
-    candidates = np.flatnonzero(targets >= FEWEST_TARGETS)
+    candidates = np.flatnonzero(targets >= MIN_ROW_TARGETS)
     order = candidates[np.argsort(losses[candidates], kind="stable")]
     count = min(count, len(order) // 2)
     chosen = [*order[:count], *order[len(order) - count :][::-1]]

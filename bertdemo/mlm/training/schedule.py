@@ -24,7 +24,7 @@ READINGS = 40  # of the probes in a run, unless its settings say how often: abou
 
 class PlannedStep(NamedTuple):
     epoch: int  # from 0
-    index: int  # of the batch in its epoch, from 0
+    batch: int  # its number in the epoch, from 0
     rows: NDArray[np.int64]
 
 

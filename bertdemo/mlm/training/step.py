@@ -63,7 +63,9 @@ class _SummedLoss:
             return torch.stack([checkpoint(self._loss, *part, use_reentrant=False) for part in parts]).sum()
 
     def _loss(self, hidden: Tensor, answers: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(self._masked_lm.head(hidden).float(), answers, reduction="sum")
+        head = self._masked_lm.head
+        assert head is not None  # where there is none, all logits come at once
+        return nn.functional.cross_entropy(head(hidden).float(), answers, reduction="sum")
 
     def _hidden(self, token_ids: Tensor, attention: Tensor | None, positions: Tensor) -> Tensor:
         if not self._padded:
@@ -72,10 +74,8 @@ class _SummedLoss:
         return hidden.flatten(0, 1).index_select(0, positions)
 
 
-def check_step(masked_lm: MaskedLM, *, precision: str) -> bool:
-    """Whether a step reads every weight, tried on one short row; weights, gradients and random state stay as found.
-
-    An untied BERT, for one, has a bias beside its decoder's that nobody reads.
+def check_step(masked_lm: MaskedLM, *, precision: str) -> None:
+    """Try a step on one short row; weights, gradients and random state stay as found.
 
     Raises:
         ModelError: the library's code for this architecture cannot train on such a row.
@@ -88,7 +88,6 @@ def check_step(masked_lm: MaskedLM, *, precision: str) -> bool:
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())), masked_lm.library_faults(row.numel()):
             _SummedLoss(masked_lm, precision, padded=False)(row, everywhere, row[0], None).backward()
-        return all(weight.grad is not None for weight in masked_lm.model.parameters() if weight.requires_grad)
     finally:
         masked_lm.model.train(was_training)
         masked_lm.model.zero_grad(set_to_none=True)
@@ -126,7 +125,7 @@ class BatchLoss:
         while True:
             fits, loss, having = yield from self._backward_in_parts(drawn)
             # Asked of all processes in one message, since all or none of them must try again
-            short, loss, *having = processes.totals([float(not fits), loss, *having], device=device)
+            short, loss, *having = processes.all_reduce_sum([float(not fits), loss, *having], device=device)
             if not short:
                 self._gradients.share(having)
                 return loss
@@ -161,8 +160,10 @@ class BatchLoss:
         positions, answers = _rounded_up(positions, answers)
         if attention is not None:
             attention = attention.to(device, non_blocking=True)
-        moved = (tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers))
-        loss = self._summed_loss(*moved, attention) / drawn.targets
+        token_ids, positions, answers = (
+            tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers)
+        )
+        loss = self._summed_loss(token_ids, positions, answers, attention) / drawn.targets
         loss.backward()
         return loss.item()
 
@@ -206,13 +207,13 @@ class BatchLoss:
 
 def _own_part(drawn: MaskedBatch, rows: slice, *, padded: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """This process's share of the rows, cut to its longest unless ``padded``: (token_ids, labels, attention)."""
-    token_ids, labels = (processes.own_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
+    token_ids, labels = (processes.shard_rows(part[rows]) for part in (drawn.masked.token_ids, drawn.masked.labels))
     if not len(token_ids):  # fewer rows than processes: run along on a row that nothing is asked of
         row = drawn.masked.token_ids[:1]
         return row, torch.full_like(row, IGNORED), None
     if drawn.batch.attention_mask is None:
         return token_ids, labels, None
-    attention = processes.own_rows(drawn.batch.attention_mask[rows])
+    attention = processes.shard_rows(drawn.batch.attention_mask[rows])
     if padded:  # the recipe is to pay for the padding, so that what it costs can be seen
         return token_ids, labels, attention
     scored = (attention != 0) | (labels != IGNORED)

@@ -39,8 +39,7 @@ def count_vectors(
     left, singular = _low_rank(blocks, torch.randn(vocabulary_size, rank, generator=generator))
     vectors = left[:, :width] * singular[:width].sqrt()
     vectors = nn.functional.pad(vectors, (0, width - vectors.shape[1]))  # there are no more dimensions than words
-    # The singular vectors are sorted by size; turned, every dimension carries as much, and so does every head of the
-    # first layer, which is made from any of them.
+    # Sorted by size, the first dimensions would carry nearly all, while LayerNorm and AdamW treat all dimensions alike.
     turn, _ = torch.linalg.qr(torch.randn(width, width, generator=generator))
     vectors = vectors @ turn
     vectors = vectors - vectors.mean(dim=0)

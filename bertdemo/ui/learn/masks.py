@@ -11,11 +11,11 @@ import pandas as pd
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
 from bertdemo.mlm.lessons.masking_view import (
-    MOST_ROWS,
-    TARGET_FATES,
+    MAX_ROWS,
+    TARGET_CORRUPTIONS,
+    Corruption,
+    CorruptionCount,
     DrawnToken,
-    Fate,
-    FateCount,
     MaskingView,
     view_file,
 )
@@ -30,11 +30,11 @@ from .lesson import Lesson, Opening, next_seed, text
 
 SHOWN_TOKENS = 40
 FATES = {
-    Fate.MASKED: "turned into [MASK], scored",
-    Fate.RANDOM: "replaced by a random token, scored",
-    Fate.KEPT: "kept as it is, but scored",
-    Fate.UNTOUCHED: "untouched, not scored (label -100)",
-    Fate.NEVER: "never chosen: [CLS], [SEP] and their like",
+    Corruption.MASKED: "turned into [MASK], scored",
+    Corruption.RANDOM: "replaced by a random token, scored",
+    Corruption.KEPT: "kept as it is, but scored",
+    Corruption.UNTOUCHED: "untouched, not scored (label -100)",
+    Corruption.NEVER: "never chosen: [CLS], [SEP] and their like",
 }
 
 
@@ -89,14 +89,20 @@ def row_html(view: MaskingView, place: int) -> str:
         for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
     )
     key = "".join(
-        f'<li><span class="draw-swatch {fate}">{_SIGNS[fate]}</span> {escape(words)}</li>'
-        for fate, words in FATES.items()
+        f'<li><span class="draw-swatch {corruption}">{_SIGNS[corruption]}</span> {escape(words)}</li>'
+        for corruption, words in FATES.items()
     )
     return f'<div class="draw"><ul class="draw-key">{key}</ul><div class="draw-epochs">{epochs}</div></div>'
 
 
-_SIGNS = {Fate.MASKED: "[MASK]", Fate.RANDOM: "other", Fate.KEPT: "word", Fate.UNTOUCHED: "word", Fate.NEVER: "[CLS]"}
-_IN_SHORT = {Fate.MASKED: "[MASK]", Fate.RANDOM: "random", Fate.KEPT: "kept"}
+_SIGNS = {
+    Corruption.MASKED: "[MASK]",
+    Corruption.RANDOM: "other",
+    Corruption.KEPT: "word",
+    Corruption.UNTOUCHED: "word",
+    Corruption.NEVER: "[CLS]",
+}
+_IN_SHORT = {Corruption.MASKED: "[MASK]", Corruption.RANDOM: "random", Corruption.KEPT: "kept"}
 
 
 def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
@@ -111,7 +117,7 @@ def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
 def _token_html(token: DrawnToken) -> str:
     label = "−100" if token.label == IGNORED else visible(token.written)
     return (
-        f'<li class="draw-token {token.fate}" title="{escape(FATES[token.fate])}">'
+        f'<li class="draw-token {token.corruption}" title="{escape(FATES[token.corruption])}">'
         f"<span><bdi>{visible(token.read)}</bdi></span><small><bdi>{label}</bdi></small></li>"
     )
 
@@ -122,12 +128,12 @@ def _padding(padding: int) -> str:
 
 def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
-    chosen = [[_of(counts, fate) for fate in TARGET_FATES] for counts in view.counts]
+    chosen = [[_of(counts, corruption) for corruption in TARGET_CORRUPTIONS] for counts in view.counts]
     shares = [*_shares(masking), masking.selection_rate]
     expected = [count.expected for count in chosen[0]]
     frame = pd.DataFrame(
         {
-            "became": [*(_IN_SHORT[fate] for fate in TARGET_FATES), "targets"],
+            "became": [*(_IN_SHORT[corruption] for corruption in TARGET_CORRUPTIONS), "targets"],
             "share": shares,
             "expected": [*expected, sum(expected)],
         }
@@ -135,7 +141,7 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
     for epoch, found in enumerate(chosen, start=1):
         actual = [count.actual for count in found]
         frame[f"epoch {epoch}"] = [*actual, sum(actual)]
-    eligible = round(sum(expected) + _of(view.counts[0], Fate.UNTOUCHED).expected)
+    eligible = round(sum(expected) + _of(view.counts[0], Corruption.UNTOUCHED).expected)
     caption = f"All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
     formats = {"share": percent, "expected": "{:.1f}".format}
     return table(frame, label="Expected and actual counts", caption=caption, formats=formats, total=True) + quiet(
@@ -145,14 +151,18 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
 
 
 def _shares(masking: MaskingConfig) -> list[float]:
-    """Of all tokens, in the order of the targets' fates."""
+    """Of all tokens, in the order of the targets' corruptions."""
     kept = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
-    rates = {Fate.MASKED: masking.mask_token_rate, Fate.RANDOM: masking.random_token_rate, Fate.KEPT: kept}
-    return [rates[fate] * masking.selection_rate for fate in TARGET_FATES]
+    rates = {
+        Corruption.MASKED: masking.mask_token_rate,
+        Corruption.RANDOM: masking.random_token_rate,
+        Corruption.KEPT: kept,
+    }
+    return [rates[corruption] * masking.selection_rate for corruption in TARGET_CORRUPTIONS]
 
 
-def _of(counts: tuple[FateCount, ...], fate: Fate) -> FateCount:
-    return next(count for count in counts if count.fate is fate)
+def _of(counts: tuple[CorruptionCount, ...], corruption: Corruption) -> CorruptionCount:
+    return next(count for count in counts if count.corruption is corruption)
 
 
 def build(services: Services) -> Opening:
@@ -176,7 +186,7 @@ def build(services: Services) -> Opening:
             masked = gr.Slider(0, 100, value=80, step=5, label="of these, to [MASK]")
             random = gr.Slider(0, 100, value=10, step=5, label="to a random token")
             kept = gr.Slider(0, 100, value=10, step=5, label="kept as they are")
-        file = gr.File(label=f"Your own CSV (its first {MOST_ROWS:,} rows)", file_count="single", height=120)
+        file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
     text(
         "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
         "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "

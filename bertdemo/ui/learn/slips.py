@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from html import escape
-from statistics import fmean
 from typing import Any
 
 import gradio as gr
@@ -12,8 +11,8 @@ import pandas as pd
 
 from bertdemo.charts.lessons import Line, lines_figure
 from bertdemo.charts.look import smoothed
-from bertdemo.mlm.lessons.experiments import EXPERIMENTS, Outcome, Trained
-from bertdemo.mlm.lessons.masking_view import Fate
+from bertdemo.mlm.lessons.experiments import EXPERIMENTS, ExperimentResult, Trained
+from bertdemo.mlm.lessons.masking_view import Corruption
 from bertdemo.runs.lesson_runs import LessonRuns
 
 from ..markup import Bar, BarGroup, BarRow, bar_list, quiet, table
@@ -43,7 +42,7 @@ CLOSE = 0.02  # nats per target: below this two held-out losses are called equal
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
 
 
-def render(outcome: Outcome) -> Rendered:
+def render(outcome: ExperimentResult) -> Rendered:
     said = f'<div class="lesson-text">{finding(outcome)}</div>'
     if outcome.key == "padding":
         return Rendered(said + _speeds(outcome), under=_table(outcome))
@@ -63,9 +62,9 @@ def _key(lesson: str) -> str:
     )
 
 
-def _speeds(outcome: Outcome) -> str:
+def _speeds(outcome: ExperimentResult) -> str:
     _, usual, slip = NAMES[outcome.key]
-    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.slip))
+    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.variant))
     rows = [
         BarRow(name, [Bar(kind, side.rows_per_second or 0.0, f"{_speed(side)} rows a second")], bold=False)
         for name, kind, side in sides
@@ -77,10 +76,10 @@ def _speed(side: Trained) -> str:
     return "–" if side.rows_per_second is None else f"{side.rows_per_second:.1f}"
 
 
-def _curves(outcome: Outcome) -> tuple[dict[str, Any], ...]:
+def _curves(outcome: ExperimentResult) -> tuple[dict[str, Any], ...]:
     """Left what training itself shows, right what held-out rows show."""
     _, usual, slip = NAMES[outcome.key]
-    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.slip))
+    sides = ((usual, "usual", outcome.usual), (slip, "slip", outcome.variant))
     training = [Line(name, kind, side.steps, smoothed(side.losses)) for name, kind, side in sides]
     held_out = [Line(name, kind, side.scored_steps, side.held_out, marked=True) for name, kind, side in sides]
     titles = "The loss that training shows", f"The loss on {outcome.targets:,} held-out targets"
@@ -91,76 +90,76 @@ def _curves(outcome: Outcome) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _table(outcome: Outcome) -> str:
-    sides = (outcome.usual, outcome.slip)
-    fates = {
-        Fate.MASKED: "where [MASK] stood",
-        Fate.RANDOM: "where a random token stood",
-        Fate.KEPT: "where it was kept",
+def _table(outcome: ExperimentResult) -> str:
+    sides = (outcome.usual, outcome.variant)
+    corruptions = {
+        Corruption.MASKED: "where [MASK] stood",
+        Corruption.RANDOM: "where a random token stood",
+        Corruption.KEPT: "where it was kept",
     }
     rows = [
-        ("training loss, last five steps", *(f"{_ending(side):.2f}" for side in sides)),
+        ("training loss at the end, smoothed", *(f"{_ending(side):.2f}" for side in sides)),
         ("held-out loss before", *(f"{side.held_out[0]:.2f}" for side in sides)),
         ("held-out loss after", *(f"{side.held_out[-1]:.2f}" for side in sides)),
-        *((name, *(_loss(side, fate) for side in sides)) for fate, name in fates.items()),
+        *((name, *(_loss(side, corruption) for side in sides)) for corruption, name in corruptions.items()),
         ("rows a second", *(_speed(side) for side in sides)),
     ]
     frame = pd.DataFrame(rows, columns=["", *NAMES[outcome.key][1:]])
     return f"<details><summary>All numbers</summary>{table(frame, label='All numbers')}</details>"
 
 
-def _loss(side: Trained, fate: Fate) -> str:
-    value = side.by_fate[str(fate)]
+def _loss(side: Trained, corruption: Corruption) -> str:
+    value = side.by_corruption[str(corruption)]
     return "–" if value is None else f"{value:.2f}"
 
 
 def _ending(side: Trained) -> float:
-    return fmean(side.losses[-5:])
+    return smoothed(side.losses)[-1]
 
 
-def finding(outcome: Outcome) -> str:
+def finding(outcome: ExperimentResult) -> str:
     """What this run shows, from its numbers alone: where it does not show the slip's cost, it says so."""
     return "".join(f"<p>{sentence}</p>" for sentence in _FINDINGS[outcome.key](outcome))
 
 
-def _held_out(outcome: Outcome) -> str:
-    slip, usual = outcome.slip.held_out[-1], outcome.usual.held_out[-1]
+def _held_out(outcome: ExperimentResult) -> str:
+    slip, usual = outcome.variant.held_out[-1], outcome.usual.held_out[-1]
     if abs(slip - usual) < CLOSE:
         return f"On held-out blanks both end alike, at {slip:.2f} and {usual:.2f}."
     verdict = "worse" if slip > usual else "no worse in this short run"
     return f"On held-out blanks the slip ends {verdict}: {slip:.2f} against {usual:.2f}."
 
 
-def _about_loss(outcome: Outcome) -> list[str]:
+def _about_loss(outcome: ExperimentResult) -> list[str]:
     said = [
-        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"With the slip the training loss ends at {_ending(outcome.variant):.2f}, without it at "
         f"{_ending(outcome.usual):.2f}. The two count different things: most places of the slip show their own answer.",
         f"<strong>{_held_out(outcome)}</strong>",
     ]
-    slip, usual = (side.by_fate[str(Fate.RANDOM)] for side in (outcome.slip, outcome.usual))
+    slip, usual = (side.by_corruption[str(Corruption.RANDOM)] for side in (outcome.variant, outcome.usual))
     if slip is not None and usual is not None and slip > usual + CLOSE:
         said.append(f"Where a wrong token stood, the slip trusts it more: {slip:.2f} against {usual:.2f}.")
     return said
 
 
-def _about_once(outcome: Outcome) -> list[str]:
-    lowest = min(outcome.slip.held_out)
-    risen = outcome.slip.held_out[-1] > lowest + CLOSE
+def _about_once(outcome: ExperimentResult) -> list[str]:
+    lowest = min(outcome.variant.held_out)
+    risen = outcome.variant.held_out[-1] > lowest + CLOSE
     return [
-        f"With the slip the training loss falls to {_ending(outcome.slip):.2f}, without it to "
+        f"With the slip the training loss falls to {_ending(outcome.variant):.2f}, without it to "
         f"{_ending(outcome.usual):.2f}.",
         f"<strong>{_held_out(outcome)}</strong>"
         + (f" It had been at {lowest:.2f} before it rose again: learnt by heart, not learnt." if risen else ""),
     ]
 
 
-def _about_always(outcome: Outcome) -> list[str]:
+def _about_always(outcome: ExperimentResult) -> list[str]:
     said = [
-        f"With the slip the training loss ends at {_ending(outcome.slip):.2f}, without it at "
+        f"With the slip the training loss ends at {_ending(outcome.variant):.2f}, without it at "
         f"{_ending(outcome.usual):.2f}: without it some targets show their own answer.",
         f"<strong>{_held_out(outcome)}</strong>",
     ]
-    slip, usual = (side.by_fate[str(Fate.KEPT)] for side in (outcome.slip, outcome.usual))
+    slip, usual = (side.by_corruption[str(Corruption.KEPT)] for side in (outcome.variant, outcome.usual))
     if slip is not None and usual is not None:
         worse = "the slip knows them less well" if slip > usual else "the slip knows them no less well"
         verdict = "both know them alike" if abs(slip - usual) < CLOSE else worse
@@ -173,8 +172,8 @@ def _about_always(outcome: Outcome) -> list[str]:
     return said
 
 
-def _about_padding(outcome: Outcome) -> list[str]:
-    slip, usual = outcome.slip.rows_per_second, outcome.usual.rows_per_second
+def _about_padding(outcome: ExperimentResult) -> list[str]:
+    slip, usual = outcome.variant.rows_per_second, outcome.usual.rows_per_second
     if not slip or not usual:
         return []
     factor = usual / slip

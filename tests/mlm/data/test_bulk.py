@@ -154,6 +154,8 @@ def test_the_database_can_reach_nothing_else(statement, tmp_path, monkeypatch):
 
         def execute(self, sql):
             if "COPY" in sql:
+                shown = self._database.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+                assert shown == (False,)
                 for tried in (statement, "SET enable_external_access = true"):
                     with pytest.raises(duckdb.Error) as refusal:
                         self._database.execute(tried)

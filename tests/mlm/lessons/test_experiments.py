@@ -14,12 +14,12 @@ import torch
 from bertdemo.mlm.lessons.experiments import (
     EXPERIMENTS,
     Experiment,
-    Outcome,
-    loss_by_fate,
-    outcome_from_record,
+    ExperimentResult,
+    loss_by_corruption,
+    result_from_record,
     run_experiment,
 )
-from bertdemo.mlm.lessons.masking_view import TARGET_FATES, token_fates
+from bertdemo.mlm.lessons.masking_view import TARGET_CORRUPTIONS, token_corruptions
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.evaluation import score_targets, tokenize_and_fix
@@ -38,8 +38,8 @@ SHORT = TrainingConfig(
 )
 
 
-def run(masked_lm: MaskedLM, slip: TrainingConfig, **options) -> Outcome:
-    experiment = Experiment("test", replace(SHORT, **options), replace(slip, **options), len(TEXTS))
+def run(masked_lm: MaskedLM, variant: TrainingConfig, **options) -> ExperimentResult:
+    experiment = Experiment("test", replace(SHORT, **options), replace(variant, **options), len(TEXTS))
     running = run_experiment(experiment, TEXTS, new_model=fresh(masked_lm))
     done: list[Progress] = []
     while True:
@@ -59,7 +59,7 @@ def test_every_lesson_changes_only_what_it_is_about() -> None:
         key: {
             field.name
             for field in fields(TrainingConfig)
-            if getattr(experiment.usual, field.name) != getattr(experiment.slip, field.name)
+            if getattr(experiment.usual, field.name) != getattr(experiment.variant, field.name)
         }
         for key, experiment in EXPERIMENTS.items()
     }
@@ -73,17 +73,17 @@ def test_every_lesson_changes_only_what_it_is_about() -> None:
 
 def test_both_sides_start_from_the_same_weights_and_answer_the_same_questions(tiny_bert: MaskedLM) -> None:
     outcome = run(tiny_bert, replace(SHORT, redraw_masks=False))
-    assert outcome.usual.scored_steps == outcome.slip.scored_steps == (0, 8, 16, 24)
-    assert outcome.usual.held_out[0] == outcome.slip.held_out[0]
+    assert outcome.usual.scored_steps == outcome.variant.scored_steps == (0, 8, 16, 24)
+    assert outcome.usual.held_out[0] == outcome.variant.held_out[0]
     assert len(outcome.usual.losses) == 24
-    assert outcome_from_record(json.loads(json.dumps(asdict(outcome)))) == outcome
+    assert result_from_record(json.loads(json.dumps(asdict(outcome)))) == outcome
 
 
 def test_a_loss_on_all_tokens_looks_better_than_it_is(tiny_bert: MaskedLM) -> None:
-    slip = replace(SHORT, loss_on_all_tokens=True)
-    outcome = run(tiny_bert, slip, pad_to_max_length=True, max_steps=80, evaluate_every=80)
-    assert outcome.slip.losses[-1] < outcome.usual.losses[-1]
-    assert outcome.slip.held_out[-1] > outcome.usual.held_out[-1]
+    variant = replace(SHORT, loss_on_all_tokens=True)
+    outcome = run(tiny_bert, variant, pad_to_max_length=True, max_steps=80, evaluate_every=80)
+    assert outcome.variant.losses[-1] < outcome.usual.losses[-1]
+    assert outcome.variant.held_out[-1] > outcome.usual.held_out[-1]
 
 
 @pytest.mark.parametrize("padded", [True, False])
@@ -105,10 +105,10 @@ def test_padding_to_the_maximum_is_really_read_by_the_model(tiny_bert: MaskedLM,
 
 def test_the_losses_by_fate_make_up_the_whole(tiny_bert: MaskedLM) -> None:
     fixed = tokenize_and_fix(tiny_bert, TEXTS * 4, max_length=32, seed=3)
-    fates = token_fates(tiny_bert, torch.from_numpy(fixed.texts.token_ids), torch.from_numpy(fixed.labels))
-    counts = {fate: fates.count(fate) for fate in TARGET_FATES}
+    corruptions = token_corruptions(tiny_bert, torch.from_numpy(fixed.texts.token_ids), torch.from_numpy(fixed.labels))
+    counts = {corruption: corruptions.count(corruption) for corruption in TARGET_CORRUPTIONS}
     assert sum(counts.values()) == np.count_nonzero(fixed.labels != IGNORED)
-    found = loss_by_fate(tiny_bert, fixed, precision="fp32")
+    found = loss_by_corruption(tiny_bert, fixed, precision="fp32")
     *_, scores = score_targets(tiny_bert, fixed, precision="fp32")
-    together = sum(counts[fate] * found[fate] for fate in TARGET_FATES) / sum(counts.values())
+    together = sum(counts[corruption] * found[corruption] for corruption in TARGET_CORRUPTIONS) / sum(counts.values())
     assert together == pytest.approx(scores.quality().loss)

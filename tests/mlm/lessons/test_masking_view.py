@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from bertdemo.mlm.lessons.masking_view import (
-    TARGET_FATES,
-    Fate,
+    TARGET_CORRUPTIONS,
+    Corruption,
     MaskingView,
     expected_targets,
-    token_fates,
+    token_corruptions,
     view_masking,
 )
 from bertdemo.mlm.models.masked_lm import MaskedLM
@@ -93,8 +93,16 @@ def test_each_token_is_told_by_what_became_of_it(tiny_bert: MaskedLM) -> None:
     i, love, this, show = ids[1:5]
     read = torch.tensor([ids[0], tiny_bert.mask_token_id, i, this, show, ids[-1], tiny_bert.pad_token_id])
     labels = torch.tensor([IGNORED, i, love, this, IGNORED, IGNORED, IGNORED])
-    fates = [Fate.NEVER, Fate.MASKED, Fate.RANDOM, Fate.KEPT, Fate.UNTOUCHED, Fate.NEVER, Fate.NEVER]
-    assert token_fates(tiny_bert, read, labels) == fates
+    corruptions = [
+        Corruption.NEVER,
+        Corruption.MASKED,
+        Corruption.RANDOM,
+        Corruption.KEPT,
+        Corruption.UNTOUCHED,
+        Corruption.NEVER,
+        Corruption.NEVER,
+    ]
+    assert token_corruptions(tiny_bert, read, labels) == corruptions
 
 
 def test_the_counts_add_up_and_come_close_to_what_is_expected(tiny_bert: MaskedLM) -> None:
@@ -102,11 +110,11 @@ def test_the_counts_add_up_and_come_close_to_what_is_expected(tiny_bert: MaskedL
     many = TEXTS * 40
     texts = tokenize_all(tiny_bert.tokenizer, many, max_length=32)
     view = view_masking(tiny_bert, texts, everything, epochs=1)
-    counts = {count.fate: count for count in view.counts[0]}
+    counts = {count.corruption: count for count in view.counts[0]}
     assert sum(count.actual for count in counts.values()) == len(texts.token_ids)
     assert sum(count.expected for count in counts.values()) == pytest.approx(len(texts.token_ids))
-    for fate in TARGET_FATES:
-        assert counts[fate].actual == pytest.approx(counts[fate].expected, rel=0.15)
+    for corruption in TARGET_CORRUPTIONS:
+        assert counts[corruption].actual == pytest.approx(counts[corruption].expected, rel=0.15)
 
 
 def test_the_average_counts_the_target_that_every_row_gets() -> None:

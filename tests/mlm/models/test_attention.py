@@ -42,9 +42,9 @@ def test_each_row_attends_to_itself_alone(training: bool) -> None:
 def test_fewer_may_ask_than_are_looked_at() -> None:
     rows, (query, key, value) = PackedRows((3, 5)), torch.randn(3, 15, WIDTH)
     expected = attend(query, key, value, rows=rows, heads=HEADS, dropout=0.0)
-    asking = torch.tensor([1, 2, 5, 9, 10, 14])
-    found = attend(query[asking], key, value, rows=rows, heads=HEADS, dropout=0.0)
-    torch.testing.assert_close(found, expected[asking])
+    queries = torch.tensor([1, 2, 5, 9, 10, 14])
+    found = attend(query[queries], key, value, rows=rows, heads=HEADS, dropout=0.0)
+    torch.testing.assert_close(found, expected[queries])
 
 
 def test_positions_are_found_again_among_what_is_worked_on() -> None:
@@ -62,7 +62,7 @@ def test_what_is_wanted_at_a_padded_place_is_worked_on() -> None:
     assert not rows.evenly_spread(torch.tensor([1, 4]))
 
 
-def test_nobody_asking_is_not_spread_evenly() -> None:
+def test_no_queries_are_not_spread_evenly() -> None:
     assert not PackedRows((1, 3)).evenly_spread(torch.zeros(0, dtype=torch.int64))
 
 
@@ -89,8 +89,8 @@ def imitated_varlen(
     bounds = ends.tolist()
     rows = []
     for start, end in pairwise(bounds):
-        shares = torch.einsum("qhd,khd->hqk", query[start:end], key[start:end]) / math.sqrt(query.shape[-1])
-        rows.append(torch.einsum("hqk,khd->qhd", shares.softmax(dim=-1), value[start:end]))
+        scores = torch.einsum("qhd,khd->hqk", query[start:end], key[start:end]) / math.sqrt(query.shape[-1])
+        rows.append(torch.einsum("hqk,khd->qhd", scores.softmax(dim=-1), value[start:end]))
     return torch.cat(rows)
 
 

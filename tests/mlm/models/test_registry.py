@@ -338,7 +338,7 @@ def test_a_hub_model_with_pickles_only_is_refused_before_the_download(hub: type[
 def test_a_hub_model_that_would_fill_the_disk_is_refused_before_the_download(
     hub: type[_Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertdemo.mlm.models.hub.MOST_BYTES", 1000)
+    monkeypatch.setattr("bertdemo.mlm.models.hub.MAX_BYTES", 1000)
     with pytest.raises(ModelError, match="GB of weights"):
         load_masked_lm(HUB_REF)
     assert not (tmp_path / "cache").exists()

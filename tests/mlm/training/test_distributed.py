@@ -24,7 +24,7 @@ import torch
 from bertdemo.cli import main
 from bertdemo.mlm.models.masked_lm import MaskedLM
 
-real, calls = MaskedLM.logits_at, []
+real, calls = MaskedLM.hidden_at, []
 
 def starved(self, token_ids, *arguments, **options):
     if torch.is_grad_enabled() and os.environ["RANK"] == "1":
@@ -33,7 +33,7 @@ def starved(self, token_ids, *arguments, **options):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     return real(self, token_ids, *arguments, **options)
 
-MaskedLM.logits_at = starved
+MaskedLM.hidden_at = starved
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -19,7 +19,7 @@ def plan(**changes: object) -> TrainingPlan:
 
 
 def values(steps: list[PlannedStep]) -> list[tuple[int, int, list[int]]]:
-    return [(step.epoch, step.index, step.rows.tolist()) for step in steps]
+    return [(step.epoch, step.batch, step.rows.tolist()) for step in steps]
 
 
 def test_every_epoch_holds_every_row_once_in_its_own_order() -> None:
