@@ -113,7 +113,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-READ_AS_FOUND = (None, None, None)  # the last arguments of /start_training: encoding, delimiter and header
+READ_AS_FOUND = (
+    None,
+    None,
+    None,
+)  # the last arguments of /inspect_csv and /start_training: encoding, delimiter and header
 
 
 def call(client: httpx.Client, endpoint: str, *data: object, session: str | None = None) -> Any:

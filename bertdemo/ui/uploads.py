@@ -67,8 +67,9 @@ def uploaded(payload: object) -> Path | None:
         return None
     path = payload.get("path") if isinstance(payload, dict) else None
     try:
-        file, folder = Path(str(path)).resolve(), Path(os.environ[FOLDER_VARIABLE]).resolve()
-        known = isinstance(path, str) and file.is_file() and file.parent.parent == folder  # in a folder of its own
+        file, folder = Path(str(path)).resolve(), os.environ.get(FOLDER_VARIABLE)
+        ours = folder is not None and file.parent.parent == Path(folder).resolve()  # in a folder of its own
+        known = ours and isinstance(path, str) and file.is_file()
     except (OSError, ValueError):  # no path at all, such as one with NUL in it
         known = False
     if not known:

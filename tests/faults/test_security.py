@@ -99,7 +99,7 @@ def test_the_server_fetches_nothing_for_strangers(client: httpx.Client, app: Ser
         assert '"ok"' not in answer.text
     for payload in ({"path": inside}, {"path": inside, "url": inside, "meta": {"_type": "gradio.FileData"}}):
         with pytest.raises(CallError):
-            call(client, "inspect_csv", payload, None, None, None)
+            call(client, "inspect_csv", payload, None, None, None, *READ_AS_FOUND)
 
 
 def payloads(path: Path) -> list[object]:
