@@ -117,7 +117,7 @@ TOURS = (
             TourStep(
                 "15% of the tokens are chosen. 80% of those become [MASK], 10% a random token, 10% stay: about 12%, "
                 "1.5% and 1.5% of all. The table sets what is expected beside what came out.",
-                look="#lesson-masks .plain-table",
+                look="#lesson-masks .table",
             ),
             TourStep(
                 "Another throw of the dice: other rows, other words, nearly the same counts.",
