@@ -33,7 +33,7 @@ from bertdemo.ui.train.data_panel import (
     show_new,
 )
 from bertdemo.ui.train.estimate import EstimateView, build_estimate, show_estimate
-from bertdemo.ui.train.form import build_form, notebook_preset, run_request, usual_preset
+from bertdemo.ui.train.form import Fields, build_form, notebook_preset, run_request, usual_preset
 from bertdemo.ui.train.live_chart import live_chart
 from bertdemo.ui.train.run_actions import start, stop
 from bertdemo.ui.train.run_view import RunView, Watch, build_report, build_runs, list_runs, show_run
@@ -100,6 +100,7 @@ class Page:
     """The parts of the tab that handlers fill."""
 
     data: DataPanel
+    fields: Fields
     watch: Watch
     runs: RunView
     owner: gr.BrowserState
@@ -112,7 +113,7 @@ def page(services: Services) -> Page:
         data = build_data_panel(services)
         watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart())
         runs = build_runs(watch, build_report())
-        return Page(data, watch, runs, gr.BrowserState(""), build_estimate(data.too_long)[0])
+        return Page(data, build_form(services), watch, runs, gr.BrowserState(""), build_estimate(data.too_long)[0])
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def press_start(
     **typed: Any,
 ) -> Answer:
     chosen = {"path": path and str(path), "file": file, "column": column, **DETECTED}
-    form = {"model": "mini-bert", "name": "", "epochs": 3, **typed}
+    form = {name: field.value for name, field in page.fields.items()} | typed  # all that the page sends
     shown = start(services, page.watch, page.owner, owner=owner, **chosen, **form)
     return Answer(shown[page.watch.note], shown.get(page.watch.chart, ""), shown.get(page.owner, ""))
 
@@ -189,7 +190,8 @@ def test_a_file_that_the_server_has_forgotten_is_never_replaced_by_the_sample(se
     assert (shown["path"], shown["name"]) == (None, "")
     own = f"77ab/{services.sample_csv.name}"  # a visitor's file of the same name
     assert "choose it again" in press_start(services, page, services.sample_csv, file=own).note
-    chosen = {"path": sample, "file": "visitors.csv", "column": "review", **DETECTED, "model": "mini-bert", "name": ""}
+    form = {name: field.value for name, field in page.fields.items()}
+    chosen = {"path": sample, "file": "visitors.csv", "column": "review", **DETECTED, **form}
     (shown,) = show_estimate(services, lambda _: None, page.estimate, **chosen)
     assert "choose it again" in shown[page.estimate.line]
 
@@ -299,7 +301,7 @@ def look(
         return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
 
     chosen = {"path": str(path), "file": name_on_page(str(path)), "column": "review", **DETECTED}
-    form = {"model": "mini-bert", "name": "", "epochs": 3, **typed}
+    form = {name: field.value for name, field in page.fields.items()} | typed
     shown = show_estimate(services, measure, page.estimate, asked=asked, **chosen, **form)
     return [(answer[page.estimate.line], answer[page.estimate.too_long]) for answer in shown], measured
 

@@ -53,7 +53,7 @@ def new_measure(services: Services) -> Measure:
 
 
 def show_estimate(
-    services: Services, measure: Measure, view: EstimateView, *, asked: bool = False, **form: Any
+    services: Services, measure: Measure, view: EstimateView, /, *, asked: bool = False, **form: Any
 ) -> Iterator[Updates]:
     """First what can be said at once, then what was measured; ``asked``: measure even where it takes a while.
 

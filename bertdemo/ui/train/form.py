@@ -72,6 +72,7 @@ def run_request(
 
 def request_of(
     services: Services,
+    /,
     *,
     path: str | None,
     file: str,

@@ -21,10 +21,10 @@ from .run_view import BEST, Deletion, RunView, Watch, may_change, show_run
 from .runs_table import settings_text
 
 
-def start(services: Services, watch: Watch, owner_kept: gr.BrowserState, *, owner: str, **form: Any) -> Updates:
+def start(services: Services, watch: Watch, owner_kept: gr.BrowserState, /, *, owner: str, **form: Any) -> Updates:
     """Submit a run and follow it; what is wrong with the settings is said beside the button.
 
-    ``form``: what ``request_of`` takes.
+    ``form``: what ``request_of`` takes, "watch" among it, which is why the first three have no names.
     """
     try:
         submission = services.manager.submit(request_of(services, **form), owner=owner)

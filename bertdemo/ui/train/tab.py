@@ -50,6 +50,7 @@ def follow_up(
     measure: Measure,
     view: RunView,
     estimate: EstimateView,
+    /,
     *,
     run_id: str,
     **form: Any,
