@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from served import ServedApp, served_app
 
+from bertdemo.charts.look import plain
+from bertdemo.charts.runs import LONGEST_NAME
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.record import DataSource
@@ -42,7 +44,7 @@ def choose(page, name: str) -> None:
 def draw(page, name: str) -> None:
     page.locator("#overlaid-runs input").click()
     page.get_by_role("option", name=name).click()
-    page.locator("#overlay .legendtext").get_by_text(name, exact=True).wait_for()
+    page.locator("#overlay .legendtext").get_by_text(plain(name, most=LONGEST_NAME), exact=True).wait_for()
 
 
 def test_runs_are_renamed_drawn_over_each_other_and_deleted(app: ServedApp, new_page: Callable) -> None:
