@@ -45,11 +45,13 @@ def agreed_device(wanted: str | None) -> ChosenDevice:
     All of them must ask at the same place.
     """
     chosen = choose_device(wanted)
-    shared = count() == 1 or chosen.device == CPU or (chosen.device.type == "cuda" and _has_gpu_each())
-    if not any_of(chosen.device == CPU or not shared):
+    if count() == 1 or not any_of(chosen.device.type != "cuda" or not _has_gpu_each()):
+        return chosen
+    # Said by all or by none of them: what they say is counted, and they must keep step.
+    if not any_of(chosen.device != CPU or bool(chosen.note)):
         return chosen
     note = "Several processes can share no accelerator but CUDA GPUs, one each that works, so they use the CPU."
-    return ChosenDevice(CPU, chosen.note or ("" if chosen.device == CPU else note))
+    return ChosenDevice(CPU, chosen.note or note)
 
 
 def count() -> int:
