@@ -14,7 +14,7 @@ import transformers
 from transformers import BertConfig, BertForMaskedLM
 
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
-from bertdemo.runs.store import Workspace, default_home
+from bertdemo.mlm.models.registry import BUNDLED_MODEL, ModelRegistry, bundled_assets
 
 
 def machine() -> str:
@@ -27,8 +27,8 @@ def machine() -> str:
 
 def load(name: str, *, seed: int = 0) -> MaskedLM:
     """A fresh "mini-bert", or "bert-base": its shape with random weights and the bundled tokenizer."""
-    workspace = Workspace(default_home())
-    bundled = workspace.registry.private_copy(workspace.registry.resolve("mini-bert"))
+    registry = ModelRegistry(None, bundled=bundled_assets() / BUNDLED_MODEL)
+    bundled = registry.private_copy(registry.resolve(BUNDLED_MODEL))
     if name == "mini-bert":
         return bundled
     torch.manual_seed(seed)
@@ -100,4 +100,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def sample_csv() -> Path:
-    return Workspace(default_home()).sample_csv
+    return bundled_assets() / "sample_reviews.csv"
