@@ -73,7 +73,7 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header"],
         "/start_training": [
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
-            *("seed", "precision", "probe", "watch", "name", "owner"),
+            *("seed", "precision", "device", "probe", "watch", "name", "owner"),
             "encoding",
             "delimiter",
             "header",
