@@ -74,7 +74,7 @@ class Endpoints:
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
-    def inspect_csv(
+    def inspect_csv(  # noqa: PLR0917 - the options of the command line
         self,
         file: dict[str, Any] | None,
         column: str | None = None,
@@ -96,8 +96,8 @@ class Endpoints:
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
             dialect = _dialect(path, encoding, delimiter, header)
-            options = {"column": _optional(column), "dialect": dialect, "masked_lm": masked_lm, "max_length": length}
-            return finite(inspect_file(path, **options))
+            read = inspect_file(path, column=_optional(column), dialect=dialect, masked_lm=masked_lm, max_length=length)
+            return finite(read)
 
     def start_training(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
@@ -132,8 +132,15 @@ class Endpoints:
                 raise RunError(_NO_OWNER)
             path = self._received(file)
             dialect = _dialect(path, encoding, delimiter, header) if path else None
-            given = {"column": _optional(column), "dialect": dialect, "model": _text(model), "name": _text(name)}
-            request = run_request(self._services, values, path=path, **given)
+            request = run_request(
+                self._services,
+                values,
+                path=path,
+                column=_optional(column),
+                dialect=dialect,
+                model=_text(model),
+                name=_text(name),
+            )
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:
@@ -143,17 +150,18 @@ class Endpoints:
 def add_endpoints(services: Services) -> None:
     """Register everything in the current Blocks."""
     endpoints = Endpoints(services)
-    for fn in (endpoints.fill_mask, endpoints.compare, endpoints.score_sentence):
-        gr.api(fn, **_limits(MODEL_EVENT))
-    for fn in (endpoints.run_status, endpoints.stop_training, endpoints.runs):
-        gr.api(fn, **_limits(READ_EVENT))
-    for fn in (endpoints.inspect_csv, endpoints.start_training):
-        gr.api(fn, **FILE_EVENT)
+    asked: dict[Callable[..., Any], dict[str, Any]] = {
+        **dict.fromkeys((endpoints.fill_mask, endpoints.compare, endpoints.score_sentence), _limits(MODEL_EVENT)),
+        **dict.fromkeys((endpoints.run_status, endpoints.stop_training, endpoints.runs), _limits(READ_EVENT)),
+        **dict.fromkeys((endpoints.inspect_csv, endpoints.start_training), FILE_EVENT),
+    }
+    for endpoint, limits in asked.items():
+        gr.api(endpoint, **limits)
 
 
 def _dialect(path: Path, encoding: object, delimiter: object, header: object) -> Dialect | None:
-    named = [None if value is None else _text(value) for value in (encoding, delimiter)]
-    return chosen_dialect(path, *named, header=None if header is None else bool(header))
+    named, parted_by = (None if value is None else _text(value) for value in (encoding, delimiter))
+    return chosen_dialect(path, named, parted_by, header=None if header is None else bool(header))
 
 
 def _limits(event: dict[str, Any]) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def _at(size: float, end: float) -> str:
     return f"{100 * min(1.0, max(0.0, size / end)) if end else 0.0:.3f}%"
 
 
-def table(
+def table(  # noqa: PLR0913 - all keyword-only, and each is a table's own
     frame: pd.DataFrame,
     *,
     label: str,

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import pandas as pd
-from gradio.components import Component
+from gradio.blocks import Block
 
-from bertdemo.mlm.analysis.compare import Comparison, compare
+from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, fill_record
 
-from ..question import Question, ask, chosen_models
+from ..question import Question, ask, chosen_models, compare_both
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 
 MAX_TOKENS = 2_000  # that a link may hold
@@ -51,8 +51,8 @@ def shared(query: Mapping[str, str]) -> Shared:
     text = query.get("text", "")[:MAX_CHARACTERS] or None
     words = query.get("words", "")
     top_k = int(words) if words.isascii() and words.isdigit() and 1 <= len(words) <= 2 and int(words) else None
-    names = [query.get(name, "")[:300] or None for name in ("model", "compare")]
-    return Shared(text, *names, top_k, _strip(query, text), query.get("view", "")[:80] or None)
+    model, compared = (query.get(name, "")[:300] or None for name in ("model", "compare"))
+    return Shared(text, model, compared, top_k, _strip(query, text), query.get("view", "")[:80] or None)
 
 
 def _strip(query: Mapping[str, str], text: str | None) -> dict[str, Any] | None:
@@ -82,8 +82,7 @@ def predictions_file(
         if not question.prepared.mask_positions:
             raise TextError(_NOTHING_TO_SAVE)
         filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
-        two = len(question.models) == 2
-        comparison = compare(*question.models, question.prepared, top_k=int(top_k)) if two else None
+        comparison = compare_both(question, top_k=int(top_k)) if len(question.models) == 2 else None
         if kind == "csv":
             frame = compared_frame(comparison) if comparison else filled_frame(filled)
             written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
@@ -145,7 +144,7 @@ def _record(
     return {**asked, **fill_record(filled), **compared}
 
 
-def build_export(services: Services, *, source: Mapping[str, Component], top_k: Component, view: Component) -> None:
+def build_export(services: Services, *, source: Mapping[str, Block], top_k: Block, view: Block) -> None:
     """The buttons, on demand; ``source``: text, strip, model, compared."""
     with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):
         copy = gr.Button("Copy link", size="sm", elem_id="copy-link")

@@ -23,7 +23,7 @@ from bertdemo.mlm.analysis.counterfactuals import (
 )
 from bertdemo.mlm.errors import TextError
 
-from ..markup import fine_percent, legend, notes_list, signed, table, times, visible
+from ..markup import Format, fine_percent, legend, notes_list, signed, table, times, visible
 from ..question import Question
 from ..services import PAGE_EVENT
 from .view import Shown, View, folded, result_html
@@ -224,7 +224,12 @@ def _table(contrast: Contrast, labels: Sequence[str]) -> str:
     if all(figures.lift_first is None for *_, figures in shown):
         frame, added = frame.iloc[:, : len(heads)], ""
     ratio = partial(signed, places=2)
-    formats = {"mean log2 ratio": ratio, "spread": "{:.2f}".format, f"{first} adds": ratio, f"{second} adds": ratio}
+    formats: dict[str, Format] = {
+        "mean log2 ratio": ratio,
+        "spread": "{:.2f}".format,
+        f"{first} adds": ratio,
+        f"{second} adds": ratio,
+    }
     formats |= {heads[-2]: fine_percent, heads[-1]: fine_percent}
     caption = f"Above 0: more probable with {second}; below: with {first}{added}."
     return table(frame, label=f"{first} or {second}", caption=caption, formats=formats)

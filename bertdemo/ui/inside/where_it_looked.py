@@ -64,7 +64,11 @@ class WhereItLooked(View):
         ]
         layers, heads = (min(look.weights.shape[axis] for look in looks) for axis in (0, 1))
         chosen_layer, chosen_head = _chosen(layer, layers), _chosen(head, heads)
-        settings = {"head": chosen_head, "hide_special": bool(hidden), "renormalise": bool(hidden and renormalised)}
+        settings: dict[str, Any] = {
+            "head": chosen_head,
+            "hide_special": bool(hidden),
+            "renormalise": bool(hidden and renormalised),
+        }
         views = [look.view(layer=chosen_layer, **settings) for look in looks]
         columns = list(zip(question.labels, question.kinds, looks, views, strict=True))
         strips = "".join(

@@ -175,7 +175,7 @@ def _unfit(model: str, target: TargetScore) -> str:
 
 def _verdict(model: str, target: TargetScore, kind: str) -> str:
     word, name = f"<strong><bdi>{visible(target.word)}</bdi></strong>", escape(model)
-    if target.rank is None:
+    if target.rank is None or target.probability is None:
         said = escape(_unfit(model, target))
     elif target.rank == 1:
         said = f"{word} is {name}'s first guess too ({percent(target.probability)})."

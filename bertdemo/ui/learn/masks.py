@@ -44,7 +44,7 @@ class MasksView(NamedTuple):
     counts: gr.HTML
 
 
-def draw(
+def draw(  # noqa: PLR0913 - one argument for each control of the lesson
     services: Services,
     view: MasksView,
     *,

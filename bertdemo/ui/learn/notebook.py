@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 import gradio as gr
+from gradio.blocks import Block
 
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
@@ -171,7 +172,7 @@ def build(services: Services) -> Opening:
         SENTENCE, label="Sentence with [MASK]", max_lines=1, max_length=MAX_CHARACTERS, elem_id="slip-text"
     )
     everywhere = gr.HTML(apply_default_css=False, elem_classes="lesson-text")
-    event, typed = {**MODEL_EVENT, **PAGE_EVENT}, {"sentence": sentence}
+    event, typed = {**MODEL_EVENT, **PAGE_EVENT}, dict[str, Block](sentence=sentence)
     sentence.submit(partial(show_everywhere, services), inputs_kwargs=typed, outputs=everywhere, **event)
     view = NotebookView(stages, everywhere)
     return Opening(partial(show, services, view), typed, list(view), event)

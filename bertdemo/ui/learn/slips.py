@@ -114,7 +114,9 @@ def _loss(side: Trained, corruption: Corruption) -> str:
 
 
 def _ending(side: Trained) -> float:
-    return smoothed(side.losses)[-1]
+    """The smoothed loss of the last step; NaN where it was no number."""
+    last = smoothed(side.losses)[-1]
+    return float("nan") if last is None else last
 
 
 def finding(outcome: ExperimentResult) -> str:

@@ -103,7 +103,7 @@ def _intervals(where: str, change: BeforeAfter) -> str:
 
 
 def _changed(before: float | None, after: float | None, interval: Interval, *, scale: float, form: str) -> str:
-    values = [None if None in (before, after) else after - before, interval.low, interval.high]
+    values = [None if before is None or after is None else after - before, interval.low, interval.high]
     change, low, high = (_format(None if value is None else scale * value, form) for value in values)
     return f"{change} [{low}, {high}]"
 
