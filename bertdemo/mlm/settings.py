@@ -14,6 +14,7 @@ from typing import Any
 from .errors import SettingsError
 
 PRECISIONS = ("fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_LENGTH = 256
@@ -179,6 +180,16 @@ SETTINGS = _by_name(
         unit="fp32/bf16",
     ),
     Setting(
+        "device",
+        str,
+        "Device",
+        "What computes; anything but the CPU is tried first, and the CPU taken where it fails.",
+        choices=DEVICES,
+        optional=True,
+        without="auto, the GPU where there is one",
+        unit="D",
+    ),
+    Setting(
         "probe",
         str,
         "Sentences to watch while it learns",
@@ -244,6 +255,7 @@ class TrainingConfig:
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
+    device: str | None = None  # None: a GPU where there is one that passes its check, else the CPU
     warmup_share: float = 0.06  # of all steps
     decay_share: float = 1.0  # of the steps after the warm-up; below 1 the peak is held first
     weight_decay: float = 0.01  # not on biases and norms

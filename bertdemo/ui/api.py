@@ -112,6 +112,7 @@ class Endpoints:
         limit: int | None = None,
         seed: int | None = None,
         precision: str | None = None,
+        device: str | None = None,
         probe: list[str] = [],  # noqa: B006 - never changed; the client is shown an empty list
         watch: list[str] = [],  # noqa: B006
         name: str = "",
@@ -126,7 +127,7 @@ class Endpoints:
         """
         numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
         with user_errors(as_html=False):
-            texts = (_optional(precision), _texts(probe), _texts(watch))
+            texts = (_optional(precision), _optional(device), _texts(probe), _texts(watch))
             values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)

@@ -18,10 +18,11 @@ from torch import nn
 from ..data.corpus import Corpus
 from ..errors import DataError, SettingsError, TrainingError
 from ..inference.log_probs import precision_notes
-from ..models.devices import automatic_precision, training_device
+from ..models.devices import automatic_precision
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig, unusual_settings
+from . import distributed as processes
 from .batching import TokenizedTexts, TrainingTexts, tokenize_texts, unknown_tokens
 from .cpu_training import prepare_for_cpu_training
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
@@ -61,11 +62,13 @@ class TrainingSession:
                 f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
                 " most; choose a length up to that."
             )
-        masked_lm.model.to(training_device())  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
+        chosen = processes.agreed_device(config.device)
+        masked_lm.model.to(chosen.device)  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
         self.masked_lm, self.config = masked_lm, config
         wanted = config.precision or automatic_precision(masked_lm.device)
         self.precision = masked_lm.usable_precision(wanted)
-        self._notes = (*masked_lm.notes, *precision_notes(masked_lm, wanted))
+        self._device_notes = (chosen.note,) if chosen.note else ()
+        self._notes = (*self._device_notes, *masked_lm.notes, *precision_notes(masked_lm, wanted))
         self.held_out: FixedMasks | None = None  # once prepared, as is ``plan``
         self._corpus, self._general_texts = corpus, general
         self._optimizers = Optimizers(masked_lm.model, config)
@@ -88,6 +91,8 @@ class TrainingSession:
         if not self._resumed:
             yield self._started(plan.steps)
             yield from self._warnings()
+        else:  # it may go on on another machine
+            yield from map(Warned, self._device_notes)
         yield from self._observe(plan)  # at step 0, or where an interruption may have come before the scores
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
         for epoch, index, rows in plan.remaining(self._step):
