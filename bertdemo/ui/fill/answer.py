@@ -18,8 +18,9 @@ from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, score_hidde
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
 from bertdemo.mlm.text.tokens import readable_pieces
+from bertdemo.mlm.wording import percent
 
-from ..markup import notes_list, percent, quiet
+from ..markup import notes_list, quiet
 from ..question import Question, ask, read
 from ..services import Services, user_errors
 from .bars import BY_CHANGE, compared_bars, compared_table, entropies_html, filled_bars, filled_table

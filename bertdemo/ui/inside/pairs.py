@@ -22,8 +22,9 @@ from bertdemo.mlm.analysis.counterfactuals import (
     counterfactuals,
 )
 from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.wording import fine_percent
 
-from ..markup import fine_percent, legend, notes_list, signed, table, times, visible
+from ..markup import legend, notes_list, signed, table, times, visible
 from ..question import Question
 from ..services import PAGE_EVENT
 from .view import Shown, View, folded, result_html

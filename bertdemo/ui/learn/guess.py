@@ -11,10 +11,11 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import MaskPrediction, TargetScore, fill_masks
+from bertdemo.mlm.wording import percent
 
 from ..events import when_typed
 from ..fill.bars import build_bars, filled_bars
-from ..markup import percent, visible
+from ..markup import visible
 from ..services import (
     MODEL_EVENT,
     NO_MODEL,

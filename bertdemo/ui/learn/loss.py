@@ -13,8 +13,9 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.walkthrough import TargetReading, Walkthrough, walk_through
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.training.masking import IGNORED
+from bertdemo.mlm.wording import percent
 
-from ..markup import percent, table, visible
+from ..markup import table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, stepper, steps_html, text

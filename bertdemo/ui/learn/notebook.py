@@ -11,8 +11,9 @@ import gradio as gr
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
+from bertdemo.mlm.wording import percent
 
-from ..markup import percent, visible
+from ..markup import visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, stepper, steps_html, text
