@@ -142,7 +142,7 @@ def _one_model(view: FillView, question: Question, filled: FilledText, *, table_
     for mask in filled.masks:
         count = len(mask.candidates)
         words = "1 word covers" if count == 1 else f"{count} words cover"
-        lines.append(f"{words} {percent(mask.covered)} of all that it could have said.")
+        lines.append(f"{words} {percent(mask.covered)} of all that {question.labels[0]} could have said.")
     shown: Shown = {
         view.bars: filled_bars(filled.masks, names=names, kind=question.kinds[0]),
         view.summary: quiet(_by_blank(names, lines)),

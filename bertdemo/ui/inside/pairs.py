@@ -47,7 +47,8 @@ EXAMPLES = {
     "praise or blame": (
         "It was {great|awful}. I really [MASK] it!\nThis is a {great|awful} show. We [MASK] every minute."
     ),
-    "young, old": "The {young|old} [MASK] smiled.\nA {young|old} woman was sitting in the [MASK].",
+    "boy, king": "The {boy|king} lived in a [MASK].\nThe {boy|king} went to his [MASK].",
+    "summer, winter": "In {summer|winter} it is very [MASK] here.\nWe like {summer|winter} because of the [MASK].",
 }
 
 
@@ -91,7 +92,7 @@ def _build_fields() -> tuple[gr.Textbox, gr.Textbox, gr.Checkbox]:
     templates = gr.Textbox(
         EXAMPLES["work"],
         label="Templates, one a line",
-        info="In braces the words to swap, parted by |; [MASK] where the model is to answer.",
+        info="In braces the words to swap, with a | between them; [MASK] where the model is to answer.",
         lines=3,
         max_lines=8,
         max_length=MAX_CHARACTERS,

@@ -199,8 +199,8 @@ _FINDINGS = {"loss": _about_loss, "once": _about_once, "always": _about_always, 
 def build(runs: LessonRuns, services: Services) -> Opening:
     text(
         "<p>Each slip is a real, short training of the bundled model on the sample reviews, beside the same training "
-        f"without it. Both start from the same {term('weights')} and are asked for the same {term('held-out')} targets. "
-        "What this machine found last is shown at once.</p>"
+        f"without it. Both start from the same {term('weights')} and have the same {term('held-out')} targets. What "
+        "this machine found last is shown at once.</p>"
     )
     choice = gr.Radio(
         [(NAMES[key][0], key) for key in EXPERIMENTS], value="loss", show_label=False, container=False, elem_id="slip"
