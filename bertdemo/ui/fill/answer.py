@@ -18,8 +18,9 @@ from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, score_hidde
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
 from bertdemo.mlm.text.tokens import readable_pieces
+from bertdemo.mlm.wording import percent
 
-from ..markup import notes_list, percent, quiet
+from ..markup import notes_list, quiet
 from ..question import Question, ask, compare_both, read
 from ..services import Services, user_errors
 from .bars import BY_CHANGE, compared_bars, compared_table, entropies_html, filled_bars, filled_table
@@ -141,7 +142,7 @@ def _one_model(view: FillView, question: Question, filled: FilledText, *, table_
     for mask in filled.masks:
         count = len(mask.candidates)
         words = "1 word covers" if count == 1 else f"{count} words cover"
-        lines.append(f"{words} {percent(mask.covered)} of all that it could have said.")
+        lines.append(f"{words} {percent(mask.covered)} of all that {question.labels[0]} could have said.")
     shown: Shown = {
         view.bars: filled_bars(filled.masks, names=names, kind=question.kinds[0]),
         view.summary: quiet(_by_blank(names, lines)),

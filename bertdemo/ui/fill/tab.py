@@ -25,6 +25,8 @@ EXAMPLES = (
     ("It's awesome", "It's awesome and full of mystery! I really really [MASK] this show!"),
     ("A capital", "The capital of France is [MASK]."),
     ("Two blanks", "She put the [MASK] in the [MASK] and closed the door."),
+    ("A door", "He opened the [MASK]."),
+    ("…and a page", "He opened the [MASK] and read the first page."),
     ("No blank yet", "The children played in the garden until it was dark."),
 )
 MAX_WORDS = 50

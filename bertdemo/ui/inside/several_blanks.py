@@ -11,8 +11,9 @@ from bertdemo.mlm.inference.fill_in_order import MAX_PASSES, Filling, FillingSte
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, fill_masks
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
+from bertdemo.mlm.wording import percent
 
-from ..markup import model_heading, ordinal, percent, said, signed, visible
+from ..markup import model_heading, ordinal, said, signed, visible
 from ..question import Question
 from .view import Shown, View, result_html
 
