@@ -120,8 +120,17 @@ class BlendPair:
 
     @contextmanager
     def at(self, share: float) -> Iterator[MaskedLM]:
-        """The model at this share, only inside the block. Raises ModelError for a share that cannot be."""
+        """The model at this share, only inside the block; at 0 and 1 the two models themselves.
+
+        Equal weights elsewhere in memory may round otherwise in the last digit, and the ends are to be exact.
+
+        Raises:
+            ModelError: a share that cannot be.
+        """
         ref = blend_ref(self.base.ref, self.tuned.ref, share)
+        if share in (0, 1):
+            yield self.tuned if share else self.base
+            return
         with self._lock:
             if share != self._share:
                 _mix(self.base.model, self.tuned.model, share, into=self._own.model)

@@ -1,4 +1,4 @@
-"""A model between two: against plain arithmetic on the two checkpoints, exact at both ends, nobody's weights written."""
+"""A model between two: against plain arithmetic on the two checkpoints, exact at both ends, neither changed."""
 
 from __future__ import annotations
 
@@ -117,6 +117,9 @@ def test_the_registry_finds_blends_loads_them_once_and_lends_copies(tiny_bert: M
     assert registry.shared(ref) is shared
     expected = weights(blended(tiny_bert, tuned, 0.4))
     assert all(torch.equal(weight, expected[name]) for name, weight in weights(shared).items())
+    ends = {share: registry.shared(registry.resolve(f"{tuned.ref.source}@{share}")) for share in (0, 1)}
+    assert fill_masks(ends[0], TEXT).masks == fill_masks(registry.shared(tiny_bert.ref), TEXT).masks
+    assert fill_masks(ends[1], TEXT).masks == fill_masks(registry.shared(tuned.ref), TEXT).masks
     own = registry.private_copy(ref)
     assert all(weight.requires_grad for weight in own.model.parameters())
     with pytest.raises(ModelError, match="not known what"):
