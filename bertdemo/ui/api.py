@@ -11,7 +11,7 @@ import gradio as gr
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import Dialect, chosen_dialect
 from bertdemo.mlm.errors import DataError, RunError, TextError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import SETTINGS, Setting
@@ -42,7 +42,7 @@ class Endpoints:
         with user_errors(as_html=False):
             words = [word for item in _text(targets).split(",") if (word := item.strip())]
             count = _whole("top_k", top_k, default=5)
-            return finite(fill_record(fill_masks(self._model(model), _text(text), top_k=count, targets=words)))
+            return finite(fill_masks(self._model(model), _text(text), top_k=count, targets=words).to_record())
 
     def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
         """The same text through two models."""

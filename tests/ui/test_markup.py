@@ -62,9 +62,9 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def mask(*words: tuple[str, float], covered: float = 0.5) -> MaskPrediction:
+def mask(*words: tuple[str, float], covered: float = 0.5, position: int = 3) -> MaskPrediction:
     candidates = tuple(Candidate(word, 2293, chance, rank) for rank, (word, chance) in enumerate(words, start=1))
-    return MaskPrediction(3, candidates, (), 1.0, covered)
+    return MaskPrediction(position, candidates, (), 1.0, covered)
 
 
 def compared(*words: ComparedCandidate, gist: str = "Much changed.") -> Comparison:
@@ -136,7 +136,7 @@ def test_the_scale_of_small_answers_never_ends_at_nothing(most: float) -> None:
 
 
 def test_a_table_of_one_model_gives_id_rank_and_log_probability() -> None:
-    filled = FilledText(None, (mask(("love", 0.5)), mask(("like", 0.25))))
+    filled = FilledText(None, (mask(("love", 0.5)), mask(("like", 0.25), position=5)))
     shown = filled_table(filled, names=["1st, after “a”", "2nd, after “b”"])
     assert list(shown.data.columns) == ["blank", "word", "id", "rank", "probability", "log p"]
     assert list(shown.data["probability"]) == [0.5, 0.25]  # numbers, so that they can be sorted

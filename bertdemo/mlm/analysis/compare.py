@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import TextError
 from ..inference.fill_mask import check_answer_size, check_count
@@ -25,6 +28,7 @@ from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
 from ..wording import fine_percent
 
 MOVERS = 20  # words of the whole vocabulary that are named because they moved most
+_NAMES: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, ...]] = WeakKeyDictionary()
 Pair: TypeAlias = tuple[int | None, int | None]  # one token's id before and after; None where it is not in a vocabulary
 
 
@@ -105,6 +109,22 @@ class Comparison:
         ]
         return {"tokens": list(self.tokens), "masks": masks, "summary": self.summary, "notes": list(self.notes)}
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a word of either top list: ``position``, ``token``, ``before_probability``, ``before_rank``, the same
+        for after, ``log2_ratio``; NA where a model does not have the word."""
+        rows = [
+            (
+                *(mask.position, word.token, word.before.probability, word.before.rank),
+                *(word.after.probability, word.after.rank, word.log2_ratio),
+            )
+            for mask in self.masks
+            for word in mask.candidates
+        ]
+        sides = [f"{side}_{name}" for side in ("before", "after") for name in ("probability", "rank")]
+        frame = pd.DataFrame(rows, columns=["position", "token", *sides, "log2_ratio"])
+        numbers = dict.fromkeys(("before_probability", "after_probability", "log2_ratio"), "float64")
+        return frame.astype({**numbers, "before_rank": "Int64", "after_rank": "Int64"})
+
 
 def compare(
     before: MaskedLM, after: MaskedLM, text: str | PreparedText, *, top_k: int = 5, precision: str = "fp32"
@@ -146,10 +166,20 @@ def compare(
         )
         for position, position_after, one, two in columns
     )
-    names = readable_pieces(before, shared.before_ids.tolist())
+    names = _names(before, shared)
     formats = (*precision_notes(before, precision), *precision_notes(after, precision))
     notes = dict.fromkeys((*first.notes, *second.notes, *formats, *_vocabulary_notes(shared, masks)))
     return Comparison(first.tokens, masks, names, tuple(notes))
+
+
+def _names(before: MaskedLM, shared: SharedVocabulary) -> tuple[str, ...]:
+    """Of the S tokens; those of a whole vocabulary are read off once, since that takes longer than a prediction."""
+    if not shared.whole:
+        return readable_pieces(before, shared.before_ids.tolist())
+    names = _NAMES.get(before.tokenizer)
+    if names is None or len(names) != len(shared.before_ids):
+        names = _NAMES[before.tokenizer] = readable_pieces(before, shared.before_ids.tolist())
+    return names
 
 
 def _as_second_reads(after: MaskedLM, text: str | PreparedText, first: PreparedText, *, same_ids: bool) -> PreparedText:

@@ -19,7 +19,7 @@ from gradio.blocks import Block
 
 from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
 
 from ..question import Question, ask, chosen_models, compare_both
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
@@ -94,27 +94,21 @@ def predictions_file(
 
 def filled_frame(filled: FilledText) -> pd.DataFrame:
     """A row a candidate: blank (from 1), position, rank, token, id, probability, natural log of it."""
-    rows = [
-        (number, mask.position, *(word.rank, word.token, word.token_id, word.probability), _log(word.probability))
-        for number, mask in enumerate(filled.masks, start=1)
-        for word in mask.candidates
-    ]
-    names = ["blank", "position", "rank", "token", "token_id", "probability", "log_probability"]
-    return pd.DataFrame(rows, columns=names, dtype=object)  # as they are: no number is changed for a missing one
+    frame = _numbered(filled.to_frame())
+    frame["log_probability"] = frame["probability"].map(_log)
+    return frame[["blank", "position", "rank", "token", "token_id", "probability", "log_probability"]]
 
 
 def compared_frame(comparison: Comparison) -> pd.DataFrame:
     """A row a word of either model's top list, as it stands in both; empty where a model does not have it."""
-    rows = [
-        (
-            *(number, mask.position, word.token, word.before.rank, word.before.probability),
-            *(word.after.rank, word.after.probability, word.log2_ratio),
-        )
-        for number, mask in enumerate(comparison.masks, start=1)
-        for word in mask.candidates
-    ]
-    names = ["blank", "position", "token", "rank_before", "probability_before"]
-    return pd.DataFrame(rows, columns=[*names, "rank_after", "probability_after", "log2_ratio"], dtype=object)
+    sides = {f"{side}_{name}": f"{name}_{side}" for side in ("before", "after") for name in ("rank", "probability")}
+    frame = _numbered(comparison.to_frame()).rename(columns=sides)
+    return frame[["blank", "position", "token", *sides.values(), "log2_ratio"]]
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the blanks counted from 1, in the order of their positions."""
+    return frame.assign(blank=frame["position"].rank(method="dense").astype(int))
 
 
 def safe_cell(value: object) -> object:
@@ -141,7 +135,7 @@ def _record(
         "hidden": {str(place): token_id for place, token_id in question.originals.items()},
     }
     compared = {"comparison": comparison.to_record()} if comparison else {}
-    return {**asked, **fill_record(filled), **compared}
+    return {**asked, **filled.to_record(), **compared}
 
 
 def build_export(services: Services, *, source: Mapping[str, Block], top_k: Block, view: Block) -> None:
