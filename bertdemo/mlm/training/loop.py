@@ -155,7 +155,8 @@ class TrainingSession:
     ) -> Generator[Progress, None, TokenizedTexts]:
         if isinstance(texts, TokenizedTexts):
             return texts
-        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
+        length, split = self.config.max_length, self.config.splits
+        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=length, split=split):
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
         assert isinstance(result, TokenizedTexts)  # what comes last is the result
@@ -170,10 +171,11 @@ class TrainingSession:
     def _started(self, steps: int) -> RunStarted:
         assert self.held_out is not None  # prepared
         return RunStarted(
-            train_rows=len(self._train),
-            held_out_rows=len(self.held_out.texts),
+            train_rows=self._train.texts,
+            held_out_rows=self.held_out.texts.texts,
             train_tokens=len(self._train.token_ids),
             truncated=self._train.truncated + self.held_out.texts.truncated,
+            pieces=self._train.pieces + self.held_out.texts.pieces,
             steps=steps,
             precision=self.precision,
             device=str(self.masked_lm.device),
