@@ -83,8 +83,9 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        long_texts: str | None = None,
     ) -> dict[str, Any]:
-        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
+        """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
         ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
         """
@@ -96,8 +97,16 @@ class Endpoints:
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
             dialect = _dialect(path, encoding, delimiter, header)
-            read = inspect_file(path, column=_optional(column), dialect=dialect, masked_lm=masked_lm, max_length=length)
-            return finite(read)
+            kept = None if long_texts is None else SETTINGS["long_texts"].parse(long_texts)
+            found = inspect_file(
+                path,
+                column=_optional(column),
+                dialect=dialect,
+                masked_lm=masked_lm,
+                max_length=length,
+                long_texts=kept,
+            )
+            return finite(found)
 
     def start_training(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
@@ -112,7 +121,6 @@ class Endpoints:
         limit: int | None = None,
         seed: int | None = None,
         precision: str | None = None,
-        device: str | None = None,
         probe: list[str] = [],  # noqa: B006 - never changed; the client is shown an empty list
         watch: list[str] = [],  # noqa: B006
         name: str = "",
@@ -120,15 +128,19 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        long_texts: str | None = None,
+        device: str | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
         """
-        numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
+        numbers = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+        numbers |= {"max_length": max_length, "mask_rate": mask_rate, "limit": limit, "seed": seed}
         with user_errors(as_html=False):
-            texts = (_optional(precision), _optional(device), _texts(probe), _texts(watch))
-            values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
+            texts = {"precision": _optional(precision), "device": _optional(device)}
+            texts |= {"long_texts": _optional(long_texts)}
+            values = {**numbers, **texts, "probe": _texts(probe), "watch": _texts(watch)}
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
             path = self._received(file)
