@@ -15,6 +15,7 @@ from .errors import SettingsError
 
 PRECISIONS = ("fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+LONG_TEXTS = ("split", "cut")
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_LENGTH = 256
@@ -31,7 +32,7 @@ class Setting:
     """
 
     name: str
-    kind: type[int] | type[float] | type[str]
+    kind: type[int] | type[float] | type[str] | type[bool]  # bool: a switch, off by default
     label: str
     help: str
     low: float = -math.inf
@@ -55,6 +56,8 @@ class Setting:
     @property
     def expected(self) -> str:
         """What the value must be, in words: ``"a whole number from 1 to 10000"``."""
+        if self.kind is bool:
+            return "true or false"
         if self.kind is str:
             return " or ".join(self.choices) if self.choices else "a text"
         noun = "a whole number" if self.kind is int else "a number"
@@ -71,7 +74,7 @@ class Setting:
         if self.separator:
             items = value if isinstance(value, list | tuple) else str(value or "").split(self.separator)
             return tuple(text for item in items if (text := str(item).strip()))
-        parsed = value if self.kind is str else self._number(value)
+        parsed = value if self.kind in (str, bool) else self._number(value)
         self.check(parsed)
         return parsed
 
@@ -79,7 +82,9 @@ class Setting:
         """Raises SettingsError unless the value is of the kind and within the range."""
         if self.separator or (value is None and self.optional):
             return
-        if self.kind is str:
+        if self.kind is bool:
+            good = isinstance(value, bool)
+        elif self.kind is str:
             good = isinstance(value, str) and (not self.choices or value in self.choices)
         else:
             wanted = int if self.kind is int else int | float
@@ -90,7 +95,9 @@ class Setting:
             raise SettingsError(f"{subject} must be {self.expected}, but is {_shown(value)}{usual}.")
 
     def words(self, value: Any) -> list[str]:
-        """As typed on the command line: 3 -> ``["--epochs", "3"]``; nothing for None."""
+        """As typed on the command line: 3 -> ``["--epochs", "3"]``; nothing for None and for a switch that is off."""
+        if self.kind is bool:
+            return [self.option] if value else []
         texts = [str(item) for item in (value if self.separator else (value,)) if item is not None]
         return [
             word
@@ -146,7 +153,16 @@ SETTINGS = _by_name(
         unit="X",
     ),
     Setting("batch_size", int, "Batch size", "Rows per step, on average.", low=1, high=4096),
-    Setting("max_length", int, "Maximum length", "Tokens per row; longer rows are cut.", low=4, high=1_000_000),
+    Setting("max_length", int, "Maximum length", "Tokens per row, at most.", low=4, high=1_000_000),
+    Setting(
+        "long_texts",
+        str,
+        "Longer texts",
+        "What becomes of a text over the maximum length: split into pieces that are all read, or cut there.",
+        choices=LONG_TEXTS,
+        unit="/".join(LONG_TEXTS),
+        subject="What becomes of long texts",
+    ),
     Setting(
         "mask_rate",
         float,
@@ -157,6 +173,7 @@ SETTINGS = _by_name(
         open_range=True,
         unit="R",
     ),
+    Setting("whole_words", bool, "Whole words", "The pieces of a word are hidden together or not at all."),
     Setting(
         "limit",
         int,
@@ -190,6 +207,45 @@ SETTINGS = _by_name(
         unit="D",
     ),
     Setting(
+        "patience",
+        int,
+        "Patience",
+        "Stop after so many epochs without a better held-out loss; 0: never.",
+        low=0,
+        high=MAX_EPOCHS,
+    ),
+    Setting(
+        "evaluate_every",
+        int,
+        "Score every",
+        "Score the held-out rows every so many steps, too.",
+        low=1,
+        high=2**53,
+        optional=True,
+        without="after every epoch",
+        unit="STEPS",
+        subject="The interval between scores",
+    ),
+    Setting(
+        "replay",
+        str,
+        "Mix in general texts",
+        "Texts to mix in against forgetting: a file, or 'general' for the bundled English.",
+        optional=True,
+        without="none",
+        unit="FILE",
+    ),
+    Setting(
+        "replay_share",
+        float,
+        "Share of general texts",
+        "The share of the tokens of every epoch that comes from them.",
+        low=0,
+        high=1,
+        open_range=True,
+        unit="R",
+    ),
+    Setting(
         "probe",
         str,
         "Sentences to watch while it learns",
@@ -214,7 +270,6 @@ _RECIPE = _by_name(  # what only code sets: lessons, pretraining and tests
     Setting("clip_norm", float, "Gradient's clipping norm", "Of all gradients together.", low=1e-9),
     Setting("optimizer", str, "Optimiser", "", choices=("adamw", "muon")),
     Setting("max_steps", int, "Step limit", "Within the epochs.", low=1, high=2**53, optional=True),
-    Setting("evaluate_every", int, "Evaluation interval", "In steps.", low=1, high=2**53, optional=True),
     Setting("probe_every", int, "Probe interval", "In steps.", low=1, high=2**53, optional=True),
 )
 
@@ -225,14 +280,17 @@ class MaskingConfig:
 
     ``selection_rate`` of the eligible tokens become targets; of those, ``mask_token_rate`` turn into the
     mask token, ``random_token_rate`` into a random one, and the rest keep their token but are scored.
+    ``whole_words``: the pieces of a word become targets together; what each turns into is drawn for itself.
     """
 
     selection_rate: float = 0.15
     mask_token_rate: float = 0.8
     random_token_rate: float = 0.1
+    whole_words: bool = False
 
     def __post_init__(self) -> None:
         SETTINGS["mask_rate"].check(self.selection_rate)
+        SETTINGS["whole_words"].check(self.whole_words)
         shares = (self.mask_token_rate, self.random_token_rate)
         if not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) > 1 + 1e-9:
             raise SettingsError(
@@ -252,6 +310,7 @@ class TrainingConfig:
     learning_rate: float = 5e-5  # the peak; linear warm-up to it, then linear decay to 0
     batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
     max_length: int = DEFAULT_MAX_LENGTH  # tokens per row, the special ones included
+    long_texts: str = "split"  # into rows of that length; "cut": only their beginning is read
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
@@ -263,7 +322,10 @@ class TrainingConfig:
     dropout: float = 0.0  # drawing the noise costs a sixth of a step on a CPU and helps no short run
     optimizer: str = "adamw"
     max_steps: int | None = None  # stop the schedule here, within the epochs
-    evaluate_every: int | None = None  # steps; None: at the end of every epoch
+    evaluate_every: int | None = None  # steps; None: at the end of every epoch only
+    evaluate_epochs: bool = True  # False: not at the end of every epoch, only every so many steps and at the end
+    patience: int = 0  # epochs without a better held-out loss, after which the run ends; 0: it never does
+    replay_share: float = 0.1  # of an epoch's tokens, where there are general texts to mix in
     probes: tuple[str, ...] = ()  # sentences with a mask, watched while training
     watch: tuple[str, ...] = ()  # words whose probability is followed in every probe
     probe_every: int | None = None  # steps; None: about forty times a run
@@ -277,33 +339,42 @@ class TrainingConfig:
         for name, setting in _RECIPE.items():
             setting.check(getattr(self, name))
 
+    @property
+    def splits(self) -> bool:
+        """Whether texts over the maximum length are split, not cut."""
+        return self.long_texts == "split"
+
 
 def configure(values: Mapping[str, object], *, base: TrainingConfig) -> TrainingConfig:
     """``base`` with what somebody typed or sent, by the names in ``SETTINGS``; None and blank texts change nothing.
 
-    ``limit`` is checked, too, but belongs to the data. Raises SettingsError for what cannot be.
+    ``limit`` and ``replay`` are checked, too, but belong to the data. Raises SettingsError for what cannot be.
     """
     chosen = {
         name: SETTINGS[name].parse(value)
         for name, value in values.items()
         if value is not None and not (isinstance(value, str) and not value.strip())
     }
-    chosen.pop("limit", None)
+    for name in ("limit", "replay"):
+        chosen.pop(name, None)
     if "probe" in chosen:
         chosen["probes"] = chosen.pop("probe")
-    if "mask_rate" in chosen:
-        chosen["masking"] = replace(base.masking, selection_rate=chosen.pop("mask_rate"))
-    return replace(base, **chosen)
+    masking = {field: chosen.pop(name) for name, field in _MASKING.items() if name in chosen}
+    return replace(base, **chosen, masking=replace(base.masking, **masking))
 
 
-def config_values(config: TrainingConfig, *, limit: int | None = None) -> dict[str, Any]:
+_MASKING = {"mask_rate": "selection_rate", "whole_words": "whole_words"}
+
+
+def config_values(config: TrainingConfig, *, limit: int | None = None, replay: str | None = None) -> dict[str, Any]:
     """The values of all ``SETTINGS``, by name: what ``configure`` takes back."""
-    elsewhere = {"mask_rate": config.masking.selection_rate, "limit": limit, "probe": config.probes}
+    elsewhere = {name: getattr(config.masking, field) for name, field in _MASKING.items()}
+    elsewhere |= {"limit": limit, "replay": replay, "probe": config.probes}
     return {name: elsewhere[name] if name in elsewhere else getattr(config, name) for name in SETTINGS}
 
 
 # The settings of the student's notebook that this project grew out of; it read the first rows only.
-NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512)
+NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512, long_texts="cut")
 NOTEBOOK_ROWS = 100
 
 HIGH_RATE_FACTOR = 5  # this many times a model's own learning rate and beyond, training often falls apart

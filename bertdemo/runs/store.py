@@ -23,7 +23,16 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import TrainingConfig
 
 from .files import disk_errors, write_atomically
-from .record import LIVE_STATES, DataSource, RunRecord, clean_name, is_run_id, new_run_id
+from .record import (
+    FROM_SCRATCH,
+    LIVE_STATES,
+    DataSource,
+    RunRecord,
+    clean_name,
+    is_run_id,
+    new_run_id,
+    read_record,
+)
 from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
 
 logger = logging.getLogger(__name__)
@@ -134,6 +143,14 @@ class RunStore:
             return Path(models.get("best_model") or run.folder)
         return Path(models.get("model") or models.get("best_model") or run.folder)
 
+    def find_base(self, checkpoint: Path) -> ModelRef | None:
+        """What the model in this folder was fine-tuned from, if it is a run's: a registry's ``base_lookup``."""
+        try:
+            record = read_record((checkpoint.parent / RECORD_NAME).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, RunError):
+            return None
+        return None if record.model.source == FROM_SCRATCH else record.model
+
     def _new_folder(self, name: str, output: Path | str | None, *, now: datetime) -> tuple[str, Path]:
         if output is not None:
             return new_run_id(name, now=now), _empty_folder(Path(output).expanduser().resolve())
@@ -243,7 +260,10 @@ class Workspace:
     @cached_property
     def registry(self) -> ModelRegistry:
         return ModelRegistry(
-            self.home.resolve(), bundled=bundled_assets() / BUNDLED_MODEL, run_lookup=self.store.find_model
+            self.home.resolve(),
+            bundled=bundled_assets() / BUNDLED_MODEL,
+            run_lookup=self.store.find_model,
+            base_lookup=self.store.find_base,
         )
 
     @property

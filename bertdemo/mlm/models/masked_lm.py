@@ -5,6 +5,7 @@ Knows no user text and no training. Loading and sharing live in ``registry``.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,19 @@ class ModelRef:
 
     label: str
     source: str
+
+
+def blend_source(base: str, tuned: str, share: float) -> str:
+    """The source of a model between two others: their sources and the share of the second, as JSON."""
+    return json.dumps({"base": base, "tuned": tuned, "share": share})
+
+
+def read_blend(source: str) -> tuple[str, str, float] | None:
+    """(base, tuned, share) from such a source; None for a folder or a hub id."""
+    if not source.startswith("{"):
+        return None
+    parts = json.loads(source)
+    return parts["base"], parts["tuned"], parts["share"]
 
 
 @contextmanager
@@ -123,12 +137,23 @@ class MaskedLM:
         normalizer = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "normalizer", None)
         return normalizer is not None and normalizer.normalize_str("A") == "a"
 
-    @cached_property
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What is wrong between tokenizer and vocabulary, a sentence each.
+        """What must be known of its answers, a sentence each: that they are extrapolated, or a tokenizer that is wrong.
 
         A cased checkpoint without its tokenizer's settings is read by one that lower-cases, the library's default.
         """
+        return (*self._extrapolation, *self._unreachable)
+
+    @property
+    def _extrapolation(self) -> tuple[str, ...]:
+        parts = read_blend(self.ref.source)
+        if parts is None or 0 <= parts[2] <= 1:
+            return ()
+        return (f"{self.ref.label} lies outside the two models that it is made of: this is extrapolated, not learnt.",)
+
+    @cached_property
+    def _unreachable(self) -> tuple[str, ...]:
         if not self.is_uncased:
             return ()
         added = self.tokenizer.get_added_vocab()

@@ -27,7 +27,8 @@ from .events import Evaluated, Progress
 from .masking import IGNORED, Stream, mask_generator, mask_tokens
 
 TOKENS_AT_ONCE = 4096  # padded tokens in one forward pass: bounds the memory
-STANDARD_MASKS = MaskingConfig()  # 15%, 80/10/10, whatever a run trains with: so that all runs can be compared
+# 15% single pieces, 80/10/10, whatever a run trains with, whole words too: so that all runs can be compared
+STANDARD_MASKS = MaskingConfig()
 
 
 @dataclass(frozen=True)

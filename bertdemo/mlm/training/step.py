@@ -19,6 +19,7 @@ from ..errors import TrainingError
 from ..models.devices import autocast, is_out_of_memory, on_its_way
 from ..models.masked_lm import MAX_LOGITS, MaskedLM
 from ..settings import TrainingConfig
+from ..text.words import WordPieces
 from . import distributed as processes
 from .batching import Batch, TokenizedTexts, collate
 from .events import Progress, Warned
@@ -99,6 +100,7 @@ class BatchLoss:
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
         self._summed_loss = _SummedLoss(masked_lm, precision, padded=config.pad_to_max_length)
+        self._words = WordPieces(masked_lm) if config.masking.whole_words else None
         self._gradients = processes.GradientSum(masked_lm.model)
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
@@ -172,6 +174,7 @@ class BatchLoss:
             mask_token_id=self._masked_lm.mask_token_id,
             vocabulary_size=len(self._masked_lm.tokenizer),
             generator=mask_generator(*key),
+            words=self._words.first_of_word(token_ids) if self._words else None,
         )
 
     def _mask_once(self, batch: Batch, rows: NDArray[np.int64]) -> MaskedTokens:
