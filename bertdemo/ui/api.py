@@ -14,7 +14,8 @@ from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import SETTINGS, Setting
+from bertdemo.mlm.setting import Setting
+from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
@@ -74,7 +75,7 @@ class Endpoints:
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
-    def inspect_csv(  # noqa: PLR0917 - the options of the command line
+    def inspect_csv(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
         file: dict[str, Any] | None,
         column: str | None = None,
