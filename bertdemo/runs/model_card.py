@@ -62,7 +62,7 @@ def save_model(masked_lm: MaskedLM, folder: Path, *, record: RunRecord) -> None:
         masked_lm.model.save_pretrained(part)
         masked_lm.tokenizer.save_pretrained(part)
         card = model_card(record, mask_token=str(masked_lm.tokenizer.mask_token))
-        (part / "README.md").write_text(card, encoding="utf-8")
+        (part / "README.md").write_text(card, encoding="utf-8", errors="replace")
 
 
 def model_card(record: RunRecord, *, mask_token: str) -> str:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import chardet
+from typing import Any
 
 from bertdemo.mlm.errors import DataError
 
@@ -230,8 +229,14 @@ class _Evidence:
 
 def _escaped_encoding(head: bytes) -> str:
     """Among encodings that use ASCII's bytes alone: UTF-7, ISO-2022 (Japanese, Korean), HZ; nearly always ASCII."""
-    found = chardet.detect(head, compat_names=False)["encoding"] if _ESCAPES.search(head) else None
+    found = _detected(head)["encoding"] if _ESCAPES.search(head) else None
     return found if found and found.startswith(("utf-7", "iso2022", "hz")) else "ascii"
+
+
+def _detected(sample: bytes) -> Any:
+    import chardet  # for files that are not UTF-8 alone
+
+    return chardet.detect(sample, compat_names=False)
 
 
 def older_encoding(sample: bytes) -> tuple[str, bool]:
@@ -242,7 +247,7 @@ def older_encoding(sample: bytes) -> tuple[str, bool]:
     >>> older_encoding("Très déçu par cette série".encode("latin-1"))
     ('cp1252', False)
     """
-    found = chardet.detect(sample, compat_names=False)
+    found = _detected(sample)
     encoding, confidence = found["encoding"] or "cp1252", found["confidence"]
     few = sum(map((0x7F).__lt__, sample)) < _FEW and confidence < _SURE
     if few and not _NOT_WESTERN.search(sample.decode("cp1252", "replace")):
