@@ -197,7 +197,7 @@ def _json_records(text: TextIO, name: str, *, complete: bool) -> Iterator[list[s
 
 def _json_values(text: TextIO, name: str, *, complete: bool) -> Iterator[tuple[Any, int]]:
     """The values of an array, or those that stand one behind the other, each with its line. Numbers stay as written."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
     buffer, place, line = text.read(_BLOCK).removeprefix("\ufeff"), 0, 1
     opening = re.match(r"\s*\[?", buffer)
     assert opening is not None  # it matches anything

@@ -49,12 +49,12 @@ class Estimate:
     held_out_rows: int
     train_tokens: int
     truncated: int
-    pieces: int
     steps: int
     seconds: float
     memory: int
     exact: bool
     warnings: tuple[str, ...] = ()
+    pieces: int = 0
 
 
 def estimate_run(

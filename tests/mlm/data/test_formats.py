@@ -90,7 +90,7 @@ def test_what_pandas_writes_is_read_as_it_was(case: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("case", WRITTEN)
 def test_inspect_says_what_the_file_is(case: str, tmp_path: Path) -> None:
     found = inspect_file(written(case, tmp_path))
-    kind = case.split()[0].lower()
+    kind = case.split(maxsplit=1)[0].lower()
     assert (found["format"], found["rows"], found["rows_are"]) == (kind, 12, "record")
     assert found["delimiter"] == ({"r.csv.gz": ",", "r.tsv": "\t"}.get(found["file"]))
     assert found["header"] is (None if kind in ("json", "parquet") else True)
