@@ -124,7 +124,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         "--validation", type=Path, metavar="FILE", help="text to score on, cut at 128 tokens a paragraph"
     )
     parser.add_argument("--limit", type=whole_number, metavar="N", help="use the first N paragraphs only")
-    _add_settings(parser, "precision")
+    _add_settings(parser, "precision", "device")
     for name in ("vocabulary-size", "layers", "width", "heads", "steps", "batch-rows", "seed"):
         parser.add_argument(f"--{name}", type=whole_number, metavar="N")
     parser.add_argument("--learning-rate", type=number, metavar="X")

@@ -14,7 +14,7 @@ from typing import Any
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import chosen_dialect, read_texts
 from bertdemo.mlm.errors import DataError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.log_probs import precision_notes
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.batching import tokenize_all
@@ -51,7 +51,7 @@ def fill(options: argparse.Namespace) -> int:
     filled = fill_masks(
         masked_lm, options.text, top_k=options.top_k, targets=targets, precision=options.precision or "fp32"
     )
-    display.show(fill_record(filled), display.fill_tables, as_json=options.json)
+    display.show(filled.to_record(), display.fill_tables, as_json=options.json)
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.log import finite
 
 Record = dict[str, Any]
@@ -195,13 +196,6 @@ def _evaluation(record: Record) -> str:
 
 def _side(side: Record | None) -> str:
     return "not in its vocabulary" if side is None else f"{percent(side['probability'])} (rank {side['rank']})"
-
-
-def percent(probability: float | None) -> str:
-    """0.4123 -> "41.2%"; below 0.1% the tail is not spelled out."""
-    if probability is None:
-        return "-"
-    return "< 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:

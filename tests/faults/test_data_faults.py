@@ -52,7 +52,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an unclosed quote on the last line": (table().encode()[:-2], "quote that opens on line 13"),
     "a damaged Excel workbook": (zipped("xl/workbook.xml"), "Excel workbook"),
     "a damaged Parquet file": (b"PAR1" + bytes(500) + b"PAR1", "damaged"),
-    "JSON that is none": (b'{"review": "Good."}\n{"review": Good}\n', "not JSON on line 2"),
+    "JSON that is none": (b'{"review": "Good."}\n{"review": Good}\n', "not JSON in the record on line 2"),
     "one JSON object": (b'{"review": {"0": "Good.", "1": "Bad."}}', "one JSON object"),
     "a zip archive": (zipped("reviews.csv"), "zip archive"),
     "a gzip bomb": (gzip.compress(b"0" * 50_000_000), "unpacks to more than 10 MB"),

@@ -183,10 +183,13 @@ def _counted(records: Iterator[list[str]], facts: FileFacts) -> Iterator[list[st
 
 def _json_records(text: TextIO, name: str, *, complete: bool) -> Iterator[list[str]]:
     """The names of all keys among the first records, then each record's values under them."""
-    flat = (_flat(value, name, line) for value, line in _json_values(text, name, complete=complete))
-    first = list(islice(flat, SAMPLE_RECORDS))
-    if len(first) == 1 and complete and not any(value[:1] not in "[{" for value in first[0].values()):
+    values = _json_values(text, name, complete=complete)
+    begun = list(islice(values, 2))
+    alone = begun[0][0] if len(begun) == 1 and complete else None
+    if isinstance(alone, dict) and all(isinstance(cell, dict | list) for cell in alone.values()):
         raise DataError(f"{name!r} is one JSON object; save it as an array of objects, or as an object a line.")
+    flat = (_flat(value, name, line) for value, line in chain(begun, values))
+    first = list(islice(flat, SAMPLE_RECORDS))
     if not first and not complete:
         raise DataError(f"{name!r} begins with a very long JSON record; save an array of objects, or an object a line.")
     names = list(dict.fromkeys(key for record in first for key in record))
@@ -198,10 +201,9 @@ def _json_records(text: TextIO, name: str, *, complete: bool) -> Iterator[list[s
 def _json_values(text: TextIO, name: str, *, complete: bool) -> Iterator[tuple[Any, int]]:
     """The values of an array, or those that stand one behind the other, each with its line. Numbers stay as written."""
     decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
-    buffer, place, line = text.read(_BLOCK).removeprefix("\ufeff"), 0, 1
-    opening = re.match(r"\s*\[?", buffer)
-    assert opening is not None  # it matches anything
-    array, place = opening[0].endswith("["), opening.end()
+    buffer, line = text.read(_BLOCK).removeprefix("\ufeff"), 1
+    array = buffer.lstrip().startswith("[")
+    place = buffer.index("[") + 1 if array else 0
     line += buffer.count("\n", 0, place)
     while True:
         between = _BETWEEN.match(buffer, place)

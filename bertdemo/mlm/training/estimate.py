@@ -63,6 +63,7 @@ def estimate_run(
     config: TrainingConfig,
     *,
     general: Sequence[str] = (),
+    replay: Sequence[str] = (),
     read_share: float = 1.0,
 ) -> Estimate:
     """Time the first steps of this run on ``masked_lm``, which nobody else may be using.
@@ -71,23 +72,19 @@ def estimate_run(
 
     Raises SettingsError, TextError or TrainingError for what would make the run fail as well.
     """
-    tokenizer, max_length = masked_lm.tokenizer, config.max_length
-    train, held_out, english = (
-        texts
-        if isinstance(texts, TokenizedTexts)
-        else tokenize_all(tokenizer, texts, max_length=max_length, split=config.splits and texts is not general)
-        for texts in (corpus.train, corpus.held_out, general)
-    )
+    train, held_out = (_tokenized(masked_lm, texts, config) for texts in (corpus.train, corpus.held_out))
+    english = tokenize_all(masked_lm.tokenizer, general, max_length=config.max_length)
     epochs = min(config.epochs, PLANNED_EPOCHS)
-    timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, probes=(), watch=())
-    session = TrainingSession(masked_lm, TrainingTexts(train, _first(held_out, TIMED_ROWS)), timed_config)
+    timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, patience=0, probes=(), watch=())
+    texts = TrainingTexts(train, _first(held_out, TIMED_ROWS))
+    session = TrainingSession(masked_lm, texts, timed_config, replay=replay)
     timing = _time(session)
     limit, cut_short = config.max_steps or math.inf, session.plan.steps == config.max_steps
     unlimited = math.inf if cut_short else session.plan.steps * config.epochs / epochs / read_share
     steps = round(min(unlimited, limit))
     epoch_steps = len(session.plan.batches(0)) / read_share
     epochs_done = steps / epoch_steps if steps == config.max_steps else config.epochs
-    scorings = 1 + math.ceil(steps / config.evaluate_every if config.evaluate_every else epochs_done)
+    read_tokens = len(train.token_ids) / (1 - (config.replay_share if replay else 0.0)) / read_share * epochs_done
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
         train_rows=round(train.texts / read_share),
@@ -96,8 +93,10 @@ def estimate_run(
         truncated=round(train.truncated / read_share) + held_out.truncated,
         pieces=round(train.pieces / read_share) + held_out.pieces,
         steps=steps,
-        seconds=timing.step_rate * len(train.token_ids) / read_share * epochs_done
-        + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * scorings
+        seconds=timing.step_rate * read_tokens
+        + timing.score_rate
+        * (len(held_out.token_ids) + len(english.token_ids))
+        * _scorings(config, steps=steps, epochs=epochs_done)
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=read_share == 1 and (cut_short or epochs == config.epochs),
@@ -106,6 +105,18 @@ def estimate_run(
             *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
         ),
     )
+
+
+def _tokenized(masked_lm: MaskedLM, texts: Sequence[str] | TokenizedTexts, config: TrainingConfig) -> TokenizedTexts:
+    if isinstance(texts, TokenizedTexts):
+        return texts
+    return tokenize_all(masked_lm.tokenizer, texts, max_length=config.max_length, split=config.splits)
+
+
+def _scorings(config: TrainingConfig, *, steps: int, epochs: float) -> int:
+    """How often a run scores, the start included."""
+    every = config.evaluate_every or math.inf  # an epoch's end that is a score by steps as well counts once
+    return 1 + max(1, math.ceil(steps / every + epochs * config.evaluate_epochs * (1 - 1 / every)))
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
@@ -40,7 +40,7 @@ PRESET = (
     "limit",
 )  # what a preset fills in
 
-Fields: TypeAlias = dict[str, Component]  # by the names in SETTINGS; and "model" and "name"
+Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
 
 
 def run_request(
@@ -78,7 +78,7 @@ def run_request(
     )
 
 
-def request_of(
+def request_of(  # noqa: PLR0913 - one argument for each field of the data panel
     services: Services,
     /,
     *,
@@ -97,8 +97,9 @@ def request_of(
     chosen = chosen_file(path=path, file=file, column=column, **reading)
     if chosen.path and not chosen.column:
         raise DataError("There is nothing to train on yet; choose a file with a column of texts.")
-    given = {"path": chosen.path, "column": chosen.column, "dialect": chosen.dialect()}
-    return run_request(services, values, model=model, name=name, **given)
+    return run_request(
+        services, values, model=model, name=name, path=chosen.path, column=chosen.column, dialect=chosen.dialect()
+    )
 
 
 def suit_learning_rate(services: Services, model: str) -> float:
