@@ -78,6 +78,7 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
             "delimiter",
             "header",
             "long_texts",
+            "device",
         ],
         "/run_status": ["run_id", "cursor"],
         "/stop_training": ["run_id", "owner"],
