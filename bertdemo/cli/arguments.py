@@ -34,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, summary: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=summary, description=summary, parents=[common])
 
-    _add_inspect(add("inspect", "What a data file holds: encoding, columns, text, rows."))
-    _add_train(add("train", "Fine-tune a model on the texts of a CSV file."))
+    _add_inspect(add("inspect", "What a data file holds: format, encoding, columns, text, rows."))
+    _add_train(add("train", "Fine-tune a model on the texts of a file (CSV, text, JSON, Excel, Parquet)."))
     resume = add("resume", "Go on with a run from its last complete checkpoint.")
     resume.add_argument("run", help="the run's id, name or folder")
     _add_fill(add("fill", "The most probable tokens for every [MASK]."))
@@ -75,7 +75,9 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--column", help="the text column; guessed without")
     parser.add_argument("--encoding", metavar="E", help="such as utf-8, cp1252, gb18030; found without")
-    parser.add_argument("--delimiter", metavar="D", type=delimiter, help="one character, tab, or none: a text a line")
+    parser.add_argument(
+        "--delimiter", metavar="D", type=delimiter, help="one character, tab, none: a text a line, or paragraph"
+    )
     parser.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether the first row names columns")
 
 

@@ -18,6 +18,7 @@ from bertdemo.mlm.wording import percent
 from bertdemo.runs.log import finite
 
 Record = dict[str, Any]
+TAB = "\t"
 console = Console(highlight=False)
 
 
@@ -37,9 +38,14 @@ def show(record: Record, tables: Callable[[Record], Iterator[Table | str]], *, a
 
 
 def inspection_tables(record: Record) -> Iterator[Table | str]:
-    delimiter = {"\t": "tab", None: "none, each line is a text"}.get(record["delimiter"], record["delimiter"])
-    header = "with a header" if record["header"] else "no header"
-    yield escape(f"{record['file']}: {record['encoding']}, delimiter {delimiter}, {header}")
+    how = [record["format"], *([record["encoding"]] if record["encoding"] else [])]
+    if record["rows_are"] != "record":
+        how.append(f"each {record['rows_are']} is a text")
+    elif record["delimiter"]:
+        how.append(f"delimiter {'tab' if record['delimiter'] == TAB else record['delimiter']}")
+    if record["header"] is not None:
+        how.append("with a header" if record["header"] else "no header")
+    yield escape(f"{record['file']}: {', '.join(how)}")
     yield escape(f"{record['rows']} rows, {record['columns']} columns: {', '.join(record['column_names'])}")
     if record["text_column"] is None:
         yield "No column holds free text, so there is nothing to train on."

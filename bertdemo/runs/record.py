@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bertdemo import __version__
+from bertdemo.mlm.data.dialect import NAMED, PARAGRAPH
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
@@ -155,9 +156,11 @@ def command_line(record: RunRecord) -> str:
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
     words += ["--encoding", dialect["encoding"]] if dialect.get("encoding") else []
-    if "delimiter" in dialect:
-        words += ["--delimiter", {"\t": "tab", None: "none"}.get(dialect["delimiter"], dialect["delimiter"])]
-    words += ["--header" if dialect["header"] else "--no-header"] if "header" in dialect else []
+    if "delimiter" in dialect and dialect.get("format", "csv") == "csv":
+        none = PARAGRAPH if dialect.get("paragraphs") else "none"
+        words += ["--delimiter", {"\t": "tab", None: none}.get(dialect["delimiter"], dialect["delimiter"])]
+    if "header" in dialect and dialect.get("format") not in NAMED:
+        words += ["--header" if dialect["header"] else "--no-header"]
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 

@@ -88,7 +88,8 @@ class Endpoints:
     ) -> dict[str, Any]:
         """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
-        ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
+        ``encoding``, ``delimiter`` ("": each line is a text, "paragraph": each paragraph) and ``header``: how it is
+        read, over what would be found. ``long_texts``: "split" or "cut".
         """
         with user_errors(as_html=False):
             path = self._received(file)

@@ -298,7 +298,9 @@ def look(
 
     def measure(request: RunRequest) -> Estimate:
         measured.append(request)
-        return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
+        return Estimate(
+            18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",), pieces=11
+        )
 
     chosen = {"path": str(path), "file": name_on_page(str(path)), "column": "review", **DETECTED}
     form = {name: field.value for name, field in page.fields.items()} | typed
@@ -319,7 +321,9 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, p
         "rate is unusual",
     ):
         assert words in shown
-    assert "too long <b>3</b> (cut at 256 tokens)" in too_long
+    assert "<b>3</b> of 20 texts are longer than 256 tokens: <b>11</b> pieces" in too_long
+    ((_, _), (_, too_long)), _ = look(services, page, sample, long_texts="cut")
+    assert "<b>3</b> of 20 texts are cut at 256 tokens" in too_long
 
 
 def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(
@@ -367,6 +371,7 @@ def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Service
     filled = {name: notebook[fields[name]] for name in fields if fields[name] in notebook}
     assert (filled["epochs"], filled["learning_rate"]) == (NOTEBOOK.epochs, 1e-5)
     assert (filled["batch_size"], filled["max_length"], filled["limit"]) == (16, 512, 100)
+    assert filled["long_texts"] == "cut"
     usual = usual_preset(services, fields, "mini-bert")
     assert usual[fields["learning_rate"]] == 1e-4
     assert usual[fields["limit"]] == ""

@@ -195,9 +195,13 @@ class TrainingSession:
         result: int | TokenizedTexts = TokenizedTexts(np.zeros(0, np.int64), np.zeros(1, np.int64))
         if self._replay_texts:
             wanted = tokens_wanted(len(self._own.token_ids), share=self.config.replay_share)
-            options = {"max_length": self.config.max_length, "enough": wanted * self.config.epochs}
             for result in tokenize_replay(
-                self.masked_lm.tokenizer, self._replay_texts, **options, seed=self.config.seed
+                self.masked_lm.tokenizer,
+                self._replay_texts,
+                max_length=self.config.max_length,
+                split=self.config.splits,
+                enough=wanted * self.config.epochs,
+                seed=self.config.seed,
             ):
                 if isinstance(result, int):
                     yield Progress("tokenising general texts", result, len(self._replay_texts))

@@ -187,7 +187,7 @@ def build(services: Services) -> Opening:
             masked = gr.Slider(0, 100, value=80, step=5, label="of these, to [MASK]")
             random = gr.Slider(0, 100, value=10, step=5, label="to a random token")
             kept = gr.Slider(0, 100, value=10, step=5, label="kept as they are")
-        file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
+        file = gr.File(label=f"Your own file (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
     text(
         "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
         "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "

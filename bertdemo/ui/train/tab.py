@@ -69,7 +69,7 @@ def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
 
 def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab, *, tabs: gr.Tabs) -> None:
     owner = gr.BrowserState("", storage_key="bertdemo-owner", secret="bertdemo")
-    heading(1, "Data", "A CSV file with a column of texts. It stays on this server, with its run.")
+    heading(1, "Data", "A file with a column of texts, such as a CSV. It stays on this server, with its run.")
     data = build_data_panel(services)
     heading(2, "Settings", "They are fine as they are.")
     fields = build_form(services)
