@@ -89,7 +89,7 @@ class Setting:
             good = isinstance(value, wanted) and not isinstance(value, bool) and self._in_range(value)
         if not good:
             subject = self.subject or f"The {self.label[:1].lower()}{self.label[1:]}"
-            usual = "" if self.default is None or self.without else f"; {self.default} is usual"
+            usual = "" if self.default is None or self.without or self.kind is bool else f"; {self.default} is usual"
             raise SettingsError(f"{subject} must be {self.expected}, but is {_shown(value)}{usual}.")
 
     def words(self, value: Any) -> list[str]:
@@ -162,7 +162,13 @@ SETTINGS = _by_name(
         open_range=True,
         unit="R",
     ),
-    Setting("whole_words", bool, "Whole words", "The pieces of a word are hidden together or not at all."),
+    Setting(
+        "whole_words",
+        bool,
+        "Whole words",
+        "The pieces of a word are hidden together or not at all; held-out rows are asked as always.",
+        subject="Whole-word masking",
+    ),
     Setting(
         "limit",
         int,
@@ -199,7 +205,6 @@ SETTINGS = _by_name(
         "Score every",
         "Score the held-out rows every so many steps, too.",
         low=1,
-        high=2**53,
         optional=True,
         without="after every epoch",
         unit="STEPS",

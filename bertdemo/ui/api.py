@@ -119,15 +119,22 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        whole_words: bool | None = None,
+        patience: int | None = None,
+        evaluate_every: int | None = None,
+        replay: str | None = None,
+        replay_share: float | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
+        ``replay``: "general" mixes in general English, the share ``replay_share`` of all tokens.
         """
-        numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
+        sent = locals()
         with user_errors(as_html=False):
-            texts = (_optional(precision), _texts(probe), _texts(watch))
-            values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
+            values = {name: sent[name] for name in SETTINGS}
+            values |= {name: _optional(values[name]) for name in ("precision", "replay")}
+            values |= {"probe": _texts(probe), "watch": _texts(watch)}
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
             path = self._received(file)
