@@ -142,6 +142,7 @@ def test_the_held_out_masks_are_the_same_whatever_the_recipe(started: Callable[.
         return list(session.held_out_masks())
 
     assert masks() == masks(batch_size=2, epochs=9, masking=MaskingConfig(0.5), pad_to_max_length=True)
+    assert masks() == masks(masking=MaskingConfig(whole_words=True))
     assert masks() != masks(seed=1)
     share = sum(label != -100 for row in masks(masking=MaskingConfig(0.9)) for label in row["labels"])
     assert share < 0.4 * sum(len(row["labels"]) for row in masks())
