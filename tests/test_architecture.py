@@ -16,6 +16,7 @@ LAYERS = ("mlm", "runs", "charts", "cli", "ui")  # each may import itself and th
 ROOMS = (
     "errors",
     "settings",
+    "wording",
     "data",
     "models",
     "text",

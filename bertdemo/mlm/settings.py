@@ -14,6 +14,8 @@ from typing import Any
 from .errors import SettingsError
 
 PRECISIONS = ("fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+LONG_TEXTS = ("split", "cut")
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_LENGTH = 256
@@ -151,7 +153,16 @@ SETTINGS = _by_name(
         unit="X",
     ),
     Setting("batch_size", int, "Batch size", "Rows per step, on average.", low=1, high=4096),
-    Setting("max_length", int, "Maximum length", "Tokens per row; longer rows are cut.", low=4, high=1_000_000),
+    Setting("max_length", int, "Maximum length", "Tokens per row, at most.", low=4, high=1_000_000),
+    Setting(
+        "long_texts",
+        str,
+        "Longer texts",
+        "What becomes of a text over the maximum length: split into pieces that are all read, or cut there.",
+        choices=LONG_TEXTS,
+        unit="/".join(LONG_TEXTS),
+        subject="What becomes of long texts",
+    ),
     Setting(
         "mask_rate",
         float,
@@ -190,6 +201,16 @@ SETTINGS = _by_name(
         optional=True,
         without="what suits the processor",
         unit="fp32/bf16",
+    ),
+    Setting(
+        "device",
+        str,
+        "Device",
+        "What computes; anything but the CPU is tried first, and the CPU taken where it fails.",
+        choices=DEVICES,
+        optional=True,
+        without="auto, the GPU where there is one",
+        unit="D",
     ),
     Setting(
         "patience",
@@ -294,9 +315,11 @@ class TrainingConfig:
     learning_rate: float = 5e-5  # the peak; linear warm-up to it, then linear decay to 0
     batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
     max_length: int = DEFAULT_MAX_LENGTH  # tokens per row, the special ones included
+    long_texts: str = "split"  # into rows of that length; "cut": only their beginning is read
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
+    device: str | None = None  # None: a GPU where there is one that passes its check, else the CPU
     warmup_share: float = 0.06  # of all steps
     decay_share: float = 1.0  # of the steps after the warm-up; below 1 the peak is held first
     weight_decay: float = 0.01  # not on biases and norms
@@ -320,6 +343,11 @@ class TrainingConfig:
             SETTINGS[name].check(value)
         for name, setting in _RECIPE.items():
             setting.check(getattr(self, name))
+
+    @property
+    def splits(self) -> bool:
+        """Whether texts over the maximum length are split, not cut."""
+        return self.long_texts == "split"
 
 
 def configure(values: Mapping[str, object], *, base: TrainingConfig) -> TrainingConfig:
@@ -351,7 +379,7 @@ def config_values(config: TrainingConfig, *, limit: int | None = None, replay: s
 
 
 # The settings of the student's notebook that this project grew out of; it read the first rows only.
-NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512)
+NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512, long_texts="cut")
 NOTEBOOK_ROWS = 100
 
 HIGH_RATE_FACTOR = 5  # this many times a model's own learning rate and beyond, training often falls apart

@@ -127,7 +127,7 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
     baseline = _baseline(run, base, after)
     best_rows, worst_rows = best_and_worst_rows(tuned, fixed, before=before, after=after)
     remarks = (
-        history.ended_early and history.ended_early["reason"],
+        history.ended_early["reason"] if history.ended_early else None,
         overfitting(history),
         forgetting(elsewhere) if elsewhere else None,
         mixed_in(record),
@@ -168,7 +168,7 @@ def _baseline(run: Run, masked_lm: MaskedLM, asked: TargetScores) -> Baseline | 
         texts = read_data(run.record.data, seed=settings.seed).train[:COUNTED_ROWS]
     except BertDemoError:
         return None
-    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length, split=settings.splits)
     counts = np.bincount(rows.token_ids, minlength=masked_lm.vocabulary_size)
     counts[list(masked_lm.special_ids)] = 0
     return frequency_baseline(asked, counts)

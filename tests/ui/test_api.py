@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from served import ROOT, ServedApp, served_app
 
 from bertdemo.mlm.analysis.compare import compare
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
@@ -87,7 +87,7 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
 
 def test_fill_mask_gives_what_the_engine_gives(client: Client, bundled) -> None:
     answer = client.predict(text=TEXT, model="mini-bert", top_k=7, targets="love, xyzzyx", api_name="/fill_mask")
-    expected = finite(fill_record(fill_masks(bundled, TEXT, top_k=7, targets=["love", "xyzzyx"])))
+    expected = finite(fill_masks(bundled, TEXT, top_k=7, targets=["love", "xyzzyx"]).to_record())
     assert [mask["position"] for mask in answer["masks"]] == [mask["position"] for mask in expected["masks"]]
     for got, wanted in zip(answer["masks"][0]["candidates"], expected["masks"][0]["candidates"], strict=True):
         assert (got["token"], got["token_id"], got["rank"]) == (wanted["token"], wanted["token_id"], wanted["rank"])

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
+import pandas as pd
+
 from bertdemo.mlm.data.bulk import copy_texts
 from bertdemo.mlm.data.dialect import Dialect
 from bertdemo.mlm.data.encoding import HEAD_BYTES, survey_file
@@ -76,6 +78,10 @@ class Preview:
     sample_texts: tuple[str, ...]
     report: DataReport
     complete: bool
+
+    def to_frame(self) -> pd.DataFrame:
+        """The sample rows under the file's own column names."""
+        return pd.DataFrame(list(self.sample_rows), columns=list(self.columns))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..inference.log_probs import ranks_of
-from ..models.devices import autocast
+from ..models.devices import autocast, on_its_way
 from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import MaskingConfig
 from .batching import TokenizedTexts, collate, of_equal_length, plan_batches, tokenize_all
@@ -156,10 +156,10 @@ def _score_batch(
     answers = labels.flatten()[positions]
     hidden = batch.token_ids.flatten()[positions] == masked_lm.mask_token_id
     device = masked_lm.device
-    attention = None if batch.attention_mask is None else batch.attention_mask.to(device)
     losses, ranks, done = np.zeros(len(answers)), np.zeros(len(answers), np.int64), 0
     with autocast(device, precision):
-        for part in masked_lm.logits_in_parts(batch.token_ids.to(device), attention, positions=positions.to(device)):
+        token_ids = on_its_way(batch.token_ids, device)
+        for part in masked_lm.logits_in_parts(token_ids, batch.attention_mask, positions=positions):
             logits, own = part.float(), answers[done : done + len(part)].to(device)  # (m, V), (m,) of the M targets
             losses[done : done + len(own)] = nn.functional.cross_entropy(logits, own, reduction="none").cpu().numpy()
             ranks[done : done + len(own)] = ranks_of(logits, own).cpu().numpy()

@@ -18,7 +18,7 @@ from torch import nn
 from ..data.corpus import Corpus
 from ..errors import DataError, SettingsError, TrainingError
 from ..inference.log_probs import precision_notes
-from ..models.devices import automatic_precision, training_device
+from ..models.devices import automatic_precision
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig, unusual_settings
@@ -75,11 +75,13 @@ class TrainingSession:
                 f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
                 " most; choose a length up to that."
             )
-        masked_lm.model.to(training_device())  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
+        chosen = processes.agreed_device(config.device)
+        masked_lm.model.to(chosen.device)  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
         self.masked_lm, self.config = masked_lm, config
         wanted = config.precision or automatic_precision(masked_lm.device)
         self.precision = masked_lm.usable_precision(wanted)
-        self._notes = (*masked_lm.notes, *precision_notes(masked_lm, wanted))
+        self._device_notes = (chosen.note,) if chosen.note else ()
+        self._notes = (*self._device_notes, *masked_lm.notes, *precision_notes(masked_lm, wanted))
         self.held_out: FixedMasks | None = None  # once prepared, as is ``plan``
         self._corpus, self._general_texts, self._replay_texts = corpus, general, replay
         self._patience = Patience(config.patience)
@@ -103,6 +105,8 @@ class TrainingSession:
         if not self._resumed:
             yield self._started(plan.steps)
             yield from self._warnings()
+        else:  # it may go on on another machine
+            yield from map(Warned, self._device_notes)
         yield from self._observe(plan)  # at step 0, or where an interruption may have come before the scores
         if (yield from self._ends_early(plan)):
             return
@@ -179,7 +183,8 @@ class TrainingSession:
     ) -> Generator[Progress, None, TokenizedTexts]:
         if isinstance(texts, TokenizedTexts):
             return texts
-        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
+        length, split = self.config.max_length, self.config.splits
+        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=length, split=split):
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
         assert isinstance(result, TokenizedTexts)  # what comes last is the result
@@ -190,10 +195,8 @@ class TrainingSession:
         result: int | TokenizedTexts = TokenizedTexts(np.zeros(0, np.int64), np.zeros(1, np.int64))
         if self._replay_texts:
             wanted = tokens_wanted(len(self._own.token_ids), share=self.config.replay_share)
-            options = {"max_length": self.config.max_length, "enough": wanted * self.config.epochs}
-            for result in tokenize_replay(
-                self.masked_lm.tokenizer, self._replay_texts, **options, seed=self.config.seed
-            ):
+            tokenizer, enough = self.masked_lm.tokenizer, wanted * self.config.epochs
+            for result in tokenize_replay(tokenizer, self._replay_texts, config=self.config, enough=enough):
                 if isinstance(result, int):
                     yield Progress("tokenising general texts", result, len(self._replay_texts))
         assert isinstance(result, TokenizedTexts)  # what comes last is the result
@@ -209,10 +212,11 @@ class TrainingSession:
         assert self.held_out is not None  # prepared
         general = self.plan.replay_rows(0)
         return RunStarted(
-            train_rows=len(self._own),
-            held_out_rows=len(self.held_out.texts),
+            train_rows=self._own.texts,
+            held_out_rows=self.held_out.texts.texts,
             train_tokens=len(self._own.token_ids),
             truncated=self._own.truncated + self.held_out.texts.truncated,
+            pieces=self._own.pieces + self.held_out.texts.pieces,
             replay_rows=len(general),
             replay_tokens=int(self.plan.replay_lengths[general].sum()),
             steps=steps,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
-from ..models.devices import autocast, is_out_of_memory
+from ..models.devices import autocast, is_out_of_memory, on_its_way
 from ..models.masked_lm import MAX_LOGITS, MaskedLM
 from ..settings import TrainingConfig
 from ..text.words import WordPieces
@@ -72,7 +72,7 @@ class _SummedLoss:
         if not self._padded:
             return self._masked_lm.hidden_at(token_ids, attention, positions=positions)
         hidden = self._masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
-        return hidden.flatten(0, 1).index_select(0, positions)
+        return hidden.flatten(0, 1).index_select(0, on_its_way(positions, hidden.device))
 
 
 def check_step(masked_lm: MaskedLM, *, precision: str) -> None:
@@ -160,11 +160,8 @@ class BatchLoss:
         positions = (labels.flatten() != IGNORED).nonzero()[:, 0]  # on the CPU: no wait for the GPU
         answers = labels.flatten()[positions]
         positions, answers = _rounded_up(positions, answers)
-        if attention is not None:
-            attention = attention.to(device, non_blocking=True)
-        token_ids, positions, answers = (
-            tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers)
-        )
+        # Where the targets and the padding are is needed on the CPU: a GPU that had to be asked would be waited for.
+        token_ids, answers = on_its_way(token_ids, device), on_its_way(answers, device)
         loss = self._summed_loss(token_ids, positions, answers, attention) / drawn.targets
         loss.backward()
         return loss.item()

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import pandas as pd
-from gradio.components import Component
+from gradio.blocks import Block
 
-from bertdemo.mlm.analysis.compare import Comparison, compare
+from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.errors import TextError
-from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
 
-from ..question import Question, ask, chosen_models
+from ..question import Question, ask, chosen_models, compare_both
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 
 MAX_TOKENS = 2_000  # that a link may hold
@@ -51,8 +51,8 @@ def shared(query: Mapping[str, str]) -> Shared:
     text = query.get("text", "")[:MAX_CHARACTERS] or None
     words = query.get("words", "")
     top_k = int(words) if words.isascii() and words.isdigit() and 1 <= len(words) <= 2 and int(words) else None
-    names = [query.get(name, "")[:300] or None for name in ("model", "compare")]
-    return Shared(text, *names, top_k, _strip(query, text), query.get("view", "")[:80] or None)
+    model, compared = (query.get(name, "")[:300] or None for name in ("model", "compare"))
+    return Shared(text, model, compared, top_k, _strip(query, text), query.get("view", "")[:80] or None)
 
 
 def _strip(query: Mapping[str, str], text: str | None) -> dict[str, Any] | None:
@@ -82,8 +82,7 @@ def predictions_file(
         if not question.prepared.mask_positions:
             raise TextError(_NOTHING_TO_SAVE)
         filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
-        two = len(question.models) == 2
-        comparison = compare(*question.models, question.prepared, top_k=int(top_k)) if two else None
+        comparison = compare_both(question, top_k=int(top_k)) if len(question.models) == 2 else None
         if kind == "csv":
             frame = compared_frame(comparison) if comparison else filled_frame(filled)
             written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
@@ -95,27 +94,21 @@ def predictions_file(
 
 def filled_frame(filled: FilledText) -> pd.DataFrame:
     """A row a candidate: blank (from 1), position, rank, token, id, probability, natural log of it."""
-    rows = [
-        (number, mask.position, *(word.rank, word.token, word.token_id, word.probability), _log(word.probability))
-        for number, mask in enumerate(filled.masks, start=1)
-        for word in mask.candidates
-    ]
-    names = ["blank", "position", "rank", "token", "token_id", "probability", "log_probability"]
-    return pd.DataFrame(rows, columns=names, dtype=object)  # as they are: no number is changed for a missing one
+    frame = _numbered(filled.to_frame())
+    frame["log_probability"] = frame["probability"].map(_log)
+    return frame[["blank", "position", "rank", "token", "token_id", "probability", "log_probability"]]
 
 
 def compared_frame(comparison: Comparison) -> pd.DataFrame:
     """A row a word of either model's top list, as it stands in both; empty where a model does not have it."""
-    rows = [
-        (
-            *(number, mask.position, word.token, word.before.rank, word.before.probability),
-            *(word.after.rank, word.after.probability, word.log2_ratio),
-        )
-        for number, mask in enumerate(comparison.masks, start=1)
-        for word in mask.candidates
-    ]
-    names = ["blank", "position", "token", "rank_before", "probability_before"]
-    return pd.DataFrame(rows, columns=[*names, "rank_after", "probability_after", "log2_ratio"], dtype=object)
+    sides = {f"{side}_{name}": f"{name}_{side}" for side in ("before", "after") for name in ("rank", "probability")}
+    frame = _numbered(comparison.to_frame()).rename(columns=sides)
+    return frame[["blank", "position", "token", *sides.values(), "log2_ratio"]]
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the blanks counted from 1, in the order of their positions."""
+    return frame.assign(blank=frame["position"].rank(method="dense").astype(int))
 
 
 def safe_cell(value: object) -> object:
@@ -142,10 +135,10 @@ def _record(
         "hidden": {str(place): token_id for place, token_id in question.originals.items()},
     }
     compared = {"comparison": comparison.to_record()} if comparison else {}
-    return {**asked, **fill_record(filled), **compared}
+    return {**asked, **filled.to_record(), **compared}
 
 
-def build_export(services: Services, *, source: Mapping[str, Component], top_k: Component, view: Component) -> None:
+def build_export(services: Services, *, source: Mapping[str, Block], top_k: Block, view: Block) -> None:
     """The buttons, on demand; ``source``: text, strip, model, compared."""
     with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):
         copy = gr.Button("Copy link", size="sm", elem_id="copy-link")

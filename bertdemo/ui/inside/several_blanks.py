@@ -7,12 +7,13 @@ from html import escape
 
 import gradio as gr
 
-from bertdemo.mlm.inference.fill_in_order import MAX_PASSES, Filling, FillingSteps, fill_in_order
+from bertdemo.mlm.inference.fill_in_order import MAX_PASSES, Filling, FillingSteps, Strategy, fill_in_order
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, fill_masks
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
+from bertdemo.mlm.wording import percent
 
-from ..markup import model_heading, ordinal, percent, said, signed, visible
+from ..markup import model_heading, ordinal, said, signed, visible
 from ..question import Question
 from .view import Shown, View, result_html
 
@@ -32,7 +33,7 @@ class SeveralBlanks(View):
         self.controls = {"strategy": strategy}
         self.outputs = [self.steps]
 
-    def show(self, question: Question, *, strategy: str) -> Shown:
+    def show(self, question: Question, *, strategy: Strategy) -> Shown:
         several = len(question.models)
         parts = [
             f"{model_heading(question.labels[number], question.kinds[number], count=several)}"
@@ -44,7 +45,7 @@ class SeveralBlanks(View):
         return {self.steps: hint + "".join(parts)}
 
 
-def _compared(model: MaskedLM, prepared: PreparedText, strategy: str, *, head: str) -> str:
+def _compared(model: MaskedLM, prepared: PreparedText, strategy: Strategy, *, head: str) -> str:
     """Both ways side by side; ``head`` is the element of their headings, under the model's own where it has one."""
     filled = fill_masks(model, prepared, top_k=3)
     ordered = fill_in_order(model, prepared, strategy=strategy, beam=BEAM, top_k=3)
@@ -98,5 +99,5 @@ def _score(filling: Filling) -> str:
 
 
 def _sentence(model: MaskedLM, token_ids: Sequence[int]) -> str:
-    text = model.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+    text = str(model.tokenizer.decode(list(token_ids), skip_special_tokens=True))
     return f"<p class='filled'><bdi>{escape(text)}</bdi></p>"

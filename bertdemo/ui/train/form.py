@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
@@ -32,11 +32,11 @@ DEFAULT_PROBES = (
     "It's awesome and full of mystery! I really really [MASK] this show!"
 )
 PRESET = (  # what a preset fills in
-    *("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "whole_words", "limit"),
+    *("epochs", "learning_rate", "batch_size", "max_length", "long_texts", "mask_rate", "whole_words", "limit"),
     *("patience", "evaluate_every", "replay", "replay_share"),
 )
 
-Fields: TypeAlias = dict[str, Component]  # by the names in SETTINGS; and "model" and "name"
+Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
 
 
 def run_request(
@@ -77,7 +77,7 @@ def run_request(
     )
 
 
-def request_of(
+def request_of(  # noqa: PLR0913 - one argument for each field of the data panel
     services: Services,
     /,
     *,
@@ -97,8 +97,9 @@ def request_of(
     if chosen.path and not chosen.column:
         raise DataError("There is nothing to train on yet; choose a file with a column of texts.")
     values["replay"] = GENERAL if values.get("replay") else None  # on the page it is a switch
-    given = {"path": chosen.path, "column": chosen.column, "dialect": chosen.dialect()}
-    return run_request(services, values, model=model, name=name, **given)
+    return run_request(
+        services, values, model=model, name=name, path=chosen.path, column=chosen.column, dialect=chosen.dialect()
+    )
 
 
 def suit_learning_rate(services: Services, model: str) -> float:
@@ -156,6 +157,13 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
     with gr.Row():
         batch_size = _number("batch_size", usual, min_width=150)
         max_length = _number("max_length", usual, min_width=150)
+        long_texts = gr.Dropdown(
+            [("split into pieces, all read", "split"), ("cut: only the beginning", "cut")],
+            value=usual["long_texts"],
+            label=SETTINGS["long_texts"].label,
+            info="Those over the maximum length.",
+            min_width=180,
+        )
         rate = SETTINGS["mask_rate"]
         mask_rate = gr.Slider(
             *(0.01, 0.9),
@@ -196,6 +204,7 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
     fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
     fields |= {"whole_words": whole_words, "patience": patience, "evaluate_every": evaluate_every}
     fields |= {"replay": replay, "replay_share": replay_share}
+    fields["long_texts"] = long_texts
     return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
 
 
