@@ -185,7 +185,7 @@ def test_a_run_ends_when_its_patience_does_and_scores_by_steps(cli: Cli, reviews
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--replay", "nowhere.txt"), "general texts 'nowhere.txt' cannot be read"),
+        (("--replay", "nowhere.txt"), "There is no file 'nowhere.txt'"),
         (("--replay-share", 0.2), "add --replay general"),
         (("--replay", "general", "--replay-share", 1), "share of general texts must be"),
         (("--patience", -1), "patience must be a whole number from 0"),

@@ -43,7 +43,8 @@ def bundled(app: ServedApp):
 @pytest.fixture(scope="module")
 def trained(client: Client) -> str:
     """A run that has ended."""
-    options = {**SETTINGS, "probe": [TEXT], "watch": ["love"]}
+    options = {**SETTINGS, "probe": [TEXT], "watch": ["love"], "whole_words": True, "patience": 3, "evaluate_every": 2}
+    options |= {"replay": "general", "replay_share": 0.1}
     run_id = client.predict(file=handle_file(SAMPLE), **options, api_name="/start_training")
     follow(client, run_id)
     return run_id

@@ -56,14 +56,13 @@ def run_request(
     if not path:
         raise DataError("There is no data yet; upload a CSV file, or use the sample reviews.")
     ref = services.resolve(str(model or ""))
-    config = configure(values, base=TrainingConfig(learning_rate=default_learning_rate(ref)))
+    replay = _general_texts(values.get("replay"))
+    config = configure({**values, "replay": replay}, base=TrainingConfig(learning_rate=default_learning_rate(ref)))
     if len(config.probes) > MAX_PROBES:
         raise SettingsError(f"At most {MAX_PROBES} sentences can be watched, but there are {len(config.probes)}.")
     if len(config.watch) > MAX_WATCHED:
         raise SettingsError(f"At most {MAX_WATCHED} words can be followed, but there are {len(config.watch)}.")
-    limit, replay = values.get("limit"), values.get("replay") or None
-    if replay not in (None, GENERAL):  # a path here would let anybody read the server's files
-        raise SettingsError(f"Only {GENERAL!r} texts can be mixed in from here; a file takes the command line.")
+    limit = values.get("limit")
     return RunRequest(
         data=Path(path),
         settings=config,
@@ -75,6 +74,15 @@ def run_request(
         name=str(name or ""),
         data_name=Path(path).name,
     )
+
+
+def _general_texts(chosen: object) -> str | None:
+    """What is mixed in, by the switch on the page or by a program's word for it. Raises SettingsError."""
+    if not chosen:
+        return None
+    if chosen not in (True, GENERAL):  # a path here would let anybody read the server's files
+        raise SettingsError(f"Only {GENERAL!r} texts can be mixed in from here; a file takes the command line.")
+    return GENERAL
 
 
 def request_of(  # noqa: PLR0913 - one argument for each field of the data panel
@@ -96,7 +104,6 @@ def request_of(  # noqa: PLR0913 - one argument for each field of the data panel
     chosen = chosen_file(path=path, file=file, column=column, **reading)
     if chosen.path and not chosen.column:
         raise DataError("There is nothing to train on yet; choose a file with a column of texts.")
-    values["replay"] = GENERAL if values.get("replay") else None  # on the page it is a switch
     return run_request(
         services, values, model=model, name=name, path=chosen.path, column=chosen.column, dialect=chosen.dialect()
     )
