@@ -14,7 +14,8 @@ from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import SETTINGS, Setting
+from bertdemo.mlm.setting import Setting
+from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 

@@ -74,7 +74,10 @@ def test_left_out_and_blank_values_change_nothing() -> None:
 
 def test_values_and_words_lead_back_to_the_same_settings() -> None:
     config = TrainingConfig(
-        *(7, 3e-4, 8, 32, MaskingConfig(0.4, whole_words=True), 5, "fp32"),
+        *(7, 3e-4, 8, 32),
+        masking=MaskingConfig(0.4, whole_words=True),
+        seed=5,
+        precision="fp32",
         probes=("-a [MASK].", "b [MASK]."),
         watch=("-x", "y"),
         patience=2,

@@ -72,13 +72,8 @@ def estimate_run(
 
     Raises SettingsError, TextError or TrainingError for what would make the run fail as well.
     """
-    tokenizer, max_length = masked_lm.tokenizer, config.max_length
-    train, held_out, english = (
-        texts
-        if isinstance(texts, TokenizedTexts)
-        else tokenize_all(tokenizer, texts, max_length=max_length, split=config.splits and texts is not general)
-        for texts in (corpus.train, corpus.held_out, general)
-    )
+    train, held_out = (_tokenized(masked_lm, texts, config) for texts in (corpus.train, corpus.held_out))
+    english = tokenize_all(masked_lm.tokenizer, general, max_length=config.max_length)
     epochs = min(config.epochs, PLANNED_EPOCHS)
     timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, patience=0, probes=(), watch=())
     texts = TrainingTexts(train, _first(held_out, TIMED_ROWS))
@@ -109,6 +104,12 @@ def estimate_run(
             *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
         ),
     )
+
+
+def _tokenized(masked_lm: MaskedLM, texts: Sequence[str] | TokenizedTexts, config: TrainingConfig) -> TokenizedTexts:
+    if isinstance(texts, TokenizedTexts):
+        return texts
+    return tokenize_all(masked_lm.tokenizer, texts, max_length=config.max_length, split=config.splits)
 
 
 def _scorings(config: TrainingConfig, *, steps: int, epochs: float) -> int:
