@@ -144,23 +144,15 @@ class Endpoints:
         """
         sent = locals()
         with user_errors(as_html=False):
-            values = {name: sent[name] for name in SETTINGS}
-            texts = ("precision", "device", "long_texts", "replay")
-            values |= {name: _optional(values[name]) for name in texts}
+            values = {key: sent[key] for key in SETTINGS}
+            values |= {key: _optional(values[key]) for key in ("precision", "device", "long_texts", "replay")}
             values |= {"probe": _texts(probe), "watch": _texts(watch)}
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
             path = self._received(file)
             dialect = _dialect(path, encoding, delimiter, header) if path else None
-            request = run_request(
-                self._services,
-                values,
-                path=path,
-                column=_optional(column),
-                dialect=dialect,
-                model=_text(model),
-                name=_text(name),
-            )
+            named: dict[str, Any] = {"column": _optional(column), "model": _text(model), "name": _text(name)}
+            request = run_request(self._services, values, path=path, dialect=dialect, **named)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:

@@ -128,6 +128,7 @@ def test_the_command_line_says_all_that_was_chosen(store: RunStore, base_folder:
         "--learning-rate": "5e-05",
         "--batch-size": "16",
         "--max-length": "256",
+        "--long-texts": "split",
         "--mask-rate": "0.15",
         "--limit": "100",
         "--seed": "0",

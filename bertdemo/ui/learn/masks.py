@@ -211,6 +211,20 @@ def build(services: Services) -> Opening:
             elem_id="masks-whole-words",
         )
         file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
+    _explain()
+    choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
+    choice |= {"whole_words": whole_words}
+    view = MasksView(drawing, row, counts)
+    event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
+    opening = Opening(partial(draw, services, view), choice, list(view), event)
+    released = [part.release for part in (rate, masked, random, kept, row)]
+    gr.on([*released, row.input, file.change, whole_words.input], **opening.wiring)
+    when_typed(seed).then(**opening.wiring)
+    redraw.click(next_seed, seed, seed, **PAGE_EVENT)
+    return opening
+
+
+def _explain() -> None:
     text(
         "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
         "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "
@@ -224,16 +238,6 @@ def build(services: Services) -> Opening:
         f"{term('attention mask')} over {term('padding')}, and GPT's {term('causal mask')}. Only the first is a blank "
         "to fill.</p>"
     )
-    choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
-    choice["whole_words"] = whole_words
-    view = MasksView(drawing, row, counts)
-    event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
-    opening = Opening(partial(draw, services, view), choice, list(view), event)
-    released = [part.release for part in (rate, masked, random, kept, row)]
-    gr.on([*released, row.input, file.change, whole_words.input], **opening.wiring)
-    when_typed(seed).then(**opening.wiring)
-    redraw.click(next_seed, seed, seed, **PAGE_EVENT)
-    return opening
 
 
 MASKS = Lesson("masks", "Which words are hidden", "15%, and 80/10/10 of them, on real rows", build)

@@ -152,6 +152,7 @@ def build_form(services: Services) -> Fields:
         notebook = gr.Button("As in the notebook", size="sm", elem_id="as-in-the-notebook")
         defaults = gr.Button("Back to the usual settings", size="sm")
     with gr.Accordion("More settings", open=False):
+        fields |= _build_switches(usual)
         fields |= _build_rarer_fields(usual)
     filled = [fields[name] for name in PRESET]
     notebook.click(partial(notebook_preset, fields), None, filled, **READ_EVENT)
@@ -187,6 +188,15 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
         name = gr.Textbox(
             "", label="Name of the run", info="Empty: the name of the file.", max_length=80, min_width=220
         )
+    probe = _text("probe", DEFAULT_PROBES, info="One a line, each with a [MASK].", lines=3)
+    watch = _text("watch", info="Separated by commas. Empty: the likeliest words of each moment.")
+    fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
+    fields["long_texts"] = long_texts
+    return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
+
+
+def _build_switches(usual: Mapping[str, Any]) -> Fields:
+    """What is off by default."""
     with gr.Row():
         whole_words = gr.Checkbox(
             False, label=SETTINGS["whole_words"].label, info=SETTINGS["whole_words"].help, min_width=220
@@ -206,13 +216,8 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
         replay_share = gr.Slider(
             0.01, 0.9, value=share.default, step=0.01, label=share.label, info=share.help, min_width=220
         )
-    probe = _text("probe", DEFAULT_PROBES, info="One a line, each with a [MASK].", lines=3)
-    watch = _text("watch", info="Separated by commas. Empty: the likeliest words of each moment.")
-    fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
-    fields |= {"whole_words": whole_words, "patience": patience, "evaluate_every": evaluate_every}
-    fields |= {"replay": replay, "replay_share": replay_share}
-    fields["long_texts"] = long_texts
-    return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
+    fields: Fields = {"whole_words": whole_words, "patience": patience, "evaluate_every": evaluate_every}
+    return {**fields, "replay": replay, "replay_share": replay_share}
 
 
 def _number(name: str, usual: Mapping[str, Any], **look: Any) -> gr.Number:
