@@ -152,7 +152,6 @@ def build_form(services: Services) -> Fields:
         notebook = gr.Button("As in the notebook", size="sm", elem_id="as-in-the-notebook")
         defaults = gr.Button("Back to the usual settings", size="sm")
     with gr.Accordion("More settings", open=False):
-        fields |= _build_switches(usual)
         fields |= _build_rarer_fields(usual)
     filled = [fields[name] for name in PRESET]
     notebook.click(partial(notebook_preset, fields), None, filled, **READ_EVENT)
@@ -188,11 +187,12 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
         name = gr.Textbox(
             "", label="Name of the run", info="Empty: the name of the file.", max_length=80, min_width=220
         )
+    switches = _build_switches(usual)
     probe = _text("probe", DEFAULT_PROBES, info="One a line, each with a [MASK].", lines=3)
     watch = _text("watch", info="Separated by commas. Empty: the likeliest words of each moment.")
     fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
     fields["long_texts"] = long_texts
-    return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
+    return {**fields, **switches, "seed": seed, "name": name, "probe": probe, "watch": watch}
 
 
 def _build_switches(usual: Mapping[str, Any]) -> Fields:
@@ -203,7 +203,7 @@ def _build_switches(usual: Mapping[str, Any]) -> Fields:
         )
         patience = _number("patience", usual, min_width=150)
         evaluate_every = _text(
-            "evaluate_every", info="Steps, besides every epoch's end. Empty: only then.", max_lines=1, min_width=150
+            "evaluate_every", info="Besides every epoch's end. Empty: only then.", max_lines=1, min_width=150
         )
     with gr.Row():
         replay = gr.Checkbox(

@@ -430,6 +430,7 @@ def test_rows_padded_to_the_maximum_length_cost_as_much_and_learn_the_same(
         ({"masking": MaskingConfig(0.8)}, 500, "mask rate of 80% is unusual"),
         ({"masking": MaskingConfig(0.01)}, 500, "mask rate of 1% is unusual"),
         ({"batch_size": 64}, 50, "more than the 50 rows"),
+        ({"patience": 2}, 500, "a run of 3 epochs never ends early"),
     ],
 )
 def test_legal_but_unusual_settings_are_remarked_on(changes: dict[str, Any], rows: int, words: str) -> None:
