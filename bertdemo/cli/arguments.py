@@ -59,6 +59,9 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
     """The options of these settings; whoever leaves one out gets None, and the command its default."""
     for name in names:
         setting = SETTINGS[name]
+        if setting.kind is bool:
+            parser.add_argument(setting.option, action="store_true", default=None, help=setting.help.rstrip("."))
+            continue
         limits = f" ({setting.expected}; default: {setting.without or setting.default})"
         parser.add_argument(
             setting.option,

@@ -147,8 +147,9 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             bar.update(task, description=record["phase"])
         case "started":
             bar.update(task, total=record["steps"], completed=record.get("resumed_from", 0))
+            general = f" and about {record['replay_rows']} general texts" if record.get("replay_rows") else ""
             bar.print(
-                f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
+                f"run {record['run']}: {record['train_rows']} rows{general}, {record['held_out_rows']} held out,"
                 f" {record['steps']} steps, {record['precision']} on {record['device']}"
             )
             if longer := record.get("truncated"):
@@ -165,6 +166,8 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             for probe in record["probes"]:
                 words = "; ".join(", ".join(c["token"] for c in mask["candidates"]) for mask in probe["masks"])
                 bar.print(escape(f"step {record['step']}: {probe['text']} -> {words}"))
+        case "ended_early":
+            bar.print(escape(record["reason"]))
         case "warning":
             bar.print(escape(f"Note: {record['message']}"))
         case "finished" | "stopped" | "failed" as kind:

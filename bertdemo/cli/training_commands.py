@@ -9,14 +9,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bertdemo.mlm.data.corpus import chosen_dialect, read_corpus
-from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.errors import RunError, SettingsError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, configure
 from bertdemo.mlm.text.prompt import prepare_text
 from bertdemo.mlm.training import distributed as processes
 from bertdemo.mlm.training.loop import TrainingSession
-from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore, stop_on_signals
+from bertdemo.mlm.training.replay import read_replay
+from bertdemo.runs.execution import claim_to_resume, execute, prepare, replay_source, restore, stop_on_signals
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.store import Workspace, default_home
 
@@ -40,9 +41,11 @@ def _train(options: argparse.Namespace) -> int:
     masked_lm = workspace.registry.private_copy(ref)
     config = replace(config, max_length=options.max_length or min(config.max_length, masked_lm.max_length))
     _check_probes(masked_lm, config.probes)
-    session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english)
+    replay = read_replay(options.replay, held_out=corpus.held_out) if options.replay else ()
+    session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english, replay=replay)
     chosen = asdict(dialect) if dialect else None
-    data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit, chosen)
+    mixed_in = replay_source(options.replay)
+    data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit, chosen, **mixed_in)
     with stop_on_signals() as asked:
 
         def stop() -> bool:
@@ -94,6 +97,8 @@ def pretrain(options: argparse.Namespace) -> int:
 
 def training_config(options: argparse.Namespace, *, learning_rate: float) -> TrainingConfig:
     """The options over the preset over the defaults; out-of-range values raise SettingsError."""
+    if options.replay_share is not None and options.replay is None:
+        raise SettingsError("There are no general texts to take that share of; add --replay general, or --replay FILE.")
     base = NOTEBOOK if options.as_in_the_notebook else TrainingConfig(learning_rate=learning_rate)
     return configure({name: getattr(options, name) for name in SETTINGS}, base=base)
 

@@ -67,7 +67,13 @@ SETTINGS = _by_name(
         open_range=True,
         unit="R",
     ),
-    Setting("whole_words", bool, "Whole words", "The pieces of a word are hidden together or not at all."),
+    Setting(
+        "whole_words",
+        bool,
+        "Whole words",
+        "The pieces of a word are hidden together or not at all; held-out rows are asked as always.",
+        subject="Whole-word masking",
+    ),
     Setting(
         "limit",
         int,
@@ -111,10 +117,9 @@ SETTINGS = _by_name(
     Setting(
         "evaluate_every",
         int,
-        "Score every",
+        "Steps between scores",
         "Score the held-out rows every so many steps, too.",
         low=1,
-        high=2**53,
         optional=True,
         without="after every epoch",
         unit="STEPS",
@@ -297,5 +302,7 @@ def unusual_settings(config: TrainingConfig, *, train_rows: int, default_learnin
             f"A mask rate of {config.masking.selection_rate:.0%} is unusual;"
             " between 5% and 50% works, and 15% is usual."
         )
+    if config.patience and config.patience >= config.epochs - 1:
+        yield f"With a patience of {config.patience}, a run of {config.epochs} epochs never ends early."
     if config.batch_size > train_rows:
         yield f"The batch size {config.batch_size} is more than the {train_rows} rows, so every epoch is a single step."

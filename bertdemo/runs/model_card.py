@@ -15,7 +15,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.wording import percent
 
 from .files import disk_errors, replaced_folder
-from .record import FROM_SCRATCH, Figures, RunRecord, command_line
+from .record import FROM_SCRATCH, Figures, RunRecord, command_line, mixed_in
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -23,7 +23,7 @@ _CARD = """\
 # {name}
 
 A masked language model: it says which words it expects in a blank. It was trained {origin} on {train_rows} rows of
-`{data}`; the data itself is not part of this model.
+`{data}`; the data itself is not part of this model.{mixed_in}
 
 ## How it went
 
@@ -84,6 +84,7 @@ def model_card(record: RunRecord, *, mask_token: str) -> str:
         data=_plain(record.data.name),
         train_rows=record.train_rows,
         held_out_rows=record.held_out_rows,
+        mixed_in=f" {_plain(sentence)}" if (sentence := mixed_in(record)) else "",
         figures=_figures_table(record.figures),
         mask=mask_token,
         command="" if from_scratch else f"\n    {' '.join(command_line(record).split())}\n",

@@ -38,7 +38,7 @@ from bertdemo.mlm.training.report import (
 from .execution import read_data
 from .files import disk_errors, write_atomically
 from .log import finite
-from .record import FROM_SCRATCH
+from .record import FROM_SCRATCH, mixed_in
 from .run import REPORT_NAME, Run
 
 COUNTED_ROWS = 20_000  # of those trained on, to count tokens in
@@ -126,7 +126,12 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
     best_step, best = _best(run, registry, fixed)
     baseline = _baseline(run, base, after)
     best_rows, worst_rows = best_and_worst_rows(tuned, fixed, before=before, after=after)
-    remarks = (overfitting(history), forgetting(elsewhere) if elsewhere else None)
+    remarks = (
+        history.ended_early["reason"] if history.ended_early else None,
+        overfitting(history),
+        forgetting(elsewhere) if elsewhere else None,
+        mixed_in(record),
+    )
     return RunReport(
         attempt=record.attempt,
         steps_done=record.steps_done,

@@ -134,7 +134,6 @@ def test_the_command_line_says_all_that_was_chosen(store: RunStore, base_folder:
         "--limit": "100",
         "--seed": "0",
         "--patience": "0",
-        "--replay-share": "0.1",
         "--probe": "it's [MASK]; rm -rf /",
         "--watch": "a b",
     }

@@ -84,6 +84,7 @@ def estimate_run(
     steps = round(min(unlimited, limit))
     epoch_steps = len(session.plan.batches(0)) / read_share
     epochs_done = steps / epoch_steps if steps == config.max_steps else config.epochs
+    scorings = _scorings(config, steps=steps, epochs=epochs_done)
     read_tokens = len(train.token_ids) / (1 - (config.replay_share if replay else 0.0)) / read_share * epochs_done
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
@@ -94,9 +95,7 @@ def estimate_run(
         pieces=round(train.pieces / read_share) + held_out.pieces,
         steps=steps,
         seconds=timing.step_rate * read_tokens
-        + timing.score_rate
-        * (len(held_out.token_ids) + len(english.token_ids))
-        * _scorings(config, steps=steps, epochs=epochs_done)
+        + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * scorings
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=read_share == 1 and (cut_short or epochs == config.epochs),

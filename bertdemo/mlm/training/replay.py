@@ -19,6 +19,7 @@ from ..data.corpus import Dialect, read_texts
 from ..data.texts import same_text_key
 from ..errors import DataError
 from ..models.loading import bundled_assets
+from ..settings import TrainingConfig
 from .batching import ROWS_AT_ONCE, TokenizedTexts, tokenize_all
 from .masking import Stream
 
@@ -66,15 +67,15 @@ def tokens_wanted(own_tokens: int, *, share: float) -> int:
 
 
 def tokenize_replay(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int, split: bool, enough: int, seed: int
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, config: TrainingConfig, enough: int
 ) -> Iterator[int | TokenizedTexts]:
     """The texts in a random order that the seed decides, tokenised until there are ``enough`` tokens or no more texts;
-    yields the rows done so far, and last the result."""
-    order = np.random.default_rng((seed, Stream.REPLAY)).permutation(len(texts))
+    yields the texts done so far, and last the result. Long ones are split or cut as the run's own are."""
+    order = np.random.default_rng((config.seed, Stream.REPLAY)).permutation(len(texts))
     parts: list[TokenizedTexts] = []
     for start in range(0, len(order), ROWS_AT_ONCE):
         chosen = [texts[index] for index in order[start : start + ROWS_AT_ONCE]]
-        parts.append(tokenize_all(tokenizer, chosen, max_length=max_length, split=split))
+        parts.append(tokenize_all(tokenizer, chosen, max_length=config.max_length, split=config.splits))
         yield start + len(chosen)
         if sum(len(part.token_ids) for part in parts) >= enough:
             break
