@@ -20,9 +20,11 @@ from gradio.components import Component
 from bertdemo.mlm.analysis.compare import Comparison, compare
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
+from bertdemo.mlm.models.blend import BlendPairs
 
 from ..question import Question, ask, chosen_models
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
+from .blend import at_share
 
 MAX_TOKENS = 2_000  # that a link may hold
 MAX_CHARACTERS = 20_000
@@ -74,21 +76,32 @@ def _numbers(text: str) -> list[int]:
 
 
 def predictions_file(
-    services: Services, kind: str, *, text: str, strip: object, model: str, compared: str, top_k: int
+    services: Services,
+    pairs: BlendPairs,
+    kind: str,
+    *,
+    text: str,
+    strip: object,
+    model: str,
+    compared: str,
+    top_k: int,
+    share: float = 1.0,
 ) -> dict[str, str]:
-    """The file for the browser to save; ``kind`` is "csv" or "json"."""
+    """The file for the browser to save; ``kind`` is "csv" or "json", ``share`` where the slider stands."""
     with user_errors():
         question = ask(services, text=text, strip=strip, model=model, compared=compared)
         if not question.prepared.mask_positions:
             raise TextError(_NOTHING_TO_SAVE)
         filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
         two = len(question.models) == 2
-        comparison = compare(*question.models, question.prepared, top_k=int(top_k)) if two else None
+        with at_share(pairs, share)(question) as asked:
+            comparison = compare(*asked.models, question.prepared, top_k=int(top_k)) if two else None
         if kind == "csv":
             frame = compared_frame(comparison) if comparison else filled_frame(filled)
             written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
             return {"name": "predictions.csv", "type": "text/csv;charset=utf-8", "text": f"\ufeff{written}"}
-        record = _record(question, filled, comparison, models=chosen_models(model, compared))
+        models = chosen_models(model, compared if share == 1 else f"{compared}@{share:g}")
+        record = _record(question, filled, comparison, models=models if two else (model,))
         written = json.dumps(record, ensure_ascii=False, indent=2)
         return {"name": "predictions.json", "type": "application/json", "text": written}
 
@@ -139,7 +152,15 @@ def _record(
     return {**asked, **filled.to_record(), **compared}
 
 
-def build_export(services: Services, *, source: Mapping[str, Component], top_k: Component, view: Component) -> None:
+def build_export(
+    services: Services,
+    pairs: BlendPairs,
+    *,
+    source: Mapping[str, Component],
+    top_k: Component,
+    share: Component,
+    view: Component,
+) -> None:
     """The buttons, on demand; ``source``: text, strip, model, compared."""
     with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):
         copy = gr.Button("Copy link", size="sm", elem_id="copy-link")
@@ -149,10 +170,10 @@ def build_export(services: Services, *, source: Mapping[str, Component], top_k: 
         file = gr.JSON(visible=False)
     scripts = _SCRIPTS.read_text(encoding="utf-8")
     copy.click(None, [*source.values(), top_k, view], None, js=_call(scripts, "copyLink"), **PAGE_EVENT)
-    asked = {**source, "top_k": top_k}
+    asked = {**source, "top_k": top_k, "share": share}
     for button, kind in ((table, "csv"), (record, "json")):
         made = button.click(
-            partial(predictions_file, services, kind),
+            partial(predictions_file, services, pairs, kind),
             inputs_kwargs=asked,
             outputs=file,
             **{**MODEL_EVENT, **PAGE_EVENT},
