@@ -14,6 +14,7 @@ from bertdemo.mlm.training import distributed as processes
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.beginning import NewRun, new_run
 from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore, stop_on_signals
+from bertdemo.runs.notebook_file import NotebookSource, write_notebook
 from bertdemo.runs.store import Workspace, default_home
 
 from . import display
@@ -29,6 +30,10 @@ def train(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     workspace = Workspace(options.home or default_home())
     new = begin(workspace, options)
+    if options.notebook is not None:
+        source = NotebookSource(options.name or options.file.stem, new.model, new.data, new.session.config, {})
+        display.print_written("notebook", write_notebook(source, options.notebook), as_json=options.json)
+        return 0
     with stop_on_signals() as asked:
 
         def stop() -> bool:

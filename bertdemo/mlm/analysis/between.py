@@ -105,7 +105,7 @@ def _rise(points: Sequence[BlendPoint]) -> float | None:
 
 def _kept(point: BlendPoint, points: Sequence[BlendPoint]) -> float:
     """The share of what was learnt: 0 at 0, 1 at 1, more where the loss is below that of the tuned model."""
-    return (_at(points, 0).held_out - point.held_out) / _fall(points)
+    return round((_at(points, 0).held_out - point.held_out) / _fall(points), 9)  # 0.9 of it is to be 0.9
 
 
 def _lost(point: BlendPoint, points: Sequence[BlendPoint]) -> float:
@@ -113,7 +113,7 @@ def _lost(point: BlendPoint, points: Sequence[BlendPoint]) -> float:
     rise = _rise(points)
     assert rise is not None  # asked only where both were scored
     assert point.general is not None
-    return (point.general - (_at(points, 0).general or 0.0)) / rise
+    return round((point.general - (_at(points, 0).general or 0.0)) / rise, 9)
 
 
 def _at(points: Sequence[BlendPoint], share: float) -> BlendPoint:
