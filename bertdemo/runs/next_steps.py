@@ -56,7 +56,7 @@ for epoch in range(3):
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-    print(f"epoch {epoch + 1}: loss {float(loss):.3f}")
+    print(f"epoch {epoch + 1}: loss {loss.item():.3f}")
 model.save_pretrained("classifier")
 tokenizer.save_pretrained("classifier")
 """

@@ -10,7 +10,8 @@ import torch
 from command_line import Outcome, command
 from safetensors.torch import load_file
 
-WORDS = ["i", "really", "love", "this", "show", "and", "you", "like", "the", "dog", "cat", "house", "car", "it", "was", "awesome", "full", "of", "mystery", "a", "good", "film"]
+TEXT = "i really love this show and you like the dog cat house car it was awesome full of mystery a good film"
+WORDS = TEXT.split()
 PROBE = "i really [MASK] this show ."
 
 

@@ -20,7 +20,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 
 TEXT = "i really [MASK] this show ."
 TEXT_OF_ROWS = "i really love this show and you like the dog cat house car it was awesome full of mystery a good film"
-WORDS = TEXT_OF_ROWS.split(" ")
+WORDS = TEXT_OF_ROWS.split()
 
 
 def rows(count: int = 40) -> list[str]:

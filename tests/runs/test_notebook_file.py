@@ -12,11 +12,13 @@ import pytest
 from command_line import command
 
 from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.models.loading import bundled_assets
 from bertdemo.runs.notebook_file import notebook_json, source_of, write_notebook
 from bertdemo.runs.run import open_run
 from bertdemo.runs.store import default_home
 
-WORDS = ["i", "really", "love", "this", "show", "and", "you", "like", "the", "dog", "cat", "house", "car", "it", "was", "awesome", "full", "of", "mystery", "a", "good", "film"]
+TEXT = "i really love this show and you like the dog cat house car it was awesome full of mystery a good film"
+WORDS = TEXT.split()
 
 
 def write_rows(path: Path, count: int) -> Path:
@@ -65,7 +67,7 @@ def test_the_notebook_finds_what_the_run_found(run_folder: Path, tmp_path: Path)
     result = executed(path)
     assert result["targets"] == figures.after["targets"]
     assert result["before"] == pytest.approx(figures.before["loss"], abs=1e-4)  # the very same questions
-    assert result["after"] == pytest.approx(figures.after["loss"], rel=0.02)
+    assert result["after"] == pytest.approx(figures.after["loss"], rel=1e-3)  # 2% are promised; batches and masks agree
     assert figures.after["loss"] < 0.9 * figures.before["loss"]  # there was something to learn
 
 
@@ -83,7 +85,7 @@ def test_settings_before_a_run_are_a_notebook_too(tmp_path: Path, home: Path, ti
     trained = command("train", tmp_path / "lines.txt", "--model", tiny_roberta.ref.source, *options[:-2], "--json")
     before, after = (trained.events("evaluated")[place]["loss"] for place in (0, -1))
     assert result["before"] == pytest.approx(before, abs=1e-4)
-    assert result["after"] == pytest.approx(after, rel=0.02)
+    assert result["after"] == pytest.approx(after, rel=1e-3)
 
 
 def test_it_names_no_place_on_this_machine_and_explains_the_slips(run_folder: Path) -> None:
@@ -110,3 +112,16 @@ def test_what_cannot_be_repeated_is_said(run_folder: Path, tmp_path: Path) -> No
     (tmp_path / "reviews.csv").unlink()
     with pytest.raises(RunError, match="gone"):
         notebook_json(source_of(open_run(run_folder)))
+
+
+@pytest.mark.slow
+def test_on_the_sample_reviews_with_the_bundled_model(home: Path, tmp_path: Path) -> None:
+    """The run may compute in bf16 and the notebook does not: within 2%."""
+    sample = bundled_assets() / "sample_reviews.csv"
+    options = ("--epochs", 2, "--limit", 120, "--max-length", 64, "--probe", "I really [MASK] this show!")
+    done = command("train", sample, *options, "--output", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    figures = open_run(tmp_path / "run").record.figures
+    result = executed(write_notebook(source_of(open_run(tmp_path / "run")), tmp_path / "notebook"))
+    assert result["before"] == pytest.approx(figures.before["loss"], abs=1e-3)
+    assert result["after"] == pytest.approx(figures.after["loss"], rel=0.02)

@@ -168,8 +168,7 @@ def build_export(
         record = gr.Button("Predictions as JSON", size="sm", elem_id="save-json")
         picture = gr.Button("Chart as PNG", size="sm", elem_id="save-png")
         file = gr.JSON(visible=False)
-    scripts = _SCRIPTS.read_text(encoding="utf-8")
-    copy.click(None, [*source.values(), top_k, view], None, js=_call(scripts, "copyLink"), **PAGE_EVENT)
+    copy.click(None, [*source.values(), top_k, view], None, js=browser_call("copyLink"), **PAGE_EVENT)
     asked = {**source, "top_k": top_k, "share": share}
     for button, kind in ((table, "csv"), (record, "json")):
         made = button.click(
@@ -178,9 +177,11 @@ def build_export(
             outputs=file,
             **{**MODEL_EVENT, **PAGE_EVENT},
         )
-        made.success(None, file, None, js=_call(scripts, "saveFile"), **PAGE_EVENT)
-    picture.click(None, source["text"], None, js=_call(scripts, "savePicture"), **PAGE_EVENT)
+        made.success(None, file, None, js=browser_call("saveFile"), **PAGE_EVENT)
+    picture.click(None, source["text"], None, js=browser_call("savePicture"), **PAGE_EVENT)
 
 
-def _call(scripts: str, name: str) -> str:
+def browser_call(name: str) -> str:
+    """The ``js`` of an event: a function of ``export.js`` on the event's values."""
+    scripts = _SCRIPTS.read_text(encoding="utf-8")
     return f"async (...values) => {{\n{scripts}\nreturn {name}(...values);\n}}"
