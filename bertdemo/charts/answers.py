@@ -70,7 +70,7 @@ def scored_figure(scored: SentenceScore) -> go.Figure:
     guesses = [plain(token.prediction or "–") for token in scored.tokens]
     hover = "%{y:.2f} bits; it would have said %{text}<extra></extra>"
     bars = go.Bar(x=places, y=bits, text=guesses, textposition="none", marker_color=BASE, hovertemplate=hover)
-    names = {"tickvals": places, "ticktext": [plain(token.token) for token in scored.tokens]}
+    names: dict[str, Any] = {"tickvals": places, "ticktext": [plain(token.token) for token in scored.tokens]}
     return go.Figure(bars, layout(height=320, legend=False, xaxis=axis(**names), yaxis=axis("surprisal (bits)")))
 
 
@@ -105,5 +105,5 @@ def _stacked(words: Sequence[int], *, legend: bool = False) -> go.Figure:
 
 
 def _name_words(figure: go.Figure, words: Sequence[str], *, row: int) -> None:
-    names = {"tickvals": list(range(len(words))), "ticktext": list(words), "autorange": "reversed"}
+    names: dict[str, Any] = {"tickvals": list(range(len(words))), "ticktext": list(words), "autorange": "reversed"}
     figure.update_yaxes(**axis(**names), row=row, col=1)

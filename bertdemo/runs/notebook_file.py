@@ -194,6 +194,6 @@ def _cells(text: str) -> list[dict[str, Any]]:
         head, _, body = part.partition("\n")
         lines = body.strip("\n").splitlines(keepends=True)
         cell: dict[str, Any] = {"id": f"cell-{number}", "metadata": {}, "source": lines}
-        code = {"cell_type": "code", "execution_count": None, "outputs": []}
+        code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
         cells.append({**cell, **({"cell_type": "markdown"} if "[markdown]" in head else code)})
     return cells
