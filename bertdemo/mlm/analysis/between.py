@@ -73,14 +73,11 @@ def between_sentence(points: Sequence[BlendPoint], *, held_out: BeforeAfter, gen
     less = _lost(chosen, points)
     if less > CLEARLY_LESS:
         return (
-            f"At {chosen.share:g} it keeps {_percent(_kept(chosen, points))} of what it learnt, but forgets"
+            f"At {chosen.share:g} it keeps {_percent(min(1.0, _kept(chosen, points)))} of what it learnt, but forgets"
             f" {_percent(less)} as much: little is won in between."
         )
     words = "forgets nothing" if less <= 0 else f"forgets only {_percent(less)} as much"
-    more = "learnt even more than at 1" if _kept(chosen, points) > 1 else f"keeps {_percent(_kept(chosen, points))} of"
-    if _kept(chosen, points) > 1:
-        return f"At {chosen.share:g} it has {more} and {words}."
-    return f"At {chosen.share:g} it {more} what it learnt and {words}."
+    return f"At {chosen.share:g} it keeps {_percent(min(1.0, _kept(chosen, points)))} of what it learnt and {words}."
 
 
 def _without_forgetting(inside: Sequence[BlendPoint], points: Sequence[BlendPoint]) -> str:

@@ -23,8 +23,8 @@ from .answer import FillView, answer
 
 Between: TypeAlias = Callable[[Question], AbstractContextManager[Question]]
 _INFO = (
-    "0 is before, 1 is after; below 0 and above 1 is extrapolated, not learnt. The bars and the files follow; to look"
-    " inside a blend, compare with its name, such as my-run@0.4."
+    "0 is before, 1 is after, beyond them is extrapolated. Bars and files follow; as a model, my-run@0.4 is a blend"
+    " everywhere."
 )
 
 
