@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,7 +117,7 @@ def trainer(task: Task, *, tuned: bool) -> Outcome:
     masked_lm, ours = load(task.model), Ours(task)
     rows, turns = _token_rows(masked_lm, task.train), Turns(ours)
     arguments = TrainingArguments(
-        output_dir="/tmp/bertdemo-benchmark",
+        output_dir=str(Path(tempfile.gettempdir(), "bertdemo-benchmark")),
         per_device_train_batch_size=BATCH,
         num_train_epochs=task.passes,
         learning_rate=task.rate,

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,26 @@ def served_app(home: Path, *arguments: str) -> Iterator[ServedApp]:
         finally:
             services.manager.shutdown(10)
             demo.close(verbose=False)
+            _let_answers_end()
+
+
+def _let_answers_end() -> None:
+    """Wait for threads with an answer that nobody waits for any more: where Python ends while one of them is inside
+    torch, the whole program is aborted."""
+    deadline = time.monotonic() + PATIENCE
+    while _at_work() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _at_work() -> bool:
+    """Whether a thread other than this one is somewhere in the package."""
+    package = str(ROOT / "bertdemo")
+    frames = [frame for thread, frame in sys._current_frames().items() if thread != threading.get_ident()]
+    while frames:
+        if any(frame.f_code.co_filename.startswith(package) for frame in frames):
+            return True
+        frames = [frame.f_back for frame in frames if frame.f_back is not None]
+    return False
 
 
 @dataclass(frozen=True)

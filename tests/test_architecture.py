@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("mlm", "runs", "charts", "interface", "cli", "ui")  # each may import itself and those before it
 ROOMS = (
     "errors",
+    "setting",
     "settings",
+    "wording",
     "data",
     "models",
     "text",

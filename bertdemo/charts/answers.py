@@ -11,9 +11,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from bertdemo.mlm.analysis.compare import Comparison, percent
+from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.inference.fill_mask import FilledText
 from bertdemo.mlm.inference.pseudo_likelihood import SentenceScore
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.report_file import RunReport
 
 from .look import BASE, GRID, HELD_OUT, OTHERS, TUNED, axis, layout, plain

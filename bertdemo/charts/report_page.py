@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from bertdemo.mlm.analysis.compare import percent
 from bertdemo.mlm.settings import SETTINGS, config_values
 from bertdemo.mlm.training.events import TrainingHistory
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.record import RunRecord, command_line
 from bertdemo.runs.report_file import RunReport
 from bertdemo.runs.run import Run

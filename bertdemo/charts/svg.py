@@ -46,7 +46,8 @@ def lines_svg(
     )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}" font-family="sans-serif"'
-        f' font-size="13" fill="currentColor" style="width:100%;max-width:{_WIDTH}px;height:auto">{"".join(parts)}{titles}</svg>'
+        f' font-size="13" fill="currentColor" style="width:100%;max-width:{_WIDTH}px;height:auto">'
+        f"{''.join(parts)}{titles}</svg>"
     )
 
 

@@ -90,7 +90,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     parser.add_argument("--model", metavar="REF", help="whose tokenizer counts rows that are too long, and [UNK]")
-    _add_settings(parser, "max_length")
+    _add_settings(parser, "max_length", "long_texts")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +121,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     _add_model(parser)
-    _add_settings(parser, "limit", "seed", "max_length")
+    _add_settings(parser, "limit", "seed", "max_length", "long_texts")
     parser.add_argument("--masks", type=Path, metavar="FILE", help="write what was scored, a JSON line a row")
 
 
@@ -132,7 +132,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         "--validation", type=Path, metavar="FILE", help="text to score on, cut at 128 tokens a paragraph"
     )
     parser.add_argument("--limit", type=whole_number, metavar="N", help="use the first N paragraphs only")
-    _add_settings(parser, "precision")
+    _add_settings(parser, "precision", "device")
     for name in ("vocabulary-size", "layers", "width", "heads", "steps", "batch-rows", "seed"):
         parser.add_argument(f"--{name}", type=whole_number, metavar="N")
     parser.add_argument("--learning-rate", type=number, metavar="X")

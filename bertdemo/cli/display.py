@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.log import finite
 
 Record = dict[str, Any]
@@ -55,7 +56,17 @@ def inspection_tables(record: Record) -> Iterator[Table | str]:
     yield ", ".join(f"{name} {record['report'][name]}" for name in counts)
     if "unknown_share" in record:
         yield f"[UNK] among the tokens: {percent(record['unknown_share'])}".replace("[", r"\[")
+        if longer := record["report"]["truncated"]:
+            yield too_long(longer, record["report"]["used"], record["pieces"], record["max_length"])
     yield from map(escape, record["report"]["warnings"])
+
+
+def too_long(longer: int, texts: int, pieces: int, length: int | None = None) -> str:
+    """What becomes of long texts: ``"212 of 4,182 texts are longer than 256 tokens: 1,031 pieces"``."""
+    said = (
+        f"{longer:,} of {texts:,} texts are longer than {length or 'the maximum length'}{' tokens' if length else ''}"
+    )
+    return f"{said}: {pieces:,} pieces" if pieces > longer else f"{said} and cut there"
 
 
 def fill_tables(record: Record) -> Iterator[Table | str]:
@@ -142,6 +153,9 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
                 f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
                 f" {record['steps']} steps, {record['precision']} on {record['device']}"
             )
+            if longer := record.get("truncated"):
+                texts = record["train_rows"] + record["held_out_rows"]
+                bar.print(too_long(longer, texts, record.get("pieces") or longer))
         case "step":
             loss = "-" if record["loss"] is None else f"{record['loss']:.3f}"
             description = f"epoch {record['epoch']}  loss {loss}"
@@ -184,13 +198,6 @@ def _evaluation(record: Record) -> str:
 
 def _side(side: Record | None) -> str:
     return "not in its vocabulary" if side is None else f"{percent(side['probability'])} (rank {side['rank']})"
-
-
-def percent(probability: float | None) -> str:
-    """0.4123 -> "41.2%"; below 0.1% the tail is not spelled out."""
-    if probability is None:
-        return "-"
-    return "< 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:

@@ -19,7 +19,7 @@ from bertdemo.runs.store import Workspace, default_home
 
 from . import display
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, MENDABLE, INTERRUPTED = 1, 2, 130
 
 
 def train(options: argparse.Namespace) -> int:
@@ -69,10 +69,17 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def pretrain(options: argparse.Namespace) -> int:
-    from .pretraining_command import start_or_continue  # the tokenizer trainer and more, for this command alone
+    from .pretraining_command import start_or_continue, to_help  # the tokenizer trainer, for this command alone
 
     workspace = Workspace(options.home or default_home())
-    with stop_on_signals() as stop:
+    with processes.joined(), stop_on_signals() as asked:
+
+        def stop() -> bool:
+            return processes.any_of(asked())
+
+        if processes.rank() > 0:
+            session = to_help(options)
+            return MENDABLE if session is None else _help(session, stop)
         return _follow(start_or_continue(workspace, options, stop=stop), as_json=options.json)
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from bertdemo.mlm.errors import RunError
 
-from .files import disk_errors
+from .files import disk_errors, replace
 from .log import decode
 from .record import command_line
 from .run import MEASURED, METRICS, Run, open_run
@@ -71,7 +71,7 @@ def export_zip(run: Run, folder: Path | None = None) -> Path:
         try:
             with part.open("wb") as file:
                 file.writelines(stream_zip(run.folder))
-            os.replace(part, target)
+            replace(part, target)
         finally:
             part.unlink(missing_ok=True)
     return target

@@ -114,7 +114,7 @@ class RunManager:
 
     With ``require_owner`` whatever changes a run takes its owner's token. Without ``allow_folders`` a request may name
     the bundled model, a run or a hub id, but no folder. ``make_session`` makes a session from a claimed run, as
-    ``prepare`` does. What kills left behind in the store is swept.
+    ``prepare`` does. ``device``: for runs that ask for none. What kills left behind in the store is swept.
     """
 
     def __init__(  # noqa: PLR0913 (what a server, the command line and a test each set otherwise)
@@ -127,12 +127,13 @@ class RunManager:
         allow_folders: bool = True,
         max_queue: int = 20,
         checkpoint_seconds: float = 60.0,
+        device: str | None = None,
         make_session: Callable[[Run, Doing], Session] | None = None,
     ) -> None:
         self.store, self.registry = store, registry
         self.require_owner, self.allow_folders = require_owner, allow_folders
         self._make_session = make_session or self._prepare
-        self._general = general
+        self._general, self._device = general, device
         self._max_queue, self._checkpoint_seconds = max_queue, checkpoint_seconds
         self._changed = threading.Condition()  # guards what follows
         self._queue: deque[_Job] = deque()
@@ -151,7 +152,7 @@ class RunManager:
         model = self.registry.resolve(request.model, allow_folders=self.allow_folders)
         self._check_room()
         owner = owner or new_token()
-        data, settings = data_source(request), request.settings
+        data, settings = data_source(request), replace(request.settings, device=request.settings.device or self._device)
         run = self.store.create(
             name=request.name, model=model, data=data, settings=settings, owner=token_hash(owner), state="queued"
         )

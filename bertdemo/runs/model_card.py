@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.blend import parts_of
 from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.wording import percent
 
 from .files import disk_errors, replaced_folder
 from .record import FROM_SCRATCH, Figures, RunRecord, command_line
@@ -130,20 +132,20 @@ def _figures_table(figures: Figures) -> str:
     if not columns:
         return "Nothing was evaluated."
     rows = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for label, key, form in (
-        ("loss per target", "loss", "{:.4f}"),
-        ("perplexity", "perplexity", "{:.2f}"),
-        ("targets", "targets", "{}"),
-        ("first guess right at [MASK]", "top1", "{:.1%}"),
-        ("among the first five there", "top5", "{:.1%}"),
-        ("targets that show [MASK]", "hidden", "{}"),
+    for label, key, write in (
+        ("loss per target", "loss", "{:.4f}".format),
+        ("perplexity", "perplexity", "{:.2f}".format),
+        ("targets", "targets", str),
+        ("first guess right at [MASK]", "top1", percent),
+        ("among the first five there", "top5", percent),
+        ("targets that show [MASK]", "hidden", str),
     ):
-        rows.append(f"| {label} | " + " | ".join(_cell(record, key, form) for record in columns.values()) + " |")
+        rows.append(f"| {label} | " + " | ".join(_cell(record, key, write) for record in columns.values()) + " |")
     return "\n".join(rows)
 
 
-def _cell(record: dict[str, Any], key: str, form: str) -> str:
-    return "-" if record[key] is None else form.format(record[key])
+def _cell(record: dict[str, Any], key: str, write: Callable[[Any], str]) -> str:
+    return "-" if record[key] is None else write(record[key])
 
 
 def _plain(text: str) -> str:

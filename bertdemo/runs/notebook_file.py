@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pprint
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,12 @@ from bertdemo.mlm.settings import TrainingConfig
 
 from .files import disk_errors, write_atomically
 from .model_card import export_model
+from .notebook_parts import parts
 from .record import FROM_SCRATCH, DataSource, slug
 from .run import Run
 
 CELLS = Path(__file__).with_name("notebook_cells.txt")
+_PLACE = re.compile(r"\{\{([A-Z_]+)\}\}")
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,8 @@ def notebook_json(source: NotebookSource) -> str:
     """
     if not Path(source.data.path).is_file():
         raise RunError(f"The data file {source.data.name!r} is gone, and how to read it is found in it; put it back.")
-    text = CELLS.read_text(encoding="utf-8")
-    for name, value in _values(source).items():
-        text = text.replace(f"{{{{{name}}}}}", value)
+    values = _values(source)  # put in at once: a name that looks like a place for another one stays as it is
+    text = _PLACE.sub(lambda place: values[place[1]], CELLS.read_text(encoding="utf-8"))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     notebook = {"cells": _cells(text), "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
@@ -103,7 +105,7 @@ def _values(source: NotebookSource) -> dict[str, str]:
     """The text for each {{NAME}} in the cells."""
     local = not on_hub(source.model)
     folder = model_folder(source.model)
-    files = [f"- `{source.data.name}`, the data"]
+    files = [f"- `{' '.join(source.data.name.split())}`, the data"]
     if local:
         files.append(f"- the folder `{folder}`, or in Colab `{folder}.zip`: the model, which `bertdemo export` writes")
     title = " ".join(source.name.replace("`", "").split())
@@ -116,6 +118,7 @@ def _values(source: NotebookSource) -> dict[str, str]:
         "MISSING": repr(sorted(MISSING)),
         "BLOCK_TAG": repr(BLOCK_TAG.pattern),
         "INLINE_TAG": repr(INLINE_TAG.pattern),
+        **parts(source.settings),
     }
 
 
@@ -130,6 +133,7 @@ def _settings(source: NotebookSource, *, model: str, local: bool) -> str:
         "LEARNING_RATE": settings.learning_rate,
         "BATCH_SIZE": settings.batch_size,
         "MAX_LENGTH": settings.max_length,
+        **({"PATIENCE": settings.patience} if settings.patience else {}),
         "MASK_RATE": settings.masking.selection_rate,
         "MASK_SHARE": settings.masking.mask_token_rate,
         "RANDOM_SHARE": settings.masking.random_token_rate,

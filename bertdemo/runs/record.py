@@ -30,6 +30,7 @@ FROM_SCRATCH = "from scratch"  # the source of the model of a run that begins wi
 LONGEST_NAME = 80
 LONGEST_SLUG = 32
 _ID = re.compile(r"\d{8}-\d{4}-[a-z0-9-]+-[0-9a-f]{4}")
+_RESERVED = re.compile(r"con|prn|aux|nul|(?:com|lpt)\d")  # no file on Windows can have one of these names, or CON.csv
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -135,7 +136,8 @@ def read_settings(values: dict[str, Any]) -> TrainingConfig:
     values = _known(TrainingConfig, values)
     masking = MaskingConfig(**_known(MaskingConfig, values.pop("masking", {})))
     texts = {name: tuple(values.pop(name, ())) for name in ("probes", "watch")}
-    return TrainingConfig(**{**values, **texts, "masking": masking})
+    before = {"long_texts": "cut"}  # what runs did before there was a choice
+    return TrainingConfig(**{**before, **values, **texts, "masking": masking})
 
 
 def damaged_record(run_id: str, reason: str) -> RunRecord:
@@ -185,7 +187,8 @@ def clean_name(text: str) -> str:
 def slug(text: str) -> str:
     """The part of a folder's name that says what is in it: ``"Café reviews (2).csv"`` -> ``"cafe-reviews-2-csv"``."""
     plain = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].strip("-") or "run"
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].strip("-") or "run"
+    return f"{words}-file" if _RESERVED.fullmatch(words) else words
 
 
 def new_run_id(name: str, *, now: datetime) -> str:

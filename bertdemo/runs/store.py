@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
@@ -118,9 +116,11 @@ class RunStore:
         run.claim()
         try:
             with disk_errors(f"The run {run.id}"):
-                self._remove(run)
+                left = self._remove(run)
         finally:
             run.release()
+        if left is not None:
+            shutil.rmtree(left, ignore_errors=True)
 
     def sweep(self) -> None:
         """Finish the deletions that a kill cut short."""
@@ -191,19 +191,27 @@ class RunStore:
         folder = self._inside / run_id
         return folder if folder.is_dir() else _read_pointer(self._outside / run_id)
 
-    def _remove(self, run: Run) -> None:
-        """In two moves, so that a kill in between leaves no half of a run in the list."""
+    def _remove(self, run: Run) -> Path | None:
+        """In two moves, so that a kill in between leaves no half of a run in the list; returns the folder that is left
+        where it may only go once the run's lock is released."""
         if run.folder.parent == self._inside:
             trash = self._inside / f"{DELETED}{run.folder.name}"
-            run.folder.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)  # what will not go is swept at the next start
-            return
+            try:
+                run.folder.rename(trash)
+            except PermissionError as error:
+                if getattr(error, "winerror", None) is None:
+                    raise
+                # Windows moves no folder of which a file is open, and the lock is one
+                (run.folder / RECORD_NAME).unlink(missing_ok=True)  # without which it is no run
+                return run.folder
+            return trash  # what will not go is swept at the next start
         (self._outside / run.id).unlink(missing_ok=True)
         for name in RUN_ENTRIES:
             entry = run.folder / name
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink(missing_ok=True)
         with suppress(OSError):  # something else lies there: it is not ours to delete
             run.folder.rmdir()
+        return None
 
 
 def _empty_folder(folder: Path) -> Path:
@@ -231,7 +239,11 @@ def _read_pointer(pointer: Path) -> Path | None:
 
 def default_home() -> Path:
     """``BERTDEMO_HOME``, else the user's data folder."""
-    return Path(os.environ.get("BERTDEMO_HOME") or user_data_path("bertdemo", appauthor=False)).expanduser()
+    if chosen := os.environ.get("BERTDEMO_HOME"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path  # not needed where the home is named
+
+    return user_data_path("bertdemo", appauthor=False)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 from gradio.events import Dependency
 
 from .services import PAGE_EVENT
@@ -24,7 +24,7 @@ _PAUSED_JS = """() => new Promise((resolve) => {
 _IF_SET_JS = "(value) => value ? [] : new Promise(() => {})"
 
 
-def when_typed(*boxes: Component) -> Dependency:
+def when_typed(*boxes: gr.Textbox | gr.Number) -> Dependency:
     """What to chain on with ``.then``: the text of a box has changed, and no key was pressed for a moment.
 
     ``change`` and not ``input``, which Gradio does not send for a text that is pasted. Wire nothing else to the
@@ -34,7 +34,7 @@ def when_typed(*boxes: Component) -> Dependency:
     return gr.on([box.change for box in boxes], None, None, None, js=pause, **PAGE_EVENT)
 
 
-def only_if_set(before: Dependency, component: Component) -> Dependency:
+def only_if_set(before: Dependency, component: Block) -> Dependency:
     """What to chain on after ``before`` where it is of use only while ``component`` has a value."""
     return before.then(None, component, None, js=_IF_SET_JS, **PAGE_EVENT)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bertdemo.mlm.analysis.compare import Comparison, compare
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText, prepare_ids, prepare_text
 from bertdemo.mlm.text.tokens import readable_pieces
@@ -70,7 +71,13 @@ class Question:
         ids = [prepared.token_ids[at] for at in range(place) if prepared.word_ids[at] in words]
         if not ids:
             return "at the beginning"
-        return f"after “{tokenizer.decode(ids).replace(tokenizer.mask_token, '___').strip()}”"
+        return f"after “{str(tokenizer.decode(ids)).replace(tokenizer.mask_token, '___').strip()}”"
+
+
+def compare_both(question: Question, *, top_k: int) -> Comparison:
+    """Before and after, of a question to two models."""
+    before, after = question.models
+    return compare(before, after, question.prepared, top_k=top_k)
 
 
 def ask(services: Services, *, text: str, strip: object, model: str, compared: str, blank: int = 0) -> Question:

@@ -46,8 +46,8 @@ def own_routes(manager: RunManager, *, needs_login: bool) -> list[Route]:
         Route(f"/{plotly_source()}", guard(_plotly)),
         Route("/live/{run}", guard(partial(_live, manager))),
         Route("/runs/{run}.zip", guard(partial(_zip, manager))),
-        Route("/runs/{run}.ipynb", guard(partial(_text_file, manager, _notebook, "ipynb", "application/x-ipynb+json"))),
-        Route("/runs/{run}.html", guard(partial(_text_file, manager, _report, "html", "text/html"))),
+        Route("/runs/{run}.ipynb", guard(partial(_text_file, manager, _notebook, "ipynb"))),
+        Route("/runs/{run}.html", guard(partial(_text_file, manager, _report, "html"))),
     ]
 
 
@@ -100,9 +100,10 @@ def _report(run: Run) -> str:
     return report_page(run, kept_report(run))
 
 
-async def _text_file(
-    manager: RunManager, write: Callable[[Run], str], suffix: str, media_type: str, /, request: Request
-) -> Response:
+_MEDIA_TYPES = {"ipynb": "application/x-ipynb+json", "html": "text/html"}
+
+
+async def _text_file(manager: RunManager, write: Callable[[Run], str], suffix: str, request: Request) -> Response:
     """A run as one file, to be saved and never shown on this server's own address."""
     run_id = request.path_params["run"]
     try:
@@ -113,7 +114,7 @@ async def _text_file(
     except BertDemoError as error:
         return PlainTextResponse(str(error), status_code=404)
     headers = {"Content-Disposition": f'attachment; filename="{run_id}.{suffix}"', "Cache-Control": "no-store"}
-    return Response(text, media_type=media_type, headers=headers)
+    return Response(text, media_type=_MEDIA_TYPES[suffix], headers=headers)
 
 
 async def _zip(manager: RunManager, request: Request) -> Response:

@@ -98,7 +98,8 @@ class HostGuard:
             name, port = parts.hostname or "", parts.port
         except ValueError:  # such as an IPv6 address that is not closed, or a port that is no number
             return False
-        own, own_port = host_name(host), _HOST.fullmatch(host)["port"]
+        written = _HOST.fullmatch(host)
+        own, own_port = host_name(host), written and written["port"]
         if port is not None and own_port is not None and port != int(own_port):
             return False
         return name == own or (own in LOOPBACK_HOSTS and name in (self._allowed or LOOPBACK_HOSTS))
@@ -225,7 +226,7 @@ class FormFields:
             "on_header_end": self._end_header,
             "on_part_data": self._count,
         }
-        self._parser = MultipartParser(boundary, callbacks) if boundary else None
+        self._parser = MultipartParser(boundary, callbacks) if boundary else None  # type: ignore[arg-type]
 
     def feed(self, body: bytes) -> None:
         """Take the next piece in; what is no form any more is left to whoever reads it after us."""

@@ -109,6 +109,7 @@ def build_services(options: AppOptions) -> Services:
         general=workspace.general_english,
         require_owner=options.public,
         allow_folders=options.allow_folders,
+        device=options.device,
     )
     return Services(
         registry=workspace.registry,

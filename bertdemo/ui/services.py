@@ -105,7 +105,7 @@ def unchecked(component: _Built) -> _Built:
     would answer the page's own choice with a list of those. One of three places that lean on Gradio's inside: where it
     no longer asks ``preprocess`` of the component itself, such a page is told that its choice is on no list.
     """
-    component.preprocess = lambda chosen: chosen
+    component.preprocess = lambda payload: payload  # type: ignore[method-assign]
     return component
 
 

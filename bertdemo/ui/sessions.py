@@ -21,7 +21,7 @@ class LightSession(SessionState):
     """Gradio's session, with its own states and changed components, but no description of any component."""
 
     def __init__(self, demo: gr.Blocks) -> None:
-        super().__init__(_NothingToDescribe(demo))
+        super().__init__(_NothingToDescribe(demo))  # type: ignore[arg-type]
 
     def __setitem__(self, key: int, value: Any) -> None:
         super().__setitem__(key, value)

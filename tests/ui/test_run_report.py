@@ -12,7 +12,7 @@ import pytest
 from bertdemo.mlm.analysis.between import BlendPoint
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.report import Baseline, BeforeAfter, HiddenWord, Interval, Quality, RowReport, RowToken
+from bertdemo.mlm.training.report import Baseline, BeforeAfter, Interval, Quality, RowReport, RowToken, TargetWord
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport
@@ -27,7 +27,11 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 BEFORE, AFTER = Quality(3.0, 20.09, 0.3812, 0.6, 579, 463), Quality(2.5, 12.18, 0.4456, 0.7, 579, 463)
 CHANGE = BeforeAfter(44, BEFORE, AFTER, Interval(-0.6, -0.4), Interval(0.03, 0.1))
 ROW = RowReport(
-    (RowToken("the", space=False), RowToken(HOSTILE, True, HiddenWord(HOSTILE, 0.1, 0.2, 3))), True, 1, 2.3, 1.6
+    (RowToken("the", space=False), RowToken(HOSTILE, True, TargetWord(HOSTILE, 0.1, 0.2, 3, True))),
+    True,
+    1,
+    2.3,
+    1.6,
 )
 REPORT = RunReport(
     *(0, 78, "Its first guess was right for 38%; now 45%.", (f"It forgot {HOSTILE}",)),

@@ -19,6 +19,7 @@ from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.wording import fine_percent
 from bertdemo.ui.inside.every_word import EveryWord
 from bertdemo.ui.inside.layer_by_layer import LayerByLayer
 from bertdemo.ui.inside.look_inside import VIEWS, Panel, fill, look
@@ -28,7 +29,6 @@ from bertdemo.ui.inside.several_blanks import STRATEGIES, SeveralBlanks
 from bertdemo.ui.inside.view import Shown, View
 from bertdemo.ui.inside.where_it_looked import MEAN, WhereItLooked
 from bertdemo.ui.inside.why_this_word import WhyThisWord
-from bertdemo.ui.markup import fine_percent
 from bertdemo.ui.question import Question, read
 
 TEXT = "The dog barked , you [MASK] the old house ."

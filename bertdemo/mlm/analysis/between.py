@@ -73,11 +73,11 @@ def between_sentence(points: Sequence[BlendPoint], *, held_out: BeforeAfter, gen
     less = _lost(chosen, points)
     if less > CLEARLY_LESS:
         return (
-            f"At {chosen.share:g} it keeps {_percent(min(1.0, _kept(chosen, points)))} of what it learnt, but forgets"
-            f" {_percent(less)} as much: little is won in between."
+            f"At {chosen.share:g} it keeps {min(1.0, _kept(chosen, points)):.0%} of what it learnt, but forgets"
+            f" {less:.0%} as much: little is won in between."
         )
-    words = "forgets nothing" if less <= 0 else f"forgets only {_percent(less)} as much"
-    return f"At {chosen.share:g} it keeps {_percent(min(1.0, _kept(chosen, points)))} of what it learnt and {words}."
+    words = "forgets nothing" if less <= 0 else f"forgets only {less:.0%} as much"
+    return f"At {chosen.share:g} it keeps {min(1.0, _kept(chosen, points)):.0%} of what it learnt and {words}."
 
 
 def _without_forgetting(inside: Sequence[BlendPoint], points: Sequence[BlendPoint]) -> str:
@@ -115,7 +115,3 @@ def _lost(point: BlendPoint, points: Sequence[BlendPoint]) -> float:
 
 def _at(points: Sequence[BlendPoint], share: float) -> BlendPoint:
     return next(point for point in points if point.share == share)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%"

@@ -6,7 +6,6 @@ and rank in both. Raw logits are never compared: only log-probabilities mean the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -26,6 +25,7 @@ from ..inference.log_probs import divergence_parts, entropy_bits, log2_ratio, lo
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, prepare_ids, prepare_text
 from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
+from ..wording import fine_percent
 
 MOVERS = 20  # words of the whole vocabulary that are named because they moved most
 _NAMES: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, ...]] = WeakKeyDictionary()
@@ -210,8 +210,8 @@ def _vocabulary_notes(shared: SharedVocabulary, masks: tuple[MaskComparison, ...
     least = [min(shares) for shares in zip(*((mask.met_before, mask.met_after) for mask in masks), strict=True)]
     yield (
         "The two models have different vocabularies, so tokens are matched by their text: "
-        f"{len(shared.before_ids):,} meet, which hold at least {percent(least[0])} of the first model's probability "
-        f"and {percent(least[1])} of the second's."
+        f"{len(shared.before_ids):,} meet, which hold at least {fine_percent(least[0])} of the first model's "
+        f"probability and {fine_percent(least[1])} of the second's."
     )
 
 
@@ -320,20 +320,8 @@ def _summary(movers: Sequence[ComparedCandidate], *, guesses: tuple[str, ...]) -
     if not movers:
         return "Nothing changed: both models expect exactly the same."
     first = movers[0]
-    shown = percent(first.before.probability or 0.0), percent(first.after.probability or 0.0)
+    shown = fine_percent(first.before.probability or 0.0), fine_percent(first.after.probability or 0.0)
     if shown[0] == shown[1]:
         return f"Hardly anything changed; {about_guess}."
     verb = "rose" if (first.change_points or 0.0) > 0 else "fell"
     return f'"{first.token}" {verb} from {shown[0]} to {shown[1]}; {about_guess}.'
-
-
-def percent(probability: float) -> str:
-    """A probability for a sentence: one place, or as many as its first digit needs.
-
-    >>> percent(0.304), percent(0.0004), percent(1e-9)
-    ('30.4%', '0.04%', 'under 0.001%')
-    """
-    if 0 < probability < 1e-5:
-        return "under 0.001%"
-    places = 1 if probability >= 0.001 or probability == 0 else -math.floor(math.log10(100 * probability))
-    return f"{100 * probability:.{places}f}%"

@@ -11,24 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
-from bertdemo.mlm.analysis.compare import Comparison, compare
+from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks, score_hidden_tokens
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
 from bertdemo.mlm.text.tokens import readable_pieces
+from bertdemo.mlm.wording import percent
 
-from ..markup import notes_list, percent, quiet
-from ..question import Question, ask, read
+from ..markup import notes_list, quiet
+from ..question import Question, ask, compare_both, read
 from ..services import Services, user_errors
 from .bars import BY_CHANGE, compared_bars, compared_table, entropies_html, filled_bars, filled_table
 from .token_strip import Piece, strip_edit, strip_value
 
 NO_BLANK = "Nothing is hidden yet: press a word below, or write [MASK] (or ___) in the text."
 NO_TEXT = "Write a sentence, with [MASK] (or ___) where a word is missing."
-Shown = dict[Component, Any]
+Shown = dict[Block, Any]
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class FillView:
     blank: gr.Radio
 
     @property
-    def all(self) -> list[Component]:
+    def all(self) -> list[Block]:
         return list(vars(self).values())
 
 
-def answer(
+def answer(  # noqa: PLR0913 - one argument for each control of the tab
     services: Services,
     view: FillView,
     *,
@@ -87,7 +88,7 @@ def _answered(view: FillView, question: Question, *, top_k: int, order: str, tab
     if len(question.models) == 1:
         filled = fill_masks(question.models[0], question.prepared, top_k=top_k)
         return _one_model(view, question, filled, table_open=table_open)
-    comparison = compare(*question.models, question.prepared, top_k=top_k)
+    comparison = compare_both(question, top_k=top_k)
     return _two_models(view, question, comparison, order=order, table_open=table_open)
 
 
@@ -149,7 +150,7 @@ def _one_model(view: FillView, question: Question, filled: FilledText, *, table_
     for mask in filled.masks:
         count = len(mask.candidates)
         words = "1 word covers" if count == 1 else f"{count} words cover"
-        lines.append(f"{words} {percent(mask.covered)} of all that it could have said.")
+        lines.append(f"{words} {percent(mask.covered)} of all that {question.labels[0]} could have said.")
     shown: Shown = {
         view.bars: filled_bars(filled.masks, names=names, kind=question.kinds[0]),
         view.summary: quiet(_by_blank(names, lines)),
@@ -215,5 +216,5 @@ def _nothing(view: FillView, strip: object) -> Shown:
     edit = strip_edit(strip)
     empty = strip_value([], text="", mask=("", 0), version=edit.version if edit else 0)
     emptied: Shown = dict.fromkeys((view.bars, view.summary, view.entropies), "")
-    hidden = {view.order: gr.Radio(visible=False), view.blank: gr.Radio(visible=False)}
+    hidden: Shown = {view.order: gr.Radio(visible=False), view.blank: gr.Radio(visible=False)}
     return {**_refusal(view, NO_TEXT), **emptied, **hidden, view.table: None, view.strip: empty}

@@ -15,20 +15,9 @@ from pandas.io.formats.style import Styler
 
 from bertdemo.mlm.analysis.compare import ComparedCandidate, Comparison
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, MaskPrediction
+from bertdemo.mlm.wording import percent, points
 
-from ..markup import (
-    Bar,
-    BarGroup,
-    BarRow,
-    bar_list,
-    equal_choices,
-    legend,
-    log_probability,
-    percent,
-    points,
-    printable,
-    scale_end,
-)
+from ..markup import Bar, BarGroup, BarRow, bar_list, equal_choices, legend, log_probability, printable, scale_end
 
 BY_CHANGE, BY_AFTER = "change", "after"
 # Moves the second dot from where the word was to where it is now; nothing else on the page moves by itself.

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import pandas as pd
-from gradio.components import Component
+from gradio.blocks import Block
 
-from bertdemo.mlm.analysis.compare import Comparison, compare
+from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
 from bertdemo.mlm.models.blend import BlendPairs
 
-from ..question import Question, ask, chosen_models
+from ..question import Question, ask, chosen_models, compare_both
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .blend import at_share
 
@@ -53,8 +53,8 @@ def shared(query: Mapping[str, str]) -> Shared:
     text = query.get("text", "")[:MAX_CHARACTERS] or None
     words = query.get("words", "")
     top_k = int(words) if words.isascii() and words.isdigit() and 1 <= len(words) <= 2 and int(words) else None
-    names = [query.get(name, "")[:300] or None for name in ("model", "compare")]
-    return Shared(text, *names, top_k, _strip(query, text), query.get("view", "")[:80] or None)
+    model, compared = (query.get(name, "")[:300] or None for name in ("model", "compare"))
+    return Shared(text, model, compared, top_k, _strip(query, text), query.get("view", "")[:80] or None)
 
 
 def _strip(query: Mapping[str, str], text: str | None) -> dict[str, Any] | None:
@@ -75,7 +75,7 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def predictions_file(
+def predictions_file(  # noqa: PLR0913 - one argument a field of the page
     services: Services,
     pairs: BlendPairs,
     kind: str,
@@ -95,7 +95,7 @@ def predictions_file(
         filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
         two = len(question.models) == 2
         with at_share(pairs, share)(question) as asked:
-            comparison = compare(*asked.models, question.prepared, top_k=int(top_k)) if two else None
+            comparison = compare_both(asked, top_k=int(top_k)) if two else None
         if kind == "csv":
             frame = compared_frame(comparison) if comparison else filled_frame(filled)
             written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
@@ -156,10 +156,10 @@ def build_export(
     services: Services,
     pairs: BlendPairs,
     *,
-    source: Mapping[str, Component],
-    top_k: Component,
-    share: Component,
-    view: Component,
+    source: Mapping[str, Block],
+    top_k: Block,
+    share: Block,
+    view: Block,
 ) -> None:
     """The buttons, on demand; ``source``: text, strip, model, compared."""
     with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):

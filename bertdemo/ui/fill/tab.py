@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.mlm.models.blend import BlendPairs
 
@@ -28,6 +28,8 @@ EXAMPLES = (
     ("It's awesome", "It's awesome and full of mystery! I really really [MASK] this show!"),
     ("A capital", "The capital of France is [MASK]."),
     ("Two blanks", "She put the [MASK] in the [MASK] and closed the door."),
+    ("A door", "He opened the [MASK]."),
+    ("…and a page", "He opened the [MASK] and read the first page."),
     ("No blank yet", "The children played in the garden until it was dark."),
 )
 MAX_WORDS = 50
@@ -69,7 +71,8 @@ def open_page(
     link = shared(query)
     models, comparisons = refresh_models(services, link.model or model, link.compared or compared)
     view = link.view if link.view in [view.name for view in VIEWS] else None
-    asked = {"strip": link.strip, "model": models, "compared": comparisons, "top_k": link.top_k or top_k, "view": view}
+    asked: dict[str, object] = {"strip": link.strip, "model": models, "compared": comparisons}
+    asked |= {"top_k": link.top_k or top_k, "view": view}
     return {"text": link.text, **asked} if link.text else asked
 
 
@@ -92,7 +95,7 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
     with fold.accordion:
         table = gr.Dataframe(interactive=False, show_label=False, buttons=["copy"], elem_id="fill-table")
         entropies = gr.HTML(apply_default_css=False)
-    source: dict[str, Component] = {name: part for name, part in form._asdict().items() if name != "top_k"}
+    source: dict[str, Block] = {name: part for name, part in form._asdict().items() if name != "top_k"}
     look = build_look_inside(partial(ask, services), source=source)
     view = FillView(notes, full_stop, strip, order, bars, summary, table, entropies, look.blank)
     build_export(services, pairs, source=source, top_k=form.top_k, share=share, view=look.choice)
@@ -186,7 +189,7 @@ def _wire(
         only_if_set(event, look.choice).then(**look.refresh)
     view.order.input(**fill)
     fold.when_opened().then(**fill)
-    stopped = {"text": form.text, "strip": form.strip, "model": form.model}
+    stopped: dict[str, Block] = {"text": form.text, "strip": form.strip, "model": form.model}
     view.full_stop.click(
         partial(add_full_stop, services), inputs_kwargs=stopped, outputs=[form.text, form.strip], **PAGE_EVENT
     )
@@ -194,7 +197,7 @@ def _wire(
 
 def _opening(services: Services, form: Form, look: LookInside) -> dict[str, Any]:
     # No partial has a request, so this handler stands here.
-    def opening(request: gr.Request, *, model: str, compared: str, top_k: int) -> dict[Component, object]:
+    def opening(request: gr.Request, *, model: str, compared: str, top_k: int) -> dict[Block, object]:
         asked = open_page(services, dict(request.query_params), model=model, compared=compared, top_k=top_k)
         parts = {**form._asdict(), "view": look.choice}
         return {parts[name]: value for name, value in asked.items()}

@@ -76,7 +76,7 @@ def strip_value(
     }
 
 
-def strip_edit(value: object) -> StripEdit | None:
+def strip_edit(value: Any) -> StripEdit | None:
     """What a browser sent back; None if there is no strip yet.
 
     >>> strip_edit({"text": "a", "ids": [5], "tokens": ["a"], "originals": {}, "version": 2, "edited": True}).token_ids

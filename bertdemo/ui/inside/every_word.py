@@ -5,10 +5,11 @@ from __future__ import annotations
 import gradio as gr
 import pandas as pd
 
-from bertdemo.mlm.inference.pseudo_likelihood import SentenceScore, TokenScore, score_sentence
+from bertdemo.mlm.inference.pseudo_likelihood import SentenceScore, TokenScore, WithinWord, score_sentence
 from bertdemo.mlm.text.prompt import PreparedText, prepare_text
+from bertdemo.mlm.wording import percent
 
-from ..markup import ShadedWord, model_heading, percent, quiet, said, shaded_words, signed, table, visible
+from ..markup import ShadedWord, model_heading, quiet, said, shaded_words, signed, table, visible
 from ..question import Question
 from .view import Shown, View, folded, result_html
 
@@ -34,7 +35,7 @@ class EveryWord(View):
         self.folds = [rows, numbers]
 
     def show(self, question: Question, *, plain: bool, rows_open: bool = True, numbers_open: bool = True) -> Shown:
-        within = "plain" if plain else "left_to_right"
+        within: WithinWord = "plain" if plain else "left_to_right"
         texts = [_sentence(question, number) for number in range(len(question.models))]
         scores = [
             score_sentence(model, text, within_word=within) for model, text in zip(question.models, texts, strict=True)

@@ -14,7 +14,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.mlm.errors import BertDemoError, TextError
 
@@ -64,7 +64,7 @@ class Panel(NamedTuple):
     message: gr.HTML
 
 
-def build_look_inside(ask: Ask, *, source: Mapping[str, Component], views: Sequence[type[View]] = VIEWS) -> LookInside:
+def build_look_inside(ask: Ask, *, source: Mapping[str, Block], views: Sequence[type[View]] = VIEWS) -> LookInside:
     """The row of choices and the views under it; ``ask`` makes a Question of the values of ``source``."""
     with gr.Column(elem_classes="look"):
         choice = gr.Radio(
@@ -121,7 +121,7 @@ def _key(number: int, name: str) -> str:
     return f"view{number}_{name}"
 
 
-def _parts(panel: Panel) -> list[tuple[str, Component]]:
+def _parts(panel: Panel) -> list[tuple[str, Block]]:
     return list(panel.view.controls.items())
 
 
@@ -138,7 +138,7 @@ def _close() -> None:
     """No view is chosen."""
 
 
-def _wire_panel(ask: Ask, panel: Panel, asked: Mapping[str, Component]) -> None:
+def _wire_panel(ask: Ask, panel: Panel, asked: Mapping[str, Block]) -> None:
     """A text is read when typing pauses, everything else at once."""
     view = panel.view
     answer: dict[str, Any] = {
@@ -153,6 +153,6 @@ def _wire_panel(ask: Ask, panel: Panel, asked: Mapping[str, Component]) -> None:
         elif isinstance(trigger, gr.Button):
             trigger.click(**answer)
         elif not isinstance(trigger, gr.State):
-            trigger.input(**answer)
+            trigger.input(**answer)  # type: ignore[attr-defined]
     for fold in view.folds:
         fold.when_opened().then(**answer)

@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from bertdemo.mlm.inference.fill_in_order import MAX_PASSES, Filling, FillingSteps, fill_in_order
+from bertdemo.mlm.inference.fill_in_order import MAX_PASSES, Filling, FillingSteps, Strategy, fill_in_order
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, fill_masks
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
+from bertdemo.mlm.wording import percent
 
 from ..events import Fold
-from ..markup import model_heading, ordinal, percent, said, signed, visible
+from ..markup import model_heading, ordinal, said, signed, visible
 from ..question import Question
 from .view import Shown, View, result_html
 from .writing import build_controls, writing_html
@@ -40,7 +41,7 @@ class SeveralBlanks(View):
         self.controls = {"strategy": strategy, "writing": writing.opened, **controls}
         self.outputs = [self.steps, self.written]
 
-    def show(self, question: Question, *, strategy: str, writing: bool = False, **chance: Any) -> Shown:
+    def show(self, question: Question, *, strategy: Strategy, writing: bool = False, **chance: Any) -> Shown:
         several = len(question.models)
         parts = [
             f"{model_heading(question.labels[number], question.kinds[number], count=several)}"
@@ -53,7 +54,7 @@ class SeveralBlanks(View):
         return {self.steps: hint + "".join(parts), **written}
 
 
-def _compared(model: MaskedLM, prepared: PreparedText, strategy: str, *, head: str) -> str:
+def _compared(model: MaskedLM, prepared: PreparedText, strategy: Strategy, *, head: str) -> str:
     """Both ways side by side; ``head`` is the element of their headings, under the model's own where it has one."""
     filled = fill_masks(model, prepared, top_k=3)
     ordered = fill_in_order(model, prepared, strategy=strategy, beam=BEAM, top_k=3)
@@ -107,5 +108,5 @@ def _score(filling: Filling) -> str:
 
 
 def _sentence(model: MaskedLM, token_ids: Sequence[int]) -> str:
-    text = model.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+    text = str(model.tokenizer.decode(list(token_ids), skip_special_tokens=True))
     return f"<p class='filled'><bdi>{escape(text)}</bdi></p>"

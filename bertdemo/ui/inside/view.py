@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from ..events import Fold
 
-Shown = dict[Component, Any]
+Shown = dict[Block, Any]
 
 
 class View:
@@ -28,9 +28,9 @@ class View:
     line: ClassVar[str]  # explains the view in one plain sentence
     needs_blank: ClassVar[bool] = True
 
-    controls: Mapping[str, Component]  # by the names of the arguments of ``show``
-    outputs: Sequence[Component]
-    triggers: Sequence[Component] | None = None  # None: all controls; name a button where typing alone is to do nothing
+    controls: Mapping[str, Block]  # by the names of the arguments of ``show``
+    outputs: Sequence[Block]
+    triggers: Sequence[Block] | None = None  # None: all controls; name a button where typing alone is to do nothing
     folds: Sequence[Fold] = ()
     show: Callable[..., Shown]
 

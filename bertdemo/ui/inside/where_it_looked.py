@@ -11,8 +11,9 @@ import pandas as pd
 
 from bertdemo.charts.insight import attention_figure
 from bertdemo.mlm.analysis.attention_maps import AttentionView, MaskAttention, attention_from_mask
+from bertdemo.mlm.wording import percent
 
-from ..markup import ShadedWord, model_heading, percent, quiet, shaded_words, table
+from ..markup import ShadedWord, model_heading, quiet, shaded_words, table
 from ..plot import figure, figure_value
 from ..question import Question
 from ..services import unchecked
@@ -64,7 +65,11 @@ class WhereItLooked(View):
         ]
         layers, heads = (min(look.weights.shape[axis] for look in looks) for axis in (0, 1))
         chosen_layer, chosen_head = _chosen(layer, layers), _chosen(head, heads)
-        settings = {"head": chosen_head, "hide_special": bool(hidden), "renormalise": bool(hidden and renormalised)}
+        settings: dict[str, Any] = {
+            "head": chosen_head,
+            "hide_special": bool(hidden),
+            "renormalise": bool(hidden and renormalised),
+        }
         views = [look.view(layer=chosen_layer, **settings) for look in looks]
         columns = list(zip(question.labels, question.kinds, looks, views, strict=True))
         strips = "".join(

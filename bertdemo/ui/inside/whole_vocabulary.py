@@ -11,11 +11,12 @@ import gradio as gr
 import pandas as pd
 
 from bertdemo.charts.comparison import vocabulary_figure, vocabulary_sample
-from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats, compare
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats
+from bertdemo.mlm.wording import fine_percent, percent
 
-from ..markup import Html, bits, equal_choices, fine_percent, notes_list, percent, quiet, said, signed, table, times
+from ..markup import Html, bits, equal_choices, notes_list, quiet, said, signed, table, times
 from ..plot import figure, figure_value
-from ..question import Question
+from ..question import Question, compare_both
 from .view import Shown, View, folded, result_html
 
 WORDS = 10  # of each model's top list under "Numbers"
@@ -40,7 +41,7 @@ class WholeVocabulary(View):
     def show(self, question: Question, *, numbers_open: bool = True) -> Shown:
         if len(question.models) < 2:
             return {self.picture: None, self.movers: said(ONE_MODEL), self.numbers: said(ONE_MODEL)}
-        comparison = compare(*question.models, question.prepared, top_k=WORDS)
+        comparison = compare_both(question, top_k=WORDS)
         mask = comparison.masks[question.blank]
         labels = (question.labels[0], question.labels[1])
         sample = vocabulary_sample(mask)

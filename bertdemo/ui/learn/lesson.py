@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from ..services import Services
 
@@ -55,8 +55,8 @@ class Opening:
     """What a lesson computes when it is opened, so that nothing is computed for lessons that nobody reads."""
 
     fn: Callable[..., Any]
-    inputs: Mapping[str, Component]  # by the handler's arguments
-    outputs: Sequence[Component]
+    inputs: Mapping[str, Block]  # by the handler's arguments
+    outputs: Sequence[Block]
     event: dict[str, Any] = field(default_factory=dict)
 
     @property

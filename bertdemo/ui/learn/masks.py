@@ -21,9 +21,10 @@ from bertdemo.mlm.lessons.masking_view import (
 )
 from bertdemo.mlm.settings import DEFAULT_MAX_LENGTH, MaskingConfig, TrainingConfig
 from bertdemo.mlm.training.masking import IGNORED
+from bertdemo.mlm.wording import percent
 
 from ..events import when_typed
-from ..markup import percent, quiet, table, visible
+from ..markup import quiet, table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, unchecked, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, text
@@ -44,7 +45,7 @@ class MasksView(NamedTuple):
     counts: gr.HTML
 
 
-def draw(
+def draw(  # noqa: PLR0913 - one argument for each control of the lesson
     services: Services,
     view: MasksView,
     *,

@@ -7,12 +7,14 @@ from html import escape
 from typing import NamedTuple
 
 import gradio as gr
+from gradio.blocks import Block
 
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
+from bertdemo.mlm.wording import percent
 
-from ..markup import percent, visible
+from ..markup import visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, stepper, steps_html, text
@@ -151,7 +153,7 @@ def everywhere_html(every: EveryGuess) -> str:
         f'<p class="wrong-way">{visible(wrong)}</p></section>'
         "<section><h4>The best token at the blank only</h4>"
         f'<p class="right-way">{visible(right)}</p></section></div>'
-        f"<p>The sentence was filled up with {padding} × [PAD]. BERT was only ever trained to guess at chosen places. "
+        f"<p>The sentence was filled up with {padding} × [PAD]. It was only ever trained to guess at chosen places. "
         "Elsewhere it sees the word that stands there, and behind the end there is nothing to be right about, so what "
         "comes out there means nothing.</p>"
     )
@@ -171,7 +173,7 @@ def build(services: Services) -> Opening:
         SENTENCE, label="Sentence with [MASK]", max_lines=1, max_length=MAX_CHARACTERS, elem_id="slip-text"
     )
     everywhere = gr.HTML(apply_default_css=False, elem_classes="lesson-text")
-    event, typed = {**MODEL_EVENT, **PAGE_EVENT}, {"sentence": sentence}
+    event, typed = {**MODEL_EVENT, **PAGE_EVENT}, dict[str, Block](sentence=sentence)
     sentence.submit(partial(show_everywhere, services), inputs_kwargs=typed, outputs=everywhere, **event)
     view = NotebookView(stages, everywhere)
     return Opening(partial(show, services, view), typed, list(view), event)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.runs.lesson_runs import LessonResult, LessonRuns, LessonStatus
 
@@ -41,7 +41,7 @@ class PanelView(NamedTuple):
     timer: gr.Timer
 
 
-def build_run_panel(runs: LessonRuns, key: Component, *, before: str, render: Render) -> Opening:
+def build_run_panel(runs: LessonRuns, key: Block, *, before: str, render: Render) -> Opening:
     """The panel for the lesson whose key the component ``key`` holds; ``render`` draws a result's value.
 
     ``before`` is shown while there is no result. The returned opening shows the last result.

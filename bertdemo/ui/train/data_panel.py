@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.mlm.data.corpus import DataReport, Dialect, Preview, chosen_dialect, preview
 from bertdemo.mlm.errors import BertDemoError, DataError
@@ -53,12 +53,12 @@ class DataPanel(NamedTuple):
     reading: Reading
 
     @property
-    def view(self) -> list[Component]:
+    def view(self) -> list[Block]:
         """What is shown of a file."""
         return [self.path, self.name, self.found, self.column, self.rows]
 
     @property
-    def chosen(self) -> dict[str, Component]:
+    def chosen(self) -> dict[str, Block]:
         """What says which file is read, and how: the arguments of :func:`chosen_file`."""
         return {"path": self.path, "file": self.name, "column": self.column, **self.reading._asdict()}
 

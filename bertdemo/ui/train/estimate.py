@@ -6,17 +6,21 @@ already on this machine, while nothing is training. Never stands in the way of S
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
 import gradio as gr
 
+from bertdemo.mlm.data.columns import count_words
 from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
 from bertdemo.runs.manager import RunRequest
@@ -34,7 +38,7 @@ Measure: TypeAlias = Callable[[RunRequest], Estimate]
 
 
 class EstimateView(NamedTuple):
-    """``too_long`` is where the number of rows that will be cut is shown, beside the other counts of the file."""
+    """``too_long``: where the number of texts over the maximum length is shown, beside the file's other counts."""
 
     line: gr.HTML
     too_long: gr.HTML
@@ -72,7 +76,7 @@ def show_estimate(
         if here and (unknown := _unknown(services, request)):
             yield _said(view, planned + unknown)
         if measured:
-            yield _shown(view, measure(request), max_length=request.settings.max_length)
+            yield _shown(view, measure(request), request.settings)
     except BertDemoError as error:
         yield _said(view, note_html(str(error), wrong=True))
 
@@ -86,17 +90,25 @@ def _unknown(services: Services, request: RunRequest) -> str:
     """A warning where the model's vocabulary cannot write the file's first texts."""
     texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
     masked_lm = services.model(request.model)
-    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
+    settings = request.settings
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length, split=settings.splits)
     return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
 def _planned(request: RunRequest, *, measuring: bool) -> str:
     """From the preview's count of rows, which may be "about"."""
-    rows = _usable_rows(request)
-    train = rows - min(500, round(rows / 10))
-    steps = request.settings.epochs * -(-train // request.settings.batch_size)
+    found = preview(request.data, dialect=request.dialect, column=request.column)
+    used = min(found.report.used, request.limit or found.report.used)
+    train = used - min(500, round(used / 10))
+    pieces = train * (_pieces_a_text(found.sample_texts, request.settings.max_length) if request.settings.splits else 1)
+    steps = request.settings.epochs * math.ceil(pieces / request.settings.batch_size)
     more = "working out time and memory…" if measuring else "press “Check time and memory” for the rest"
     return _line([f"about {train:,} rows to learn from", f"about {steps:,} steps", more])
+
+
+def _pieces_a_text(texts: Sequence[str], max_length: int) -> float:
+    """On average, about: of the first texts, counting 4 tokens for 3 words."""
+    return fmean(math.ceil(max(1, count_words(text) * 4 / 3 / max_length)) for text in texts or ("",))
 
 
 def _usable_rows(request: RunRequest) -> int:
@@ -115,7 +127,7 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
 
 
-def _shown(view: EstimateView, estimate: Estimate, *, max_length: int) -> Updates:
+def _shown(view: EstimateView, estimate: Estimate, settings: TrainingConfig) -> Updates:
     about = "" if estimate.exact else "about "
     parts = [
         f"{about}{estimate.train_rows:,} rows to learn from, {estimate.held_out_rows:,} held out",
@@ -125,8 +137,20 @@ def _shown(view: EstimateView, estimate: Estimate, *, max_length: int) -> Update
         f"about {max(0.1, estimate.memory / _GIGABYTE):.1f} GB of memory",
     ]
     warnings = "".join(map(_warning, estimate.warnings))
-    cut = f"too long <b>{about}{estimate.truncated:,}</b> (cut at {max_length} tokens)"
-    return _said(view, _line(parts) + warnings, f'<p class="counts">{cut}</p>' if estimate.truncated else "")
+    return _said(view, _line(parts) + warnings, _too_long(estimate, settings, about=about))
+
+
+def _too_long(estimate: Estimate, settings: TrainingConfig, *, about: str) -> str:
+    """How many texts are longer than a row may be, and what becomes of them."""
+    if not estimate.truncated:
+        return ""
+    longer = f"<b>{about}{estimate.truncated:,}</b> of {about}{estimate.train_rows + estimate.held_out_rows:,} texts"
+    length = f"{settings.max_length:,} tokens"
+    if settings.splits:
+        said = f"{longer} are longer than {length}: <b>{about}{estimate.pieces:,}</b> pieces"
+    else:
+        said = f"{longer} are cut at {length}"
+    return f'<p class="counts">{said}</p>'
 
 
 def _said(view: EstimateView, line: str, too_long: str = "") -> Updates:

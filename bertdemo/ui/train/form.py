@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
@@ -30,9 +30,17 @@ DEFAULT_PROBES = (
     "It sucks! I really really [MASK] this show!\n"
     "It's awesome and full of mystery! I really really [MASK] this show!"
 )
-PRESET = ("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit")  # what a preset fills in
+PRESET = (
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "max_length",
+    "long_texts",
+    "mask_rate",
+    "limit",
+)  # what a preset fills in
 
-Fields: TypeAlias = dict[str, Component]  # by the names in SETTINGS; and "model" and "name"
+Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
 
 
 def run_request(
@@ -70,7 +78,7 @@ def run_request(
     )
 
 
-def request_of(
+def request_of(  # noqa: PLR0913 - one argument for each field of the data panel
     services: Services,
     /,
     *,
@@ -89,8 +97,9 @@ def request_of(
     chosen = chosen_file(path=path, file=file, column=column, **reading)
     if chosen.path and not chosen.column:
         raise DataError("There is nothing to train on yet; choose a file with a column of texts.")
-    given = {"path": chosen.path, "column": chosen.column, "dialect": chosen.dialect()}
-    return run_request(services, values, model=model, name=name, **given)
+    return run_request(
+        services, values, model=model, name=name, path=chosen.path, column=chosen.column, dialect=chosen.dialect()
+    )
 
 
 def suit_learning_rate(services: Services, model: str) -> float:
@@ -147,6 +156,13 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
     with gr.Row():
         batch_size = _number("batch_size", usual, min_width=150)
         max_length = _number("max_length", usual, min_width=150)
+        long_texts = gr.Dropdown(
+            [("split into pieces, all read", "split"), ("cut: only the beginning", "cut")],
+            value=usual["long_texts"],
+            label=SETTINGS["long_texts"].label,
+            info="Those over the maximum length.",
+            min_width=180,
+        )
         rate = SETTINGS["mask_rate"]
         mask_rate = gr.Slider(
             *(0.01, 0.9),
@@ -166,6 +182,7 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
     probe = _text("probe", DEFAULT_PROBES, info="One a line, each with a [MASK].", lines=3)
     watch = _text("watch", info="Separated by commas. Empty: the likeliest words of each moment.")
     fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
+    fields["long_texts"] = long_texts
     return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
 
 

@@ -269,8 +269,9 @@ function make(tag, className, parent) {
 }
 
 const percent = (share) => {
-  if (share > 0 && share < 0.001) return '< 0.1%';
-  if (share < 1 && share > 0.9995) return '> 99.9%';
+  if (share === 0 || share === 1) return `${100 * share}%`;
+  if (share < 0.001) return '< 0.1%';
+  if (share >= 0.9995) return '> 99.9%';
   return `${(100 * share).toFixed(1)}%`;
 };
 

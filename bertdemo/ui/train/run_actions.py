@@ -100,7 +100,7 @@ def delete(services: Services, view: RunView, *, owner: str, run_id: str, about:
     return note | show_run(services, view, owner=owner, run_id=run_id, **shown)
 
 
-def publish(
+def publish(  # noqa: PLR0913 - one argument for each field of the form
     services: Services,
     view: RunView,
     *,

@@ -146,6 +146,12 @@ def list_runs(services: Services, shown: str) -> str:
     return runs_html([run.record for run in runs[:MAX_LISTED]], shown=shown, total=len(runs))
 
 
+def _title(run: Run) -> str:
+    record = run.record
+    where = f", in {record.precision} on {record.device}" if record.device else ""
+    return f"<p><strong>{escape(record.name)}</strong> {state_html(record.state)}{escape(where)}</p>"
+
+
 def model_lists(services: Services, view: RunView) -> Updates:
     """With the runs that there are now; what is chosen in them stays chosen."""
     lists: Updates = {models: gr.Dropdown(model_choices(services)) for models in view.models}
@@ -167,9 +173,7 @@ def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updat
     """A name that is being typed stays when the run enters another state: it is filled in anew for another run only."""
     actions, over = view.actions, run is not None and run.record.state not in LIVE_STATES
     shown: Updates = {
-        actions.title: f"<p><strong>{escape(run.record.name)}</strong> {state_html(run.record.state)}</p>"
-        if run
-        else "",
+        actions.title: _title(run) if run else "",
         **_files(actions, run, over=over),
         actions.resume: gr.Button(visible=mine and run is not None and can_resume(run)),
         actions.more: gr.Accordion(visible=mine),

@@ -11,9 +11,10 @@ from html import escape
 import gradio as gr
 import pandas as pd
 
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.record import Figures, RunRecord
 
-from ..markup import Html, file_name, percent, table
+from ..markup import Html, file_name, table
 from .live_chart import duration
 
 _GLYPHS = {

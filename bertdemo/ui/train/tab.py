@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.runs.manager import new_token
 
@@ -45,7 +45,7 @@ SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurren
 FILE_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "file", "concurrency_limit": 4}
 
 
-def follow_up(
+def follow_up(  # noqa: PLR0917 - bound in advance by partial
     services: Services,
     reporter: Reporter,
     measure: Measure,
@@ -82,16 +82,16 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     report = build_report()
     heading(None, "Runs")
     view = build_runs(watch, report)
-    view = view._replace(models=(fields["model"], fill_mask.models), compared=(fill_mask.compared,))
+    view = view._replace(models=(cast(gr.Dropdown, fields["model"]), fill_mask.models), compared=(fill_mask.compared,))
     form = {**data.chosen, **fields}
     demo.load(_own_token, owner, owner, **PAGE_EVENT)
     starting = partial(run_actions.start, services, watch, owner)
     started = [watch.chart, watch.note, owner]
-    watch.start.click(starting, inputs_kwargs={"owner": owner, **form}, outputs=started, **PAGE_EVENT)
+    watch.start.click(starting, inputs_kwargs=dict[str, Block](owner=owner, **form), outputs=started, **PAGE_EVENT)
     _wire_state(services, view, estimate, check, owner=owner, form=form)
     _wire_actions(services, view, owner=owner)
     opened = [fill_mask.models, fill_mask.compared, tabs]
-    weights = {"run_id": watch.chart, "weights": report.weights}
+    weights = dict[str, Block](run_id=watch.chart, weights=report.weights)
     comparing = partial(run_actions.compare_in_fill, services)
     chosen = report.compare.click(comparing, inputs_kwargs=weights, outputs=opened, **READ_EVENT)
     chosen.then(None, js="() => window.scrollTo({ top: 0 })", **PAGE_EVENT)
@@ -116,8 +116,8 @@ def _wire_state(
     estimate: EstimateView,
     check: gr.Button,
     *,
-    owner: Component,
-    form: dict[str, Component],
+    owner: Block,
+    form: dict[str, Block],
 ) -> None:
     """One event shows a run that has entered another state, a second one what takes longer; a change of the data or
     of a setting asks for the estimate alone."""
@@ -133,18 +133,19 @@ def _wire_state(
     check.click(partial(estimating, asked=True), **event)
     typed = [part for part in form.values() if isinstance(part, gr.Textbox | gr.Number)]
     when_typed(*typed).then(estimating, **event, **LAST)
-    gr.on([part.change for part in form.values() if part not in typed], estimating, **event, **LAST)
+    chosen = [part.change for part in form.values() if part not in typed]  # type: ignore[attr-defined]
+    gr.on(chosen, estimating, **event, **LAST)
 
 
-def _shown(view: RunView, owner: Component) -> dict[str, Component]:
+def _shown(view: RunView, owner: Block) -> dict[str, Block]:
     """The arguments of ``show_run``."""
     chosen = {"overlaid": view.overlay.chosen, "overlay_open": view.overlay.fold.opened}
     return {"owner": owner, "run_id": view.watch.chart, "named": view.actions.named, **chosen}
 
 
-def _wire_actions(services: Services, view: RunView, *, owner: Component) -> None:
+def _wire_actions(services: Services, view: RunView, *, owner: Block) -> None:
     watch, actions, deletion, publishing = view.watch, view.actions, view.deletion, view.publishing
-    asked, shown = {"owner": owner, "run_id": watch.chart}, _shown(view, owner)
+    asked, shown = dict[str, Block](owner=owner, run_id=watch.chart), _shown(view, owner)
     changed = {"outputs": [watch.chart, actions.note, *view.outputs], **READ_EVENT}
     watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=asked, outputs=watch.note, **READ_EVENT)
     view.table.chosen(run_actions.chosen_run, None, [watch.chart, actions.note], **READ_EVENT)
