@@ -28,7 +28,7 @@ def write_rows(path: Path, count: int) -> Path:
     ]
     rows[3], rows[4], rows[5] = rows[2].upper(), "n/a", f"<b>{rows[5]}</b><br/>Größe &amp; more"
     lines = ["My reviews", "user;review;stars", *(f"u{row};{text};{row % 5}" for row, text in enumerate(rows))]
-    lines[20] = f"u18;{' '.join(rows[18:22])}. And {rows[30]}! 東京は大きい。;2"  # longer than a row may be
+    lines[20] = f"u18;{' '.join(rows[18:22])}. And {rows[30]}! “Größe” counts.;2"  # longer than a row may be
     lines[9] = f"u7;{rows[7]}; and so on;3"
     path.write_text("\n".join(lines) + "\n", encoding="cp1252")
     return path
@@ -73,19 +73,25 @@ def test_the_notebook_finds_what_the_run_found(run_folder: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_settings_before_a_run_are_a_notebook_too(tmp_path: Path, home: Path, tiny_roberta: Any) -> None:
+@pytest.mark.parametrize(("rate", "epochs"), [(0.005, 3), (0, 2)])  # where nothing is learnt, patience ends
+def test_settings_before_a_run_are_a_notebook_too(
+    tmp_path: Path, home: Path, tiny_roberta: Any, rate: float, epochs: int
+) -> None:
     """Of lines without columns, for a tokenizer of another kind, cut, in whole words, and stopped early."""
     texts = [" ".join(WORDS[(row + step * (row % 5 + 1)) % len(WORDS)] for step in range(9)) for row in range(40)]
     (tmp_path / "lines.txt").write_text("\n".join(texts) + "\n")
     folder = tmp_path / "notebook"
-    recipe = ("--long-texts", "cut", "--patience", 1, "--learning-rate", 0.3, "--max-length", 14)
-    options = ("--epochs", 4, "--batch-size", 8, *recipe, "--probe", "i ___ this show", "--notebook", folder)
+    recipe = ("--long-texts", "cut", "--patience", 1, "--learning-rate", rate, "--precision", "fp32")
+    shape = ("--epochs", 3, "--batch-size", 8, "--max-length", 14, "--probe", "i ___ this show")
+    options = (*shape, *recipe, "--notebook", folder)
     done = command("train", tmp_path / "lines.txt", "--model", tiny_roberta.ref.source, *options, "--json")
     assert done.code == 0, done.err
     assert not (home / "runs").exists()
     result = executed(Path(json.loads(done.out)["notebook"]))
     trained = command("train", tmp_path / "lines.txt", "--model", tiny_roberta.ref.source, *options[:-2], "--json")
-    before, after = (trained.events("evaluated")[place]["loss"] for place in (0, -1))
+    losses = [event["loss"] for event in trained.events("evaluated")]
+    assert result["epochs"] == len(losses) - 1 == epochs
+    before, after = losses[0], losses[-1]
     assert result["before"] == pytest.approx(before, abs=1e-4)
     assert result["after"] == pytest.approx(after, rel=1e-3)
 

@@ -42,7 +42,9 @@ def run(app: ServedApp) -> Iterator[Run]:
         settings=TrainingConfig(),
     )
     for step in range(1, 4):
-        made.log.append({"event": "step", "step": step, "epoch": 1, "loss": 3 / step, "seconds": step / 4})
+        made.log.append(
+            {"event": "step", "step": step, "epoch": 1, "loss": 3 / step, "learning_rate": 0.1, "seconds": step / 4}
+        )
     made.model_folder.mkdir()
     (made.model_folder / "model.safetensors").write_bytes(bytes(range(256)) * 20_000)
     made.update(state="training", steps=9, steps_done=3)

@@ -12,13 +12,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import gradio as gr
-from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.blend import HIGHEST, LOWEST, BlendPairs, check_one_build
 
 from ..question import Question, chosen_models
-from ..services import Services
+from ..services import Services, Updates
 from .answer import FillView, answer
 
 Between: TypeAlias = Callable[[Question], AbstractContextManager[Question]]
@@ -70,8 +69,6 @@ def _lent(pairs: BlendPairs, share: float, question: Question) -> Iterator[Quest
         yield replace(question, models=(before, mixed), labels=labels)
 
 
-def answer_between(
-    services: Services, pairs: BlendPairs, view: FillView, /, *, share: object, **form: Any
-) -> dict[Component, Any]:
+def answer_between(services: Services, pairs: BlendPairs, view: FillView, /, *, share: object, **form: Any) -> Updates:
     """``answer``, with the second model at this share between the two."""
     return answer(services, view, between=at_share(pairs, share), **form)

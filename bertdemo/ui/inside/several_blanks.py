@@ -50,8 +50,10 @@ class SeveralBlanks(View):
         ]
         one = len(question.prepared.mask_positions) == 1
         hint = said("With one blank both sides are the same; hide a second word to see them differ.") if one else ""
-        written = {self.written: writing_html(question, **chance)} if writing else {}
-        return {self.steps: hint + "".join(parts), **written}
+        shown: Shown = {self.steps: hint + "".join(parts)}
+        if writing:
+            shown[self.written] = writing_html(question, **chance)
+        return shown
 
 
 def _compared(model: MaskedLM, prepared: PreparedText, strategy: Strategy, *, head: str) -> str:

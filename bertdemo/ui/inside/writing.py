@@ -7,7 +7,15 @@ from html import escape
 import gradio as gr
 from gradio.components import Component
 
-from bertdemo.mlm.inference.writing import CAPTION, MAX_BLANKS, MAX_TEMPERATURE, Writing, blanks_alone, write
+from bertdemo.mlm.inference.writing import (
+    CAPTION,
+    MAX_BLANKS,
+    MAX_TEMPERATURE,
+    Way,
+    Writing,
+    blanks_alone,
+    write,
+)
 from bertdemo.mlm.models.masked_lm import MaskedLM
 
 from ..markup import model_heading, visible
@@ -33,7 +41,7 @@ def build_controls() -> dict[str, Component]:
     return {"blanks": blanks, "temperature": temperature, "seed": seed, "way": way}
 
 
-def writing_html(question: Question, *, blanks: float, temperature: float, seed: float | None, way: str) -> str:
+def writing_html(question: Question, *, blanks: float, temperature: float, seed: float | None, way: Way) -> str:
     """Every model's text, with the rounds that led to it."""
     count = len(question.models)
     parts = []
@@ -54,7 +62,7 @@ def _rounds(model: MaskedLM, written: Writing) -> str:
             _word(step.tokens[place], new=place in step.filled, again=place in step.hidden_again) for place in shown
         ]
         lines.append(f'<li style="--round:{number}">{" ".join(words)}</li>')
-    text = model.tokenizer.decode(list(written.token_ids), skip_special_tokens=True)
+    text = str(model.tokenizer.decode(list(written.token_ids), skip_special_tokens=True))
     return f'<ol class="filled-steps writing">{"".join(lines)}</ol><p class="filled"><bdi>{escape(text)}</bdi></p>'
 
 

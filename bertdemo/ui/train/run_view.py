@@ -190,7 +190,7 @@ def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updat
 
 def _files(actions: Actions, run: Run | None, *, over: bool) -> Updates:
     """What can be taken home of a run that is over; a pretraining is no notebook."""
-    shown = {}
+    shown: Updates = {}
     for button, suffix in ((actions.download, "zip"), (actions.notebook, "ipynb"), (actions.report, "html")):
         useful = over and (suffix != "ipynb" or (run is not None and run.record.model.source != FROM_SCRATCH))
         shown[button] = gr.Button(visible=useful, link=f"runs/{run.id}.{suffix}" if run else None)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from bertdemo.runs.notebook_file import NotebookSource, notebook_json
 from bertdemo.runs.record import DataSource, slug
@@ -33,7 +32,7 @@ def settings_notebook(services: Services, /, **form: Any) -> dict[str, str]:
         return {"name": f"{slug(title)}.ipynb", "type": "application/x-ipynb+json", "text": notebook_json(source)}
 
 
-def build_settings_notebook(services: Services, form: Mapping[str, Component]) -> None:
+def build_settings_notebook(services: Services, form: dict[str, Block]) -> None:
     """The button; ``form``: what Start submits."""
     button = gr.Button("These settings as a notebook", size="sm", elem_id="settings-notebook", scale=0, min_width=240)
     file = gr.JSON(visible=False)
