@@ -45,6 +45,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model(score)
     _add_evaluate(add("evaluate", "Score a model on a file's texts with fixed masks."))
     add("runs", "List the runs.")
+    export = add("export", "Any model, a blend such as RUN@0.4 too, as a checkpoint.")
+    export.add_argument("model", metavar="REF", help="mini-bert, a folder, a run, a blend or a hub id")
+    export.add_argument("--output", type=Path, required=True, metavar="DIR")
+    notebook = add("notebook", "A run as a Jupyter notebook, with what it needs, without this package.")
+    notebook.add_argument("run", help="the run's id, name or folder")
+    notebook.add_argument("--output", type=Path, required=True, metavar="DIR")
+    report = add("report", "A run's report as one HTML file to hand in.")
+    report.add_argument("run", help="the run's id, name or folder")
+    report.add_argument("--output", type=Path, required=True, metavar="FILE")
     _add_pretrain(add("pretrain", "Train a vocabulary and a BERT from scratch; again: continue."))
     return parser
 
@@ -97,6 +106,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-in-the-notebook", action="store_true", help="100 rows, 20 epochs, 1e-5, length 512")
     parser.add_argument("--name", type=as_typed, default="")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
+    parser.add_argument("--notebook", type=Path, metavar="DIR", help="train nothing: write a notebook that would")
 
 
 def _add_fill(parser: argparse.ArgumentParser) -> None:

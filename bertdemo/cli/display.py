@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +36,11 @@ def show(record: Record, tables: Callable[[Record], Iterator[Table | str]], *, a
         return
     for item in tables(record):
         console.print(item)
+
+
+def print_written(what: str, path: Path, *, as_json: bool) -> None:
+    """Where a file or folder was written: ``{"model": "/home/..."}``."""
+    show({what: str(path.resolve())}, lambda record: iter([escape(f"{what}: {record[what]}")]), as_json=as_json)
 
 
 def inspection_tables(record: Record) -> Iterator[Table | str]:
@@ -81,6 +87,7 @@ def fill_tables(record: Record) -> Iterator[Table | str]:
 
 
 def comparison_tables(record: Record) -> Iterator[Table | str]:
+    yield from map(escape, record["notes"])
     for number, mask in enumerate(record["masks"], start=1):
         rows = [
             (
@@ -99,6 +106,7 @@ def comparison_tables(record: Record) -> Iterator[Table | str]:
 
 
 def score_tables(record: Record) -> Iterator[Table | str]:
+    yield from map(escape, record["notes"])
     rows = [
         (t["token"], "-" if t["surprisal_bits"] is None else f"{t['surprisal_bits']:.2f}", t["rank"], t["prediction"])
         for t in record["tokens"]
