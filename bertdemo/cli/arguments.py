@@ -34,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, summary: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=summary, description=summary, parents=[common])
 
-    _add_inspect(add("inspect", "What a data file holds: encoding, columns, text, rows."))
-    _add_train(add("train", "Fine-tune a model on the texts of a CSV file."))
+    _add_inspect(add("inspect", "What a data file holds: format, encoding, columns, text, rows."))
+    _add_train(add("train", "Fine-tune a model on the texts of a file (CSV, text, JSON, Excel, Parquet)."))
     resume = add("resume", "Go on with a run from its last complete checkpoint.")
     resume.add_argument("run", help="the run's id, name or folder")
     _add_fill(add("fill", "The most probable tokens for every [MASK]."))
@@ -45,6 +45,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model(score)
     _add_evaluate(add("evaluate", "Score a model on a file's texts with fixed masks."))
     add("runs", "List the runs.")
+    export = add("export", "Any model, a blend such as RUN@0.4 too, as a checkpoint.")
+    export.add_argument("model", metavar="REF", help="mini-bert, a folder, a run, a blend or a hub id")
+    export.add_argument("--output", type=Path, required=True, metavar="DIR")
+    notebook = add("notebook", "A run as a Jupyter notebook, with what it needs, without this package.")
+    notebook.add_argument("run", help="the run's id, name or folder")
+    notebook.add_argument("--output", type=Path, required=True, metavar="DIR")
+    report = add("report", "A run's report as one HTML file to hand in.")
+    report.add_argument("run", help="the run's id, name or folder")
+    report.add_argument("--output", type=Path, required=True, metavar="FILE")
     _add_pretrain(add("pretrain", "Train a vocabulary and a BERT from scratch; again: continue."))
     return parser
 
@@ -59,6 +68,9 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
     """The options of these settings; whoever leaves one out gets None, and the command its default."""
     for name in names:
         setting = SETTINGS[name]
+        if setting.kind is bool:
+            parser.add_argument(setting.option, action="store_true", default=None, help=setting.help.rstrip("."))
+            continue
         limits = f" ({setting.expected}; default: {setting.without or setting.default})"
         parser.add_argument(
             setting.option,
@@ -75,7 +87,9 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--column", help="the text column; guessed without")
     parser.add_argument("--encoding", metavar="E", help="such as utf-8, cp1252, gb18030; found without")
-    parser.add_argument("--delimiter", metavar="D", type=delimiter, help="one character, tab, or none: a text a line")
+    parser.add_argument(
+        "--delimiter", metavar="D", type=delimiter, help="one character, tab, none: a text a line, or paragraph"
+    )
     parser.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether the first row names columns")
 
 
@@ -92,6 +106,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-in-the-notebook", action="store_true", help="100 rows, 20 epochs, 1e-5, length 512")
     parser.add_argument("--name", type=as_typed, default="")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
+    parser.add_argument("--notebook", type=Path, metavar="DIR", help="train nothing: write a notebook that would")
 
 
 def _add_fill(parser: argparse.ArgumentParser) -> None:

@@ -82,7 +82,7 @@ class Setting:
             good = isinstance(value, wanted) and not isinstance(value, bool) and self._in_range(value)
         if not good:
             subject = self.subject or f"The {self.label[:1].lower()}{self.label[1:]}"
-            usual = "" if self.default is None or self.without else f"; {self.default} is usual"
+            usual = "" if self.default is None or self.without or self.kind is bool else f"; {self.default} is usual"
             raise SettingsError(f"{subject} must be {self.expected}, but is {_shown(value)}{usual}.")
 
     def words(self, value: Any) -> list[str]:

@@ -67,7 +67,13 @@ SETTINGS = _by_name(
         open_range=True,
         unit="R",
     ),
-    Setting("whole_words", bool, "Whole words", "The pieces of a word are hidden together or not at all."),
+    Setting(
+        "whole_words",
+        bool,
+        "Whole words",
+        "The pieces of a word are hidden together or not at all; held-out rows are asked as always.",
+        subject="Whole-word masking",
+    ),
     Setting(
         "limit",
         int,
@@ -111,10 +117,9 @@ SETTINGS = _by_name(
     Setting(
         "evaluate_every",
         int,
-        "Score every",
+        "Steps between scores",
         "Score the held-out rows every so many steps, too.",
         low=1,
-        high=2**53,
         optional=True,
         without="after every epoch",
         unit="STEPS",
@@ -204,10 +209,10 @@ class TrainingConfig:
     learning_rate: float = 5e-5  # the peak; linear warm-up to it, then linear decay to 0
     batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
     max_length: int = DEFAULT_MAX_LENGTH  # tokens per row, the special ones included
-    long_texts: str = "split"  # into rows of that length; "cut": only their beginning is read
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
+    long_texts: str = "split"  # those over the maximum length, into rows; "cut": only their beginning is read
     device: str | None = None  # None: a GPU where there is one that passes its check, else the CPU
     warmup_share: float = 0.06  # of all steps
     decay_share: float = 1.0  # of the steps after the warm-up; below 1 the peak is held first
@@ -297,5 +302,7 @@ def unusual_settings(config: TrainingConfig, *, train_rows: int, default_learnin
             f"A mask rate of {config.masking.selection_rate:.0%} is unusual;"
             " between 5% and 50% works, and 15% is usual."
         )
+    if config.patience and config.patience >= config.epochs - 1:
+        yield f"With a patience of {config.patience}, a run of {config.epochs} epochs never ends early."
     if config.batch_size > train_rows:
         yield f"The batch size {config.batch_size} is more than the {train_rows} rows, so every epoch is a single step."

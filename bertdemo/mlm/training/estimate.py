@@ -49,12 +49,12 @@ class Estimate:
     held_out_rows: int
     train_tokens: int
     truncated: int
-    pieces: int
     steps: int
     seconds: float
     memory: int
     exact: bool
     warnings: tuple[str, ...] = ()
+    pieces: int = 0
 
 
 def estimate_run(
@@ -84,6 +84,7 @@ def estimate_run(
     steps = round(min(unlimited, limit))
     epoch_steps = len(session.plan.batches(0)) / read_share
     epochs_done = steps / epoch_steps if steps == config.max_steps else config.epochs
+    scorings = _scorings(config, steps=steps, epochs=epochs_done)
     read_tokens = len(train.token_ids) / (1 - (config.replay_share if replay else 0.0)) / read_share * epochs_done
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
@@ -94,9 +95,7 @@ def estimate_run(
         pieces=round(train.pieces / read_share) + held_out.pieces,
         steps=steps,
         seconds=timing.step_rate * read_tokens
-        + timing.score_rate
-        * (len(held_out.token_ids) + len(english.token_ids))
-        * _scorings(config, steps=steps, epochs=epochs_done)
+        + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * scorings
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=read_share == 1 and (cut_short or epochs == config.epochs),
@@ -212,7 +211,8 @@ def inspect_file(
     max_length: int | None = None,
     long_texts: str | None = None,
 ) -> dict[str, Any]:
-    """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
+    """``format``, ``encoding``, ``delimiter``, ``header`` (None where there is no such thing), ``rows`` and what makes
+    one (``rows_are``), ``columns``, ``text_column`` (or None) and the ``report``.
 
     ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
     rows that its tokenizer makes longer than ``max_length``, ``pieces`` is what these become under ``long_texts``, and
@@ -224,9 +224,7 @@ def inspect_file(
     found = preview(path, dialect=dialect, column=column, max_bytes=None)
     record: dict[str, Any] = {
         "file": found.name,
-        "encoding": found.dialect.encoding,
-        "delimiter": found.dialect.delimiter,
-        "header": found.dialect.header,
+        **found.dialect.named(),
         "rows": found.rows,
         "columns": len(found.columns),
         "column_names": list(found.columns),
