@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections import Counter
@@ -173,6 +174,7 @@ def program(
 
 def test_a_process_that_is_spawned_by_the_command_line_does_not_run_it_again() -> None:
     """Spawning imports the program's main module anew, under another name."""
+    runpy.run_path(str(ROOT / "bertdemo" / "__main__.py"), run_name="__mp_main__")
     for path in (ROOT / "app.py", ROOT / "bertdemo" / "__main__.py", *sorted((ROOT / "benchmarks").glob("[a-z]*.py"))):
         module = ast.parse(path.read_text(encoding="utf-8"))
         runs = [
@@ -191,10 +193,10 @@ class RefusalError(PermissionError):
 def refusing(real: object, *, times: int) -> object:
     left = iter(range(times))
 
-    def imitation(*arguments: object) -> object:
+    def imitation(*arguments: object, **options: object) -> object:
         if next(left, None) is not None:
             raise RefusalError(13, "The process cannot access the file because it is being used by another process")
-        return real(*arguments)
+        return real(*arguments, **options)
 
     return imitation
 
@@ -204,7 +206,8 @@ def test_a_file_that_is_being_read_is_replaced_once_it_is_let_go(tmp_path: Path,
     files.write_atomically(path, "old")
     monkeypatch.setattr(files.os, "replace", refusing(os.replace, times=4))
     files.write_atomically(path, "new")
-    assert path.read_text(encoding="utf-8") == "new"
+    monkeypatch.setattr(Path, "read_text", refusing(Path.read_text, times=4))
+    assert files.read_whole(path) == "new"
     monkeypatch.setattr(files.os, "rename", refusing(os.rename, times=4))
     for content in ("one", "two"):
         with files.replaced_folder(tmp_path / "model") as part:
