@@ -68,10 +68,16 @@ def texts_of_the_locale(tree: ast.Module) -> Iterator[str]:
         given = {keyword.arg: keyword.value for keyword in node.keywords}
         modes = [value.value for value in [*node.args, *given.values()] if isinstance(value, ast.Constant)]
         binary = any(isinstance(mode, str) and len(mode) <= 4 and "b" in mode for mode in modes)
-        of_os = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) in ("os", "archive", "lzma")
+        of_os = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) in (
+            "os",
+            "archive",
+            "lzma",
+            "gzip",
+        )
         as_text = name in PROGRAMS and {"text", "universal_newlines"} & given.keys()
         by_default_binary = name in ("NamedTemporaryFile", "TemporaryFile") and not modes
-        opened = name in OPENERS and not (binary or of_os or by_default_binary)
+        by_place = name == "TextIOWrapper" and len(node.args) > 1  # its encoding comes second
+        opened = name in OPENERS and not (binary or of_os or by_default_binary or by_place)
         if (as_text or opened) and "encoding" not in given:
             yield f"line {node.lineno}: {ast.unparse(node)[:80]}"
 
