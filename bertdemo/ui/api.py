@@ -19,6 +19,7 @@ from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
 from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .train.estimate import check_ahead
 from .train.form import run_request
 from .uploads import uploaded
 
@@ -142,6 +143,7 @@ class Endpoints:
                 model=_text(model),
                 name=_text(name),
             )
+            check_ahead(self._services, request)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:

@@ -94,7 +94,9 @@ def estimate_run(
         truncated=round(train.truncated / read_share) + held_out.truncated,
         steps=steps,
         seconds=timing.step_rate * read_tokens
-        + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * _scorings(config, steps=steps, epochs=epochs_done)
+        + timing.score_rate
+        * (len(held_out.token_ids) + len(english.token_ids))
+        * _scorings(config, steps=steps, epochs=epochs_done)
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=read_share == 1 and (cut_short or epochs == config.epochs),
