@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("mlm", "runs", "charts", "cli", "ui")  # each may import itself and those before it
 ROOMS = (
     "errors",
+    "setting",
     "settings",
     "wording",
     "data",

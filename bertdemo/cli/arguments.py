@@ -81,7 +81,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     parser.add_argument("--model", metavar="REF", help="whose tokenizer counts rows that are too long, and [UNK]")
-    _add_settings(parser, "max_length")
+    _add_settings(parser, "max_length", "long_texts")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +111,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     _add_model(parser)
-    _add_settings(parser, "limit", "seed", "max_length")
+    _add_settings(parser, "limit", "seed", "max_length", "long_texts")
     parser.add_argument("--masks", type=Path, metavar="FILE", help="write what was scored, a JSON line a row")
 
 

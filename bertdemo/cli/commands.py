@@ -39,6 +39,7 @@ def inspect(options: argparse.Namespace) -> int:
         dialect=chosen_dialect(options.file, options.encoding, options.delimiter, options.header),
         masked_lm=masked_lm,
         max_length=options.max_length,
+        long_texts=options.long_texts,
     )
     display.show(record, display.inspection_tables, as_json=options.json)
     return 0
@@ -73,7 +74,8 @@ def evaluate(options: argparse.Namespace) -> int:
     dialect = chosen_dialect(options.file, options.encoding, options.delimiter, options.header)
     texts = read_texts(options.file, column=options.column, dialect=dialect, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
-    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length))
+    length, split = length_limit(masked_lm, options.max_length), options.long_texts != "cut"
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=length, split=split)
     fixed = fix_masks(masked_lm, rows, seed=options.seed or 0)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())

@@ -50,7 +50,17 @@ def inspection_tables(record: Record) -> Iterator[Table | str]:
     yield ", ".join(f"{name} {record['report'][name]}" for name in counts)
     if "unknown_share" in record:
         yield f"[UNK] among the tokens: {percent(record['unknown_share'])}".replace("[", r"\[")
+        if longer := record["report"]["truncated"]:
+            yield too_long(longer, record["report"]["used"], record["pieces"], record["max_length"])
     yield from map(escape, record["report"]["warnings"])
+
+
+def too_long(longer: int, texts: int, pieces: int, length: int | None = None) -> str:
+    """What becomes of long texts: ``"212 of 4,182 texts are longer than 256 tokens: 1,031 pieces"``."""
+    said = (
+        f"{longer:,} of {texts:,} texts are longer than {length or 'the maximum length'}{' tokens' if length else ''}"
+    )
+    return f"{said}: {pieces:,} pieces" if pieces > longer else f"{said} and cut there"
 
 
 def fill_tables(record: Record) -> Iterator[Table | str]:
@@ -135,6 +145,9 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
                 f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
                 f" {record['steps']} steps, {record['precision']} on {record['device']}"
             )
+            if longer := record.get("truncated"):
+                texts = record["train_rows"] + record["held_out_rows"]
+                bar.print(too_long(longer, texts, record.get("pieces") or longer))
         case "step":
             loss = "-" if record["loss"] is None else f"{record['loss']:.3f}"
             description = f"epoch {record['epoch']}  loss {loss}"

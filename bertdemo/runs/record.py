@@ -162,7 +162,8 @@ def read_settings(values: dict[str, Any]) -> TrainingConfig:
     values = _known(TrainingConfig, values)
     masking = MaskingConfig(**_known(MaskingConfig, values.pop("masking", {})))
     texts = {name: tuple(values.pop(name, ())) for name in ("probes", "watch")}
-    return TrainingConfig(**{**values, **texts, "masking": masking})
+    before = {"long_texts": "cut"}  # what runs did before there was a choice
+    return TrainingConfig(**{**before, **values, **texts, "masking": masking})
 
 
 def damaged_record(run_id: str, reason: str) -> RunRecord:

@@ -163,7 +163,7 @@ def _baseline(run: Run, masked_lm: MaskedLM, asked: TargetScores) -> Baseline | 
         texts = read_data(run.record.data, seed=settings.seed).train[:COUNTED_ROWS]
     except BertDemoError:
         return None
-    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length)
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length, split=settings.splits)
     counts = np.bincount(rows.token_ids, minlength=masked_lm.vocabulary_size)
     counts[list(masked_lm.special_ids)] = 0
     return frequency_baseline(asked, counts)

@@ -14,7 +14,8 @@ from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import SETTINGS, Setting
+from bertdemo.mlm.setting import Setting
+from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
@@ -75,7 +76,7 @@ class Endpoints:
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
-    def inspect_csv(  # noqa: PLR0917 - the options of the command line
+    def inspect_csv(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
         file: dict[str, Any] | None,
         column: str | None = None,
@@ -84,8 +85,9 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        long_texts: str | None = None,
     ) -> dict[str, Any]:
-        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
+        """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
         ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
         """
@@ -97,8 +99,16 @@ class Endpoints:
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
             dialect = _dialect(path, encoding, delimiter, header)
-            read = inspect_file(path, column=_optional(column), dialect=dialect, masked_lm=masked_lm, max_length=length)
-            return finite(read)
+            kept = None if long_texts is None else SETTINGS["long_texts"].parse(long_texts)
+            found = inspect_file(
+                path,
+                column=_optional(column),
+                dialect=dialect,
+                masked_lm=masked_lm,
+                max_length=length,
+                long_texts=kept,
+            )
+            return finite(found)
 
     def start_training(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
@@ -113,7 +123,6 @@ class Endpoints:
         limit: int | None = None,
         seed: int | None = None,
         precision: str | None = None,
-        device: str | None = None,
         probe: list[str] = [],  # noqa: B006 - never changed; the client is shown an empty list
         watch: list[str] = [],  # noqa: B006
         name: str = "",
@@ -121,15 +130,19 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        long_texts: str | None = None,
+        device: str | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
         """
-        numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
+        numbers = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+        numbers |= {"max_length": max_length, "mask_rate": mask_rate, "limit": limit, "seed": seed}
         with user_errors(as_html=False):
-            texts = (_optional(precision), _optional(device), _texts(probe), _texts(watch))
-            values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
+            texts = {"precision": _optional(precision), "device": _optional(device)}
+            texts |= {"long_texts": _optional(long_texts)}
+            values = {**numbers, **texts, "probe": _texts(probe), "watch": _texts(watch)}
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
             path = self._received(file)

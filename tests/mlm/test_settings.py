@@ -60,7 +60,12 @@ def test_left_out_and_blank_values_change_nothing() -> None:
 
 def test_values_and_words_lead_back_to_the_same_settings() -> None:
     config = TrainingConfig(
-        *(7, 3e-4, 8, 32, MaskingConfig(0.4), 5, "fp32"), probes=("-a [MASK].", "b [MASK]."), watch=("-x", "y")
+        *(7, 3e-4, 8, 32),
+        masking=MaskingConfig(0.4),
+        seed=5,
+        precision="fp32",
+        probes=("-a [MASK].", "b [MASK]."),
+        watch=("-x", "y"),
     )
     assert configure(config_values(config, limit=100), base=TrainingConfig()) == config
     words = [word for name, value in config_values(config, limit=100).items() for word in SETTINGS[name].words(value)]

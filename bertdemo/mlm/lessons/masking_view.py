@@ -84,7 +84,7 @@ def view_file(
     Raises DataError as ``read_corpus`` does.
     """
     corpus = read_corpus(path, column=column, limit=MAX_ROWS, seed=config.seed)
-    texts = tokenize_all(masked_lm.tokenizer, corpus.train, max_length=config.max_length)
+    texts = tokenize_all(masked_lm.tokenizer, corpus.train, max_length=config.max_length, split=config.splits)
     return view_masking(masked_lm, texts, config)
 
 

@@ -39,7 +39,8 @@ _ADAM_COPIES = 4  # of the weights: themselves, their gradients and two moments
 
 @dataclass(frozen=True)
 class Estimate:
-    """Tokens are those of one epoch, padding not counted; ``truncated`` rows are longer than the maximum length.
+    """Tokens are those of one epoch, padding not counted; ``truncated`` rows are longer than the maximum length, and
+    become ``pieces``, one each where they are cut.
 
     ``exact`` False: counted on from a part of the rows or epochs. ``memory`` in bytes, on top of what the program has.
     """
@@ -48,6 +49,7 @@ class Estimate:
     held_out_rows: int
     train_tokens: int
     truncated: int
+    pieces: int
     steps: int
     seconds: float
     memory: int
@@ -70,11 +72,8 @@ def estimate_run(
 
     Raises SettingsError, TextError or TrainingError for what would make the run fail as well.
     """
-    tokenizer, max_length = masked_lm.tokenizer, config.max_length
-    train, held_out, english = (
-        texts if isinstance(texts, TokenizedTexts) else tokenize_all(tokenizer, texts, max_length=max_length)
-        for texts in (corpus.train, corpus.held_out, general)
-    )
+    train, held_out = (_tokenized(masked_lm, texts, config) for texts in (corpus.train, corpus.held_out))
+    english = tokenize_all(masked_lm.tokenizer, general, max_length=config.max_length)
     epochs = min(config.epochs, PLANNED_EPOCHS)
     timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, patience=0, probes=(), watch=())
     texts = TrainingTexts(train, _first(held_out, TIMED_ROWS))
@@ -88,10 +87,11 @@ def estimate_run(
     read_tokens = len(train.token_ids) / (1 - (config.replay_share if replay else 0.0)) / read_share * epochs_done
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
-        train_rows=round(len(train) / read_share),
-        held_out_rows=len(held_out),
+        train_rows=round(train.texts / read_share),
+        held_out_rows=held_out.texts,
         train_tokens=round(len(train.token_ids) / read_share),
         truncated=round(train.truncated / read_share) + held_out.truncated,
+        pieces=round(train.pieces / read_share) + held_out.pieces,
         steps=steps,
         seconds=timing.step_rate * read_tokens
         + timing.score_rate
@@ -105,6 +105,12 @@ def estimate_run(
             *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
         ),
     )
+
+
+def _tokenized(masked_lm: MaskedLM, texts: Sequence[str] | TokenizedTexts, config: TrainingConfig) -> TokenizedTexts:
+    if isinstance(texts, TokenizedTexts):
+        return texts
+    return tokenize_all(masked_lm.tokenizer, texts, max_length=config.max_length, split=config.splits)
 
 
 def _scorings(config: TrainingConfig, *, steps: int, epochs: float) -> int:
@@ -204,11 +210,13 @@ def inspect_file(
     dialect: Dialect | None = None,
     masked_lm: MaskedLM | None = None,
     max_length: int | None = None,
+    long_texts: str | None = None,
 ) -> dict[str, Any]:
     """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
 
     ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
-    rows that its tokenizer makes longer than ``max_length``, and ``unknown_share`` is that of [UNK] among the tokens.
+    rows that its tokenizer makes longer than ``max_length``, ``pieces`` is what these become under ``long_texts``, and
+    ``unknown_share`` is that of [UNK] among the tokens.
 
     Raises:
         DataError: the file cannot be read, or ``column`` is not there or holds no text.
@@ -230,8 +238,8 @@ def inspect_file(
     if masked_lm is not None and found.text_column is not None:
         limit = length_limit(masked_lm, max_length)
         texts = read_texts(path, column=found.text_column, dialect=dialect)[0]
-        rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit)
-        record["report"]["truncated"] = rows.truncated
+        rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit, split=long_texts != "cut")
+        record["report"]["truncated"], record["pieces"], record["max_length"] = rows.truncated, rows.pieces, limit
         record["unknown_share"] = unknown_share(masked_lm, rows)
         record["report"]["warnings"] += unknown_tokens(masked_lm, rows)
     return record

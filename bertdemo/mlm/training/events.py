@@ -13,18 +13,19 @@ from typing import Any, ClassVar, TypeAlias
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The run is prepared: what it will do. ``train_tokens`` is one epoch without padding and without general texts;
-    ``steps`` is exact, unless the run's patience ends before it."""
+    """The run is prepared: what it will do. Rows are those of the file, one text each; ``train_tokens`` is one epoch
+    without padding and without general texts; ``steps`` is exact, unless the run's patience ends before it."""
 
     event: ClassVar[str] = "started"
     train_rows: int
     held_out_rows: int
     train_tokens: int
-    truncated: int  # rows cut at the maximum length, train and held out together
+    truncated: int  # texts longer than the maximum length, train and held out together
     steps: int
     precision: str
     device: str
     learning_rate: float
+    pieces: int = 0  # rows that the longer texts became: one each where they are cut
     run: str = ""
     replay_rows: int = 0  # general ones that the first epoch mixes in; every epoch has about as many of their tokens
     replay_tokens: int = 0

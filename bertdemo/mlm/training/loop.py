@@ -183,7 +183,8 @@ class TrainingSession:
     ) -> Generator[Progress, None, TokenizedTexts]:
         if isinstance(texts, TokenizedTexts):
             return texts
-        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
+        length, split = self.config.max_length, self.config.splits
+        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=length, split=split):
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
         assert isinstance(result, TokenizedTexts)  # what comes last is the result
@@ -213,10 +214,11 @@ class TrainingSession:
         assert self.held_out is not None  # prepared
         general = self.plan.replay_rows(0)
         return RunStarted(
-            train_rows=len(self._own),
-            held_out_rows=len(self.held_out.texts),
+            train_rows=self._own.texts,
+            held_out_rows=self.held_out.texts.texts,
             train_tokens=len(self._own.token_ids),
             truncated=self._own.truncated + self.held_out.texts.truncated,
+            pieces=self._own.pieces + self.held_out.texts.pieces,
             replay_rows=len(general),
             replay_tokens=int(self.plan.replay_lengths[general].sum()),
             steps=steps,

@@ -6,20 +6,23 @@ already on this machine, while nothing is training. Never stands in the way of S
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
 import gradio as gr
 
-from bertdemo.mlm.data.corpus import MIN_ROWS, preview, read_corpus
+from bertdemo.mlm.data.columns import count_words
+from bertdemo.mlm.data.corpus import MIN_ROWS, Preview, preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError, DataError
 from bertdemo.mlm.models.hub import check_checkpoint
 from bertdemo.mlm.models.loading import default_learning_rate
-from bertdemo.mlm.settings import unusual_settings
+from bertdemo.mlm.settings import TrainingConfig, unusual_settings
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run, length_limit
 from bertdemo.runs.manager import RunRequest
@@ -38,7 +41,7 @@ Measure: TypeAlias = Callable[[RunRequest], Estimate]
 
 
 class EstimateView(NamedTuple):
-    """``too_long`` is where the number of rows that will be cut is shown, beside the other counts of the file;
+    """``too_long``: where the number of texts over the maximum length is shown, beside the file's other counts;
     ``check`` asks for what was not measured by itself."""
 
     line: gr.HTML
@@ -70,21 +73,21 @@ def show_estimate(
         return
     try:
         request = request_of(services, **{**form, "name": ""})  # a name changes nothing
-        rows, here = check_ahead(services, request), _is_here(services, request)
+        found, here = check_ahead(services, request), _is_here(services, request)
         measured = asked or (here and not services.manager.live())
-        planned = _planned(services, request, rows, measuring=measured)
+        planned = _planned(services, request, found, measuring=measured)
         yield _said(view, planned, measurable=not measured)
         if here and (unknown := _unknown(services, request)):
             yield _said(view, planned + unknown, measurable=not measured)
         if measured:
             asked_for = _asked(services, request)
-            yield _shown(view, measure(request), asked_for, max_length=request.settings.max_length)
+            yield _shown(view, measure(request), request.settings, asked_for=asked_for)
     except BertDemoError as error:
         yield _said(view, note_html(str(error), wrong=True))
 
 
-def check_ahead(services: Services, request: RunRequest) -> int:
-    """The rows that the file has to train on, or about; raises BertDemoError for what would make the run fail."""
+def check_ahead(services: Services, request: RunRequest) -> Preview:
+    """What the file holds; raises BertDemoError for what would make the run fail."""
     request.check()
     ref = services.resolve(request.model)
     if _is_here(services, request):
@@ -92,13 +95,12 @@ def check_ahead(services: Services, request: RunRequest) -> int:
     else:
         check_checkpoint(ref.source)
     found = preview(request.data, dialect=request.dialect, column=request.column)
-    rows = min(found.report.used, request.limit or found.report.used)
-    if rows < MIN_ROWS:
+    if (rows := _usable(found, request)) < MIN_ROWS:
         raise DataError(
             f"{found.name!r} has only {rows} usable rows ({found.report.empty} empty, {found.report.duplicate}"
             f" duplicate), and training takes at least {MIN_ROWS}; add rows, or choose another column."
         )
-    return rows
+    return found
 
 
 def _is_here(services: Services, request: RunRequest) -> bool:
@@ -109,14 +111,17 @@ def _unknown(services: Services, request: RunRequest) -> str:
     """A warning where the model's vocabulary cannot write the file's first texts."""
     texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
     masked_lm = services.model(request.model)
-    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=request.settings.max_length)
+    settings = request.settings
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length, split=settings.splits)
     return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
-def _planned(services: Services, request: RunRequest, rows: int, *, measuring: bool) -> str:
+def _planned(services: Services, request: RunRequest, found: Preview, *, measuring: bool) -> str:
     """From the preview's count of rows, which may be "about", and what is unusual about the settings."""
-    train, settings = rows - min(500, round(rows / 10)), request.settings
-    steps = settings.epochs * -(-train // settings.batch_size)
+    settings, used = request.settings, _usable(found, request)
+    train = used - min(500, round(used / 10))
+    pieces = train * (_pieces_a_text(found.sample_texts, settings.max_length) if settings.splits else 1)
+    steps = settings.epochs * math.ceil(pieces / settings.batch_size)
     more = ["working out time and memory…"] if measuring else []
     suits = default_learning_rate(services.resolve(request.model))
     unusual = unusual_settings(settings, train_rows=train, default_learning_rate=suits)
@@ -129,6 +134,15 @@ def _asked(services: Services, request: RunRequest) -> str:
     return settings_text(request.settings, services.label(request.model))
 
 
+def _pieces_a_text(texts: Sequence[str], max_length: int) -> float:
+    """On average, about: of the first texts, counting 4 tokens for 3 words."""
+    return fmean(math.ceil(max(1, count_words(text) * 4 / 3 / max_length)) for text in texts or ("",))
+
+
+def _usable(found: Preview, request: RunRequest) -> int:
+    return min(found.report.used, request.limit or found.report.used)
+
+
 def _measured(services: Services, request: RunRequest) -> Estimate:
     limit = min(request.limit or MAX_ROWS, MAX_ROWS)
     settings = request.settings
@@ -136,11 +150,11 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     ref = services.resolve(request.model)
     masked_lm = services.registry.private_copy(ref)
     whole = corpus.report.used < limit or limit == request.limit
-    share = 1.0 if whole else min(1.0, corpus.report.used / check_ahead(services, request))
+    share = 1.0 if whole else min(1.0, corpus.report.used / _usable(check_ahead(services, request), request))
     return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
 
 
-def _shown(view: EstimateView, estimate: Estimate, asked_for: str, *, max_length: int) -> Updates:
+def _shown(view: EstimateView, estimate: Estimate, settings: TrainingConfig, *, asked_for: str) -> Updates:
     about = "" if estimate.exact else "about "
     parts = [
         asked_for,
@@ -151,8 +165,20 @@ def _shown(view: EstimateView, estimate: Estimate, asked_for: str, *, max_length
         f"about {max(0.1, estimate.memory / _GIGABYTE):.1f} GB of memory",
     ]
     warnings = "".join(map(_warning, estimate.warnings))
-    cut = f"too long <b>{about}{estimate.truncated:,}</b> (cut at {max_length} tokens)"
-    return _said(view, _line(parts) + warnings, f'<p class="counts">{cut}</p>' if estimate.truncated else "")
+    return _said(view, _line(parts) + warnings, _too_long(estimate, settings, about=about))
+
+
+def _too_long(estimate: Estimate, settings: TrainingConfig, *, about: str) -> str:
+    """How many texts are longer than a row may be, and what becomes of them."""
+    if not estimate.truncated:
+        return ""
+    longer = f"<b>{about}{estimate.truncated:,}</b> of {about}{estimate.train_rows + estimate.held_out_rows:,} texts"
+    length = f"{settings.max_length:,} tokens"
+    if settings.splits:
+        said = f"{longer} are longer than {length}: <b>{about}{estimate.pieces:,}</b> pieces"
+    else:
+        said = f"{longer} are cut at {length}"
+    return f'<p class="counts">{said}</p>'
 
 
 def _said(view: EstimateView, line: str, too_long: str = "", *, measurable: bool = False) -> Updates:

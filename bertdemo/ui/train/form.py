@@ -30,7 +30,15 @@ DEFAULT_PROBES = (
     "It sucks! I really really [MASK] this show!\n"
     "It's awesome and full of mystery! I really really [MASK] this show!"
 )
-PRESET = ("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit")  # what a preset fills in
+PRESET = (
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "max_length",
+    "long_texts",
+    "mask_rate",
+    "limit",
+)  # what a preset fills in
 
 Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
 
@@ -148,6 +156,13 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
     with gr.Row():
         batch_size = _number("batch_size", usual, min_width=150)
         max_length = _number("max_length", usual, min_width=150)
+        long_texts = gr.Dropdown(
+            [("split into pieces, all read", "split"), ("cut: only the beginning", "cut")],
+            value=usual["long_texts"],
+            label=SETTINGS["long_texts"].label,
+            info="Those over the maximum length.",
+            min_width=180,
+        )
         rate = SETTINGS["mask_rate"]
         mask_rate = gr.Slider(
             *(0.01, 0.9),
@@ -167,6 +182,7 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
     probe = _text("probe", DEFAULT_PROBES, info="One a line, each with a [MASK].", lines=3)
     watch = _text("watch", info="Separated by commas. Empty: the likeliest words of each moment.")
     fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
+    fields["long_texts"] = long_texts
     return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
 
 
