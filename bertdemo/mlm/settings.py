@@ -209,10 +209,10 @@ class TrainingConfig:
     learning_rate: float = 5e-5  # the peak; linear warm-up to it, then linear decay to 0
     batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
     max_length: int = DEFAULT_MAX_LENGTH  # tokens per row, the special ones included
-    long_texts: str = "split"  # into rows of that length; "cut": only their beginning is read
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
+    long_texts: str = "split"  # those over the maximum length, into rows; "cut": only their beginning is read
     device: str | None = None  # None: a GPU where there is one that passes its check, else the CPU
     warmup_share: float = 0.06  # of all steps
     decay_share: float = 1.0  # of the steps after the warm-up; below 1 the peak is held first

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.models.blend import parts_of
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.wording import percent
 
@@ -62,7 +64,30 @@ def save_model(masked_lm: MaskedLM, folder: Path, *, record: RunRecord) -> None:
         masked_lm.model.save_pretrained(part)
         masked_lm.tokenizer.save_pretrained(part)
         card = model_card(record, mask_token=str(masked_lm.tokenizer.mask_token))
-        (part / "README.md").write_text(card, encoding="utf-8")
+        (part / "README.md").write_text(card, encoding="utf-8", errors="replace")
+
+
+def export_model(masked_lm: MaskedLM, folder: Path) -> None:
+    """Write any model, a blend too, as a checkpoint that every library loads. Raises RunError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"The folder {folder.name!r} is not empty; choose another one.")
+    with disk_errors("The model"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_folder(folder) as part:
+            masked_lm.model.save_pretrained(part)
+            masked_lm.tokenizer.save_pretrained(part)
+            (part / "README.md").write_text(_exported_card(masked_lm), encoding="utf-8")
+
+
+def _exported_card(masked_lm: MaskedLM) -> str:
+    lines = [f"# {_plain(masked_lm.ref.label)}", "", "A masked language model, saved by bertdemo."]
+    blend = parts_of(masked_lm.ref)
+    if blend is not None:
+        lines += [
+            "",
+            f"Every weight is {1 - blend[2]:g} times the base model's and {blend[2]:g} times the tuned one's.",
+        ]
+    return "\n".join([*lines, *masked_lm.notes, ""])
 
 
 def model_card(record: RunRecord, *, mask_token: str) -> str:

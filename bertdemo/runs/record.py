@@ -12,6 +12,8 @@ import re
 import secrets
 import shlex
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bertdemo import __version__
+from bertdemo.mlm.data.dialect import NAMED, PARAGRAPH
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
@@ -124,6 +127,30 @@ class RunRecord:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
 
+def run_label(record: RunRecord, *, alike: bool = False) -> str:
+    """What tells a run apart in a list: "reviews, 3 epochs, 13:11", the minute by this machine's clock, before today
+    with the day; ``alike``: another one would be called the same."""
+    parts = [record.name, epochs_text(record.settings)]
+    try:
+        begun = datetime.fromisoformat(record.created).astimezone()
+        today = begun.date() == datetime.now().astimezone().date()
+        parts.append(f"{begun:%H:%M}" if today else f"{begun.day} {begun:%b %H:%M}")
+    except ValueError:  # a damaged record
+        return record.name
+    return ", ".join(parts) + (f" · {record.id[-4:]}" if alike else "")
+
+
+def run_labels(records: Sequence[RunRecord]) -> dict[str, str]:
+    """The labels of several runs by their ids, no two of them the same."""
+    labels = {record.id: run_label(record) for record in records}
+    counts = Counter(labels.values())
+    return {record.id: run_label(record, alike=counts[labels[record.id]] > 1) for record in records}
+
+
+def epochs_text(settings: TrainingConfig) -> str:
+    return "1 epoch" if settings.epochs == 1 else f"{settings.epochs:,} epochs"
+
+
 def read_record(text: str) -> RunRecord:
     """The record in the text of a ``run.json``; fields of a newer version are ignored. Raises RunError when damaged."""
     try:
@@ -166,9 +193,11 @@ def command_line(record: RunRecord) -> str:
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
     words += ["--encoding", dialect["encoding"]] if dialect.get("encoding") else []
-    if "delimiter" in dialect:
-        words += ["--delimiter", {"\t": "tab", None: "none"}.get(dialect["delimiter"], dialect["delimiter"])]
-    words += ["--header" if dialect["header"] else "--no-header"] if "header" in dialect else []
+    if "delimiter" in dialect and dialect.get("format", "csv") == "csv":
+        none = PARAGRAPH if dialect.get("paragraphs") else "none"
+        words += ["--delimiter", {"\t": "tab", None: none}.get(dialect["delimiter"], dialect["delimiter"])]
+    if "header" in dialect and dialect.get("format") not in NAMED:
+        words += ["--header" if dialect["header"] else "--no-header"]
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
 

@@ -20,6 +20,7 @@ from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
 from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .train.estimate import check_ahead
 from .train.form import run_request
 from .uploads import uploaded
 
@@ -88,7 +89,8 @@ class Endpoints:
     ) -> dict[str, Any]:
         """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
-        ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
+        ``encoding``, ``delimiter`` ("": each line is a text, "paragraph": each paragraph) and ``header``: how it is
+        read, over what would be found. ``long_texts``: "split" or "cut".
         """
         with user_errors(as_html=False):
             path = self._received(file)
@@ -153,6 +155,7 @@ class Endpoints:
             dialect = _dialect(path, encoding, delimiter, header) if path else None
             named: dict[str, Any] = {"column": _optional(column), "model": _text(model), "name": _text(name)}
             request = run_request(self._services, values, path=path, dialect=dialect, **named)
+            check_ahead(self._services, request)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:

@@ -78,6 +78,7 @@ def test_values_and_words_lead_back_to_the_same_settings() -> None:
         masking=MaskingConfig(0.4, whole_words=True),
         seed=5,
         precision="fp32",
+        long_texts="cut",
         probes=("-a [MASK].", "b [MASK]."),
         watch=("-x", "y"),
         patience=2,

@@ -49,12 +49,12 @@ class Estimate:
     held_out_rows: int
     train_tokens: int
     truncated: int
-    pieces: int
     steps: int
     seconds: float
     memory: int
     exact: bool
     warnings: tuple[str, ...] = ()
+    pieces: int = 0
 
 
 def estimate_run(
@@ -211,7 +211,8 @@ def inspect_file(
     max_length: int | None = None,
     long_texts: str | None = None,
 ) -> dict[str, Any]:
-    """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
+    """``format``, ``encoding``, ``delimiter``, ``header`` (None where there is no such thing), ``rows`` and what makes
+    one (``rows_are``), ``columns``, ``text_column`` (or None) and the ``report``.
 
     ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
     rows that its tokenizer makes longer than ``max_length``, ``pieces`` is what these become under ``long_texts``, and
@@ -223,9 +224,7 @@ def inspect_file(
     found = preview(path, dialect=dialect, column=column, max_bytes=None)
     record: dict[str, Any] = {
         "file": found.name,
-        "encoding": found.dialect.encoding,
-        "delimiter": found.dialect.delimiter,
-        "header": found.dialect.header,
+        **found.dialect.named(),
         "rows": found.rows,
         "columns": len(found.columns),
         "column_names": list(found.columns),

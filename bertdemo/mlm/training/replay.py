@@ -101,6 +101,5 @@ def joined(own: TokenizedTexts, general: TokenizedTexts) -> TokenizedTexts:
     """The rows of both, end to end; what was too long is counted for the first alone."""
     dtype = np.result_type(own.token_ids, general.token_ids)
     token_ids = np.concatenate([own.token_ids, general.token_ids], dtype=dtype)
-    return TokenizedTexts(
-        token_ids, np.concatenate([own.offsets, general.offsets[1:] + own.offsets[-1]]), own.truncated
-    )
+    offsets = np.concatenate([own.offsets, general.offsets[1:] + own.offsets[-1]])
+    return TokenizedTexts(token_ids, offsets, own.truncated, own.pieces)

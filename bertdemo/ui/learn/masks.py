@@ -210,7 +210,7 @@ def build(services: Services) -> Opening:
             info="The pieces of a word are hidden together or not at all.",
             elem_id="masks-whole-words",
         )
-        file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
+        file = gr.File(label=f"Your own file (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
     _explain()
     choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
     choice |= {"whole_words": whole_words}

@@ -54,7 +54,7 @@ def run_request(
     Raises DataError without a file, SettingsError for values that cannot be, ModelError for no model.
     """
     if not path:
-        raise DataError("There is no data yet; upload a CSV file, or use the sample reviews.")
+        raise DataError("There is no data yet; upload a file, or use the sample reviews.")
     ref = services.resolve(str(model or ""))
     replay = _general_texts(values.get("replay"))
     config = configure({**values, "replay": replay}, base=TrainingConfig(learning_rate=default_learning_rate(ref)))
