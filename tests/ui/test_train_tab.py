@@ -298,7 +298,7 @@ def look(
 
     def measure(request: RunRequest) -> Estimate:
         measured.append(request)
-        return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
+        return Estimate(18, 2, 240, 3, 5, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
 
     chosen = {"path": str(path), "file": name_on_page(str(path)), "column": "review", **DETECTED}
     form = {name: field.value for name, field in page.fields.items()} | typed
@@ -319,7 +319,7 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, p
         "rate is unusual",
     ):
         assert words in shown
-    assert "too long <b>3</b> (cut at 256 tokens)" in too_long
+    assert "<b>3</b> of 20 texts" in too_long
 
 
 def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(
