@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -108,11 +109,26 @@ def test_held_out_texts_are_never_mixed_in(tmp_path: Path) -> None:
         read_replay(str(path), held_out=[f"the {word} sentence stands here." for word in ("first", "second", "third")])
 
 
+def runs_of(text: str, words: int) -> set[str]:
+    found = re.findall(r"\w+", text.casefold())
+    return {" ".join(found[start : start + words]) for start in range(len(found) - words + 1)}
+
+
 def test_the_bundled_paragraphs_are_whole_and_none_of_those_that_measure() -> None:
     paragraphs = read_replay(GENERAL, held_out=())
     lines = (bundled_assets() / "general_paragraphs.txt").read_text(encoding="utf-8").splitlines()
     assert list(paragraphs) == [" ".join(line.split()) for line in lines]
-    assert 900_000 < sum(map(len, paragraphs)) < 1_100_000
+    assert len(set(paragraphs)) == len(paragraphs)
+    assert 800_000 < sum(map(len, paragraphs)) < 1_100_000
+    assert all(160 <= len(text) <= 520 and text.isascii() for text in paragraphs)
+    assert not re.search(r"gutenberg|\betexts?\b|https?:|[<>{}\[\]|]", "\n".join(paragraphs).casefold())
     measuring = (bundled_assets() / "general_english.txt").read_text(encoding="utf-8").splitlines()
-    together = "\n".join(paragraphs).casefold()
-    assert not [sentence for sentence in filter(None, measuring) if sentence.casefold() in together]
+    measured = set().union(*(runs_of(sentence, 7) for sentence in measuring))
+    assert not [text for text in paragraphs if runs_of(text, 7) & measured]
+
+
+def test_the_card_of_the_paragraphs_counts_them_as_they_are() -> None:
+    count = len((bundled_assets() / "general_paragraphs.txt").read_text(encoding="utf-8").splitlines())
+    card = (bundled_assets() / "general_paragraphs.md").read_text(encoding="utf-8")
+    assert f"{count:,} paragraphs" in card
+    assert sum(int(n.replace(",", "")) for n in re.findall(r"^\| \d+% \| ([\d,]+) \|", card, re.M)) == count
