@@ -18,18 +18,25 @@ from bertdemo.mlm.settings import SETTINGS, Setting
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
-from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .services import MODEL_EVENT, READ_EVENT, Services, asked_by, asker, user_errors
 from .train.form import run_request
 from .uploads import uploaded
 
 MAX_CHARACTERS = 200_000
 # Reading or copying a whole file may take a minute: a few at once, whoever asks.
 FILE_EVENT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
-_NO_OWNER = "This server is shared: give a secret text of your own as owner, with which you may stop the run later."
+_NO_OWNER = (
+    "This server is shared: give a secret text of your own as owner, or as the header X-Bertdemo-Owner of all requests,"
+    " with which you may see and stop the run later."
+)
 
 
 class Endpoints:
     """One method an endpoint; every argument comes from outside and is checked.
+
+    On a server for others a program says who asks with the header X-Bertdemo-Owner, as in
+    ``gradio_client.Client(url, headers={"X-Bertdemo-Owner": "a secret of my own"})``; where there is an argument
+    ``owner``, that counts instead.
 
     ``received`` turns what stands for a file into its path, or into None where there is none.
     """
@@ -58,19 +65,26 @@ class Endpoints:
     def run_status(self, run_id: str, cursor: int = 0) -> dict[str, Any]:
         """The run's state and its events from the cursor on; ask again with the cursor that is returned."""
         with user_errors(as_html=False):
-            status = self._services.manager.status(_text(run_id), cursor=_whole("cursor", cursor, default=0))
+            cursor = _whole("cursor", cursor, default=0)
+            status = self._services.manager.status(_text(run_id), cursor=cursor, owner=asker())
             answer = {"run": status.run, "state": status.state, "cursor": status.cursor, "events": status.events}
             return finite({**answer, "step": status.step, "steps": status.steps, "position": status.activity.position})
 
     def stop_training(self, run_id: str, owner: str = "") -> dict[str, Any]:
         """Ask a run to stop and keep what it has learnt; ``owner`` is needed where the server is shared."""
-        with user_errors(as_html=False):
-            return {"run": run_id, "state": self._services.manager.stop(_text(run_id), owner=_text(owner))}
+        with user_errors(as_html=False), asked_by(_text(owner)):
+            return {"run": run_id, "state": self._services.manager.stop(_text(run_id), owner=asker())}
+
+    def share_run(self, run_id: str, everyone: bool = True, owner: str = "") -> dict[str, Any]:
+        """Show a run, its texts and its model to everyone who uses this server, or no longer; its owner may."""
+        with user_errors(as_html=False), asked_by(_text(owner)):
+            self._services.manager.share(_text(run_id), shared=bool(everyone), owner=asker())
+            return {"run": run_id, "shared": bool(everyone)}
 
     def runs(self) -> list[dict[str, Any]]:
-        """All runs, the newest first; folders only where this machine's user asks."""
+        """All runs that the caller may see, the newest first; folders only where this machine's user asks."""
         with user_errors(as_html=False):
-            summaries = [run.summary() for run in self._services.store.list()]
+            summaries = [run.summary() for run in self._services.runs()]
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
@@ -125,10 +139,10 @@ class Endpoints:
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
         """
         numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             texts = (_optional(precision), _texts(probe), _texts(watch))
             values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
-            if self._services.require_owner and not _text(owner):
+            if self._services.access.owned and not asker():
                 raise RunError(_NO_OWNER)
             path = self._received(file)
             dialect = _dialect(path, encoding, delimiter, header) if path else None
@@ -141,7 +155,7 @@ class Endpoints:
                 model=_text(model),
                 name=_text(name),
             )
-            return self._services.manager.submit(request, owner=_text(owner)).run_id
+            return self._services.manager.submit(request, owner=asker()).run_id
 
     def _model(self, reference: object) -> MaskedLM:
         return self._services.model(_text(reference))
@@ -152,7 +166,9 @@ def add_endpoints(services: Services) -> None:
     endpoints = Endpoints(services)
     asked: dict[Callable[..., Any], dict[str, Any]] = {
         **dict.fromkeys((endpoints.fill_mask, endpoints.compare, endpoints.score_sentence), _limits(MODEL_EVENT)),
-        **dict.fromkeys((endpoints.run_status, endpoints.stop_training, endpoints.runs), _limits(READ_EVENT)),
+        **dict.fromkeys(
+            (endpoints.run_status, endpoints.stop_training, endpoints.share_run, endpoints.runs), _limits(READ_EVENT)
+        ),
         **dict.fromkeys((endpoints.inspect_csv, endpoints.start_training), FILE_EVENT),
     }
     for endpoint, limits in asked.items():

@@ -1,12 +1,13 @@
 """The page's own routes, beside Gradio's: the server's health, the news of a run, a run as a zip, Plotly's script.
 
-They stand behind the same guards as the page; what is behind the password takes the page's own login. Knows nothing
-of how the page looks.
+They stand behind the same guards as the page; what is behind the password takes the page's own login, and who asks is
+known by the token in a header. Knows nothing of how the page looks.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,14 +20,16 @@ from starlette.types import Message
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.export import stream_zip
+from bertdemo.runs.people import OneTimeKeys
 from bertdemo.runs.record import is_run_id
 
 from .plot import PLOTLY_JS, plotly_source
-from .security import LOGIN_PATH
+from .security import LOGIN_PATH, OWNER_HEADER
 from .train.live_chart import live_payload, quick_payload, refused, requested
 
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
+    from bertdemo.runs.run import Run
 
 _LOG_IN = PlainTextResponse("Log in on the page first.", status_code=401)
 _A_DAY = {"Cache-Control": "private, max-age=86400"}
@@ -36,12 +39,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def own_routes(manager: RunManager, *, needs_login: bool) -> list[Route]:
     """For the ``routes`` of the application that Gradio makes; all relative to where the page is shown."""
+    keys = OneTimeKeys(time.monotonic)
     guard = _behind_login if needs_login else lambda handler: handler
     return [
         Route("/health", _health),
         Route(f"/{plotly_source()}", guard(_plotly)),
         Route("/live/{run}", guard(partial(_live, manager))),
-        Route("/runs/{run}.zip", guard(partial(_zip, manager))),
+        Route("/runs/{run}.zip", guard(partial(_zip, manager, keys))),
+        Route("/runs/{run}/key", guard(partial(_key, manager, keys)), methods=["POST"]),
     ]
 
 
@@ -78,20 +83,44 @@ async def _live(manager: RunManager, request: Request) -> Response:
     here and now, in a fraction of a millisecond; any other is answered by a thread that may take its time."""
     try:
         asked = requested(request.path_params["run"], request.query_params.get("cursor", "0"))
-        answer = quick_payload(manager, *asked) or await run_in_threadpool(live_payload, manager, *asked)
+        who = _owner(request)
+        quick = quick_payload(manager, *asked, owner=who)
+        answer = quick or await run_in_threadpool(partial(live_payload, manager, *asked, owner=who))
     except RunError as error:
         answer = refused(str(error))
     body = json.dumps(answer, separators=(",", ":")).encode("ascii")
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def _zip(manager: RunManager, request: Request) -> Response:
+def _owner(request: Request) -> str:
+    return request.headers.get(OWNER_HEADER, "")
+
+
+async def _run(manager: RunManager, request: Request) -> Run:
+    """The run in the path, if whoever asks may see it. Raises RunError."""
+    run_id = request.path_params["run"]
+    if not is_run_id(run_id):
+        raise RunError("This is not the id of a run.")
+    return await run_in_threadpool(partial(manager.find, run_id, owner=_owner(request)))
+
+
+async def _key(manager: RunManager, keys: OneTimeKeys, request: Request) -> Response:
+    """What a link to the run's zip takes on a server for others, since a link says nothing of who follows it."""
+    try:
+        run = await _run(manager, request)
+    except BertDemoError as error:
+        return PlainTextResponse(str(error), status_code=404)
+    return PlainTextResponse(keys.make(run.id), headers={"Cache-Control": "no-store"})
+
+
+async def _zip(manager: RunManager, keys: OneTimeKeys, request: Request) -> Response:
     """Made while it is sent and written nowhere, so any number of people may take one run's at once."""
     run_id = request.path_params["run"]
     try:
-        if not is_run_id(run_id):
-            raise RunError("This is not the id of a run.")
-        run = await run_in_threadpool(manager.store.get, run_id)
+        if keys.opens(request.query_params.get("key", ""), run_id):
+            run = await run_in_threadpool(manager.store.get, run_id)
+        else:
+            run = await _run(manager, request)
         parts = await run_in_threadpool(stream_zip, run.folder)
     except BertDemoError as error:
         return PlainTextResponse(str(error), status_code=404)

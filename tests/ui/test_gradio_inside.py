@@ -1,4 +1,4 @@
-"""The three places that lean on what Gradio does not promise: each fails here, and says so, where that has changed.
+"""The four places that lean on what Gradio does not promise: each fails here, and says so, where that has changed.
 
 Whoever takes a newer minor of Gradio reads these first, tries the page, and then writes down what is new.
 """

@@ -67,11 +67,14 @@ class ModelRegistry:
         self._lock = threading.Lock()
         self._load_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
-    def resolve(self, reference: str, *, allow_folders: bool = True) -> ModelRef:
+    def resolve(
+        self, reference: str, *, allow_folders: bool = True, run_lookup: Callable[[str], Path | None] | None = None
+    ) -> ModelRef:
         """What a reference means: the bundled model, a folder, a run's id or name, or a hub id, in this order.
 
         A folder is a checkpoint, a run's folder or its ``model/``, relative to the current directory. Without
-        ``allow_folders`` no path outside ``home`` is even looked at. Asks no network and loads nothing.
+        ``allow_folders`` no path outside ``home`` is even looked at. ``run_lookup`` is asked for runs in the
+        place of the registry's own. Asks no network and loads nothing.
 
         Raises:
             ModelError: it can mean nothing, or a folder or run without a model.
@@ -79,7 +82,7 @@ class ModelRegistry:
         name = reference.strip()
         if name == BUNDLED_MODEL:
             return ModelRef(BUNDLED_MODEL, str(self._bundled.resolve()))
-        folders = list(self._folders(name, allow_folders=allow_folders))
+        folders = list(self._folders(name, run_lookup or self._run_lookup, allow_folders=allow_folders))
         for folder in folders:
             checkpoint = _checkpoint_in(folder)
             if checkpoint is not None:
@@ -122,12 +125,12 @@ class ModelRegistry:
         with self._lock:
             self._models.pop(ref.source, None)
 
-    def _folders(self, name: str, *, allow_folders: bool) -> Iterator[Path]:
+    def _folders(self, name: str, run_lookup: Callable[[str], Path | None], *, allow_folders: bool) -> Iterator[Path]:
         path = Path(name)
         if name and (allow_folders or self._is_own(path)) and os.path.isdir(path):
             yield path
         if name and not any(character in name for character in "/\\\0"):
-            run = self._run_lookup(name)
+            run = run_lookup(name)
             if run is not None:
                 yield run
 

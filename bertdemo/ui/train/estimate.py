@@ -19,7 +19,7 @@ from bertdemo.mlm.data.corpus import preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 from ..notes import note_html
 from ..services import Services, Updates

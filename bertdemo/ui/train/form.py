@@ -18,7 +18,7 @@ from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, config_values, configure
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 from ..services import READ_EVENT, Services, Updates, model_choices
 from .data_panel import chosen_file
