@@ -25,6 +25,7 @@ from bertdemo.runs.store import Workspace, default_home
 
 from . import display
 from .arguments import DEFAULT_MODEL
+from .operator_command import operate
 from .training_commands import pretrain, resume, train
 
 Command = Callable[[argparse.Namespace], int]
@@ -121,4 +122,5 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "runs": runs,
     "pretrain": pretrain,
+    "operate": operate,
 }

@@ -248,7 +248,7 @@ class RunManager:
         return run
 
     def _resolve(self, reference: str, owner: str) -> ModelRef:
-        parts = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
+        parts: Any = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
         return resolve_for(reference, owner, access=self.access, **parts)
 
     def _person(self, owner_hash: str) -> str:

@@ -68,7 +68,8 @@ class Access:
         self.owned, self.private, self.open_models = owned, owned and not show_all, open_models
         self.has_operator = bool(operator_password)
         self._password = operator_password
-        self._operators: set[str] = set()  # hashes of their tokens
+        self.operator_token = new_token()  # of the server's own, for what the operator asks of it without a browser
+        self._operators = {token_hash(self.operator_token)}
 
     def may_see(self, record: RunRecord, token: str) -> bool:
         return not self.private or record.shared is True or self.may_change(record, token)
@@ -147,10 +148,14 @@ class Limits:
                 f" {self.rows:,}; take fewer epochs or limit the rows."
             )
 
+    @staticmethod
+    def free(folder: Path) -> int:
+        """Bytes that the folder's disk has left, also before there is such a folder."""
+        return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
     def check_disk(self, folder: Path, size: int) -> None:
         """Raises RunError where so many bytes more would leave too little of the disk."""
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(there).free
+        free = self.free(folder)
         if free - size < self.free_bytes:
             raise RunError(
                 f"The server's disk has {free // 10**6:,} MB left, of which {self.free_bytes // 10**6:,} MB are kept"

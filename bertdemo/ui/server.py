@@ -88,12 +88,11 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
 
 def launch(demo: gr.Blocks, options: AppOptions, services: Services) -> None:
     """Serve the page from now on, in threads of its own. Raises OSError where the port cannot be had."""
-    pages = OpenPages()
-    settings = launch_settings(options, room=services.uploads, pages=pages)
+    settings = launch_settings(options, room=services.uploads, pages=services.pages)
     # Our routes come within the application that Gradio makes: --share and a proxy's path are then its affair.
     settings["app_kwargs"]["routes"] = own_routes(services.manager, needs_login=bool(options.password))
     demo.launch(**settings)
-    use_light_sessions(demo, pages)
+    use_light_sessions(demo, services.pages)
 
 
 def quiet_network(host: str = "127.0.0.1") -> None:

@@ -25,6 +25,7 @@ from bertdemo.runs.record import is_run_id
 from bertdemo.runs.store import BEST_MODEL
 
 from .security import OWNER_HEADER
+from .sessions import OpenPages
 from .uploads import UploadRoom
 
 if TYPE_CHECKING:
@@ -74,10 +75,11 @@ class Services:
     access: Access = field(default_factory=Access)
     can_publish: bool = True
     uploads: UploadRoom = field(default_factory=lambda: UploadRoom(Limits()))
+    pages: OpenPages = field(default_factory=OpenPages)
 
     def resolve(self, reference: str) -> ModelRef:
         """What a reference from the page means to whoever asks. Raises ModelError."""
-        parts = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
+        parts: Any = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
         return resolve_for(reference or "", asker(), access=self.access, **parts)
 
     def model(self, reference: str) -> MaskedLM:

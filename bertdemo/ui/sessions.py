@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .security import HEARTBEAT_PATH
 
-FEWEST_KEPT = 4  # times the capacity: of pages that are open so many are kept, whatever happens
+MOST_OPEN = 4  # times the capacity: of more pages that are open at once the one that asked longest ago is forgotten
 
 
 class LightSession(SessionState):
@@ -85,15 +85,16 @@ class LightSessions(StateHolder):
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
-            if len(self.session_data) <= self.capacity:
-                return
-            closed = (name for name in self.session_data if name not in self._open_pages and name != session_id)
-            oldest = next(closed, None)
-            if oldest is None and len(self.session_data) > FEWEST_KEPT * self.capacity:
-                oldest = next(iter(self.session_data))
-            if oldest is not None:
+            while len(self.session_data) > self.capacity and (oldest := self._to_forget(session_id)) is not None:
                 del self.session_data[oldest]
                 self.time_last_used.pop(oldest, None)
+
+    def _to_forget(self, asking: str) -> str | None:
+        closed = (name for name in self.session_data if name not in self._open_pages and name != asking)
+        oldest = next(closed, None)
+        if oldest is None and len(self.session_data) > MOST_OPEN * self.capacity:
+            return next(iter(self.session_data))
+        return oldest
 
     def __getitem__(self, session_id: str) -> SessionState:
         if session_id not in self.session_data:

@@ -85,6 +85,10 @@ class UploadRoom:
     def used_by(self, who: str) -> tuple[int, int]:
         return self._sizes[f"who {who}"], self._files[f"who {who}"]
 
+    def by_person(self) -> dict[str, tuple[int, int]]:
+        """(bytes, files) of each; may be asked by any thread."""
+        return {key[4:]: self.used_by(key[4:]) for key in list(self._sizes) if key.startswith("who ")}
+
     def grow(self, upload: Upload, *, size: int, files: int) -> str | None:
         """Let an upload have so many bytes and files from now on; the sentence that refuses it, where there is no room
         for what comes on top."""

@@ -13,7 +13,9 @@ from tiny_runs import GENERAL, SETTINGS, FolderRegistry, ScriptedSession, new_ru
 
 from bertdemo.mlm.errors import BertDemoError, DataError, ModelError, RunError, SettingsError, TextError, TrainingError
 from bertdemo.runs.execution import Doing, Session, at_once
-from bertdemo.runs.manager import RunManager, RunRequest
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.people import Access, Limits
+from bertdemo.runs.record import RunRequest
 from bertdemo.runs.run import Run, RunStatus
 from bertdemo.runs.store import RunStore
 
@@ -222,7 +224,7 @@ def test_what_cannot_work_is_refused_before_anything_is_queued(
 
 
 def test_a_full_queue_says_so_and_leaves_nothing_behind(workshop: Workshop) -> None:
-    manager = workshop.manager(max_queue=2)
+    manager = workshop.manager(limits=Limits(waiting=2))
     first = manager.submit(workshop.request()).run_id
     wait_for(manager, first, lambda status: status.state == "preparing")
     ids = [manager.submit(workshop.request()).run_id for _ in range(2)]
@@ -233,7 +235,7 @@ def test_a_full_queue_says_so_and_leaves_nothing_behind(workshop: Workshop) -> N
 
 @pytest.mark.slow
 def test_only_the_owner_may_change_a_run_where_that_is_asked_for(workshop: Workshop) -> None:
-    manager = workshop.manager(require_owner=True)
+    manager = workshop.manager(access=Access(owned=True, show_all=True))
     submitted = manager.submit(workshop.request())
     mine = manager.submit(workshop.request(), owner="my token")
     assert mine.owner == "my token"

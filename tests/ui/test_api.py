@@ -80,6 +80,7 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         ],
         "/run_status": ["run_id", "cursor"],
         "/stop_training": ["run_id", "owner"],
+        "/share_run": ["run_id", "everyone", "owner"],
         "/runs": [],
     }
     assert all(endpoint["description"] for endpoint in described.values())
