@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -71,12 +70,21 @@ def pandas_clean(path: Path) -> int:
 
 
 def _measure(job: Callable[[Path], int], path: Path, answers: "multiprocessing.Queue[tuple[int, float, int]]") -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _most_memory()
     job(path.parent / "warm.csv")  # imports are not what is measured
     start = time.perf_counter()
     rows = job(path)
     seconds = time.perf_counter() - start
-    answers.put((rows, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    answers.put((rows, seconds, _most_memory() - before))
+
+
+def _most_memory() -> int:
+    """KiB of this process at its largest; 0 on Windows, which has no such figure for Python."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measured(job: Callable[[Path], int], path: Path) -> tuple[int, float, int]:

@@ -53,6 +53,8 @@ from bertdemo.ui.server import build_services
 from bertdemo.ui.train.live_chart import live_payload
 
 HERE = Path(__file__).parent
+# Windows can put no process to sleep, so that this cannot be measured there
+PAUSE, GO_ON = (getattr(signal, name, None) for name in ("SIGSTOP", "SIGCONT"))
 LENGTHS = (1_000, 10_000, 100_000)
 WATCHERS = (10, 100)  # what ten cost is less than what a machine varies by from second to second: a hundred show it
 RUNS = (0, 30, 300)  # on disk
@@ -91,7 +93,7 @@ def write_runs(home: Path, count: int) -> str:
         ref = ModelRef("mini-bert", "mini-bert")
         run = store.create(name=f"run {number}", model=ref, data=data, settings=TrainingConfig())
         done = (StepDone(step, 1, 3.0, 1e-4, 200, 1400, step * 0.1) for step in range(1, 9))
-        run.log.path.write_text("".join(f"{encode(event_record(event))}\n" for event in done))
+        run.log.path.write_text("".join(f"{encode(event_record(event))}\n" for event in done), encoding="utf-8")
         run.update(state="stopped", steps=8, steps_done=8)
         run.release()
         run_id = run.id
@@ -167,7 +169,7 @@ def long_run(workspace: Workspace, steps: int) -> Run:
     ref = ModelRef("mini-bert", "mini-bert")
     run = workspace.store.create(name=f"{steps} steps", model=ref, data=data, settings=TrainingConfig())
     done = (StepDone(step, 1, 3.0 + 1.0 / step, 1e-4, 200, 1400, step * 0.1) for step in range(1, steps + 1))
-    run.log.path.write_text("".join(f"{encode(event_record(event))}\n" for event in done))
+    run.log.path.write_text("".join(f"{encode(event_record(event))}\n" for event in done), encoding="utf-8")
     run.update(state="training", steps=steps + 1, steps_done=steps)
     return run
 
@@ -200,7 +202,7 @@ def app_process(home: Path) -> Iterator[int]:
         port = int(free.getsockname()[1])
     line = [sys.executable, str(HERE.parent / "app.py"), "--home", str(home), "--port", str(port)]
     with subprocess.Popen(
-        line, stdout=subprocess.PIPE, text=True, env={**os.environ, "BERTDEMO_LOG": "WARNING"}
+        line, stdout=subprocess.PIPE, encoding="utf-8", env={**os.environ, "BERTDEMO_LOG": "WARNING"}
     ) as app:
         try:
             assert "is ready" in app.stdout.readline(), "the app did not start"
@@ -265,10 +267,10 @@ def seconds_per_step(log: EventLog) -> float:
 def watchers(app: TrainingApp, count: int) -> Iterator[subprocess.Popen[str]]:
     """So many, asleep, in one process of their own."""
     line = [sys.executable, str(HERE / "_watchers.py"), str(count), str(app.port), app.run_id]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(line, stdout=subprocess.PIPE, encoding="utf-8") as process:
         try:
             assert process.stdout.readline() == "watching\n"
-            process.send_signal(signal.SIGSTOP)
+            process.send_signal(PAUSE)
             yield process
             assert process.poll() is None, "the watchers gave up"
         finally:
@@ -278,10 +280,10 @@ def watchers(app: TrainingApp, count: int) -> Iterator[subprocess.Popen[str]]:
 @contextmanager
 def awake(process: subprocess.Popen[str] | None) -> Iterator[None]:
     if process is not None:
-        process.send_signal(signal.SIGCONT)
+        process.send_signal(GO_ON)
     yield
     if process is not None:
-        process.send_signal(signal.SIGSTOP)
+        process.send_signal(PAUSE)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import preview, read_texts
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_text
@@ -174,7 +174,7 @@ def check_any_text(masked_lm: MaskedLM, text: str, *, top_k: int, targets: list[
         filled = fill_masks(masked_lm, text, top_k=top_k, targets=targets)
     except BertDemoError as error:
         return assert_is_a_sentence(str(error))
-    assert_is_an_answer(fill_record(filled), masks=len(filled.masks))
+    assert_is_an_answer(filled.to_record(), masks=len(filled.masks))
     again = prepare_text(masked_lm, filled.prepared.text)
     assert again.token_ids == filled.prepared.token_ids
     return None

@@ -13,7 +13,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, percent
+from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison
+from bertdemo.mlm.wording import fine_percent
 
 from .look import BASE, OTHERS, TUNED, axis, layout, plain
 
@@ -117,7 +118,7 @@ def _dots(
     name: str,
     marker: dict[str, object],
 ) -> go.Scatter:
-    chances = [[percent(10**value) for value in pair] for pair in zip(before, after, strict=True)]
+    chances = [[fine_percent(10**value) for value in pair] for pair in zip(before, after, strict=True)]
     return go.Scatter(
         x=before.round(3).tolist(),
         y=after.round(3).tolist(),

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from bertdemo.mlm.analysis.compare import percent
+from bertdemo.mlm.wording import fine_percent
 
 from .look import MODEL_COLORS, TEXT, axis, layout, plain
 
@@ -91,7 +91,7 @@ def attention_figure(tokens: Sequence[str], weights: NDArray[np.float32], *, kin
     """weights (layers, T), a row a layer: how much of the mask's attention lay on each token."""
     layers = [f"{number}" for number in range(1, len(weights) + 1)]
     names = [plain(token) for token in tokens]
-    shares = [[[name, percent(float(share))] for name, share in zip(names, row, strict=True)] for row in weights]
+    shares = [[[name, fine_percent(float(share))] for name, share in zip(names, row, strict=True)] for row in weights]
     cells = go.Heatmap(
         z=np.asarray(weights, dtype=np.float64).round(5).tolist(),
         x=list(range(len(tokens))),

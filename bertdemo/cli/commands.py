@@ -14,7 +14,7 @@ from typing import Any
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import chosen_dialect, read_texts
 from bertdemo.mlm.errors import DataError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.log_probs import precision_notes
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.batching import tokenize_all
@@ -25,6 +25,7 @@ from bertdemo.runs.store import Workspace, default_home
 
 from . import display
 from .arguments import DEFAULT_MODEL
+from .handing_out import export, notebook, report
 from .operator_command import operate
 from .training_commands import pretrain, resume, train
 
@@ -40,6 +41,7 @@ def inspect(options: argparse.Namespace) -> int:
         dialect=chosen_dialect(options.file, options.encoding, options.delimiter, options.header),
         masked_lm=masked_lm,
         max_length=options.max_length,
+        long_texts=options.long_texts,
     )
     display.show(record, display.inspection_tables, as_json=options.json)
     return 0
@@ -51,7 +53,7 @@ def fill(options: argparse.Namespace) -> int:
     filled = fill_masks(
         masked_lm, options.text, top_k=options.top_k, targets=targets, precision=options.precision or "fp32"
     )
-    display.show(fill_record(filled), display.fill_tables, as_json=options.json)
+    display.show(filled.to_record(), display.fill_tables, as_json=options.json)
     return 0
 
 
@@ -74,7 +76,8 @@ def evaluate(options: argparse.Namespace) -> int:
     dialect = chosen_dialect(options.file, options.encoding, options.delimiter, options.header)
     texts = read_texts(options.file, column=options.column, dialect=dialect, limit=options.limit)[0]
     masked_lm = _workspace(options).load(options.model)
-    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=length_limit(masked_lm, options.max_length))
+    length, split = length_limit(masked_lm, options.max_length), options.long_texts != "cut"
+    rows = tokenize_all(masked_lm.tokenizer, texts, max_length=length, split=split)
     fixed = fix_masks(masked_lm, rows, seed=options.seed or 0)
     if options.masks is not None:
         _write_lines(options.masks, fixed.records())
@@ -122,5 +125,8 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "runs": runs,
     "pretrain": pretrain,
+    "export": export,
+    "notebook": notebook,
+    "report": report,
     "operate": operate,
 }

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,9 +15,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bertdemo.mlm.errors import BertDemoError
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.log import finite
 
 Record = dict[str, Any]
+TAB = "\t"
 console = Console(highlight=False)
 
 
@@ -35,10 +38,20 @@ def show(record: Record, tables: Callable[[Record], Iterator[Table | str]], *, a
         console.print(item)
 
 
+def print_written(what: str, path: Path, *, as_json: bool) -> None:
+    """Where a file or folder was written: ``{"model": "/home/..."}``."""
+    show({what: str(path.resolve())}, lambda record: iter([escape(f"{what}: {record[what]}")]), as_json=as_json)
+
+
 def inspection_tables(record: Record) -> Iterator[Table | str]:
-    delimiter = {"\t": "tab", None: "none, each line is a text"}.get(record["delimiter"], record["delimiter"])
-    header = "with a header" if record["header"] else "no header"
-    yield escape(f"{record['file']}: {record['encoding']}, delimiter {delimiter}, {header}")
+    how = [record["format"], *([record["encoding"]] if record["encoding"] else [])]
+    if record["rows_are"] != "record":
+        how.append(f"each {record['rows_are']} is a text")
+    elif record["delimiter"]:
+        how.append(f"delimiter {'tab' if record['delimiter'] == TAB else record['delimiter']}")
+    if record["header"] is not None:
+        how.append("with a header" if record["header"] else "no header")
+    yield escape(f"{record['file']}: {', '.join(how)}")
     yield escape(f"{record['rows']} rows, {record['columns']} columns: {', '.join(record['column_names'])}")
     if record["text_column"] is None:
         yield "No column holds free text, so there is nothing to train on."
@@ -49,7 +62,17 @@ def inspection_tables(record: Record) -> Iterator[Table | str]:
     yield ", ".join(f"{name} {record['report'][name]}" for name in counts)
     if "unknown_share" in record:
         yield f"[UNK] among the tokens: {percent(record['unknown_share'])}".replace("[", r"\[")
+        if longer := record["report"]["truncated"]:
+            yield too_long(longer, record["report"]["used"], record["pieces"], record["max_length"])
     yield from map(escape, record["report"]["warnings"])
+
+
+def too_long(longer: int, texts: int, pieces: int, length: int | None = None) -> str:
+    """What becomes of long texts: ``"212 of 4,182 texts are longer than 256 tokens: 1,031 pieces"``."""
+    said = (
+        f"{longer:,} of {texts:,} texts are longer than {length or 'the maximum length'}{' tokens' if length else ''}"
+    )
+    return f"{said}: {pieces:,} pieces" if pieces > longer else f"{said} and cut there"
 
 
 def fill_tables(record: Record) -> Iterator[Table | str]:
@@ -64,6 +87,7 @@ def fill_tables(record: Record) -> Iterator[Table | str]:
 
 
 def comparison_tables(record: Record) -> Iterator[Table | str]:
+    yield from map(escape, record["notes"])
     for number, mask in enumerate(record["masks"], start=1):
         rows = [
             (
@@ -82,6 +106,7 @@ def comparison_tables(record: Record) -> Iterator[Table | str]:
 
 
 def score_tables(record: Record) -> Iterator[Table | str]:
+    yield from map(escape, record["notes"])
     rows = [
         (t["token"], "-" if t["surprisal_bits"] is None else f"{t['surprisal_bits']:.2f}", t["rank"], t["prediction"])
         for t in record["tokens"]
@@ -130,10 +155,14 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             bar.update(task, description=record["phase"])
         case "started":
             bar.update(task, total=record["steps"], completed=record.get("resumed_from", 0))
+            general = f" and about {record['replay_rows']} general texts" if record.get("replay_rows") else ""
             bar.print(
-                f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
+                f"run {record['run']}: {record['train_rows']} rows{general}, {record['held_out_rows']} held out,"
                 f" {record['steps']} steps, {record['precision']} on {record['device']}"
             )
+            if longer := record.get("truncated"):
+                texts = record["train_rows"] + record["held_out_rows"]
+                bar.print(too_long(longer, texts, record.get("pieces") or longer))
         case "step":
             loss = "-" if record["loss"] is None else f"{record['loss']:.3f}"
             description = f"epoch {record['epoch']}  loss {loss}"
@@ -145,6 +174,8 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             for probe in record["probes"]:
                 words = "; ".join(", ".join(c["token"] for c in mask["candidates"]) for mask in probe["masks"])
                 bar.print(escape(f"step {record['step']}: {probe['text']} -> {words}"))
+        case "ended_early":
+            bar.print(escape(record["reason"]))
         case "warning":
             bar.print(escape(f"Note: {record['message']}"))
         case "finished" | "stopped" | "failed" as kind:
@@ -176,13 +207,6 @@ def _evaluation(record: Record) -> str:
 
 def _side(side: Record | None) -> str:
     return "not in its vocabulary" if side is None else f"{percent(side['probability'])} (rank {side['rank']})"
-
-
-def percent(probability: float | None) -> str:
-    """0.4123 -> "41.2%"; below 0.1% the tail is not spelled out."""
-    if probability is None:
-        return "-"
-    return "< 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:

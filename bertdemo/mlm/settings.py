@@ -12,112 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import SettingsError
+from .setting import Setting
 
 PRECISIONS = ("fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+LONG_TEXTS = ("split", "cut")
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_LENGTH = 256
-_SHOWN = 40  # characters of a refused value
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting as people meet it: ``--learning-rate`` on the command line, ``learning_rate`` for programs, a label
-    with a sentence of help on the page.
-
-    ``low`` and ``high`` belong to the range unless ``open_range``; ``without``: what is taken where it is left out, if
-    that is no plain default; ``separator``: there are several, typed into one field with this between them.
-    """
-
-    name: str
-    kind: type[int] | type[float] | type[str]
-    label: str
-    help: str
-    low: float = -math.inf
-    high: float = math.inf
-    open_range: bool = False
-    choices: tuple[str, ...] = ()
-    optional: bool = False  # may be None
-    without: str = ""
-    separator: str = ""
-    unit: str = "N"  # what stands for the value in a usage line
-    subject: str = ""  # how a refusal begins; "" for "The <label>"
-
-    @property
-    def option(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def default(self) -> Any:
-        return config_values(TrainingConfig()).get(self.name)
-
-    @property
-    def expected(self) -> str:
-        """What the value must be, in words: ``"a whole number from 1 to 10000"``."""
-        if self.kind is str:
-            return " or ".join(self.choices) if self.choices else "a text"
-        noun = "a whole number" if self.kind is int else "a number"
-        if self.open_range:
-            return f"{noun} between {self.low:g} and {self.high:g}, both excluded"
-        low, high = (f"{end:g}" if self.kind is float else f"{end}" for end in (self.low, self.high))
-        return f"{noun} from {low} " + (f"to {high}" if self.high < math.inf else "on")
-
-    def parse(self, value: object) -> Any:
-        """What somebody typed or sent, as a value that can be: ``"5e-5"`` -> 5e-05, ``3.0`` -> 3, ``"a, b"`` -> (a, b).
-
-        Raises SettingsError for anything that it cannot be, an empty text included.
-        """
-        if self.separator:
-            items = value if isinstance(value, list | tuple) else str(value or "").split(self.separator)
-            return tuple(text for item in items if (text := str(item).strip()))
-        parsed = value if self.kind is str else self._number(value)
-        self.check(parsed)
-        return parsed
-
-    def check(self, value: object) -> None:
-        """Raises SettingsError unless the value is of the kind and within the range."""
-        if self.separator or (value is None and self.optional):
-            return
-        if self.kind is str:
-            good = isinstance(value, str) and (not self.choices or value in self.choices)
-        else:
-            wanted = int if self.kind is int else int | float
-            good = isinstance(value, wanted) and not isinstance(value, bool) and self._in_range(value)
-        if not good:
-            subject = self.subject or f"The {self.label[:1].lower()}{self.label[1:]}"
-            usual = "" if self.default is None or self.without else f"; {self.default} is usual"
-            raise SettingsError(f"{subject} must be {self.expected}, but is {_shown(value)}{usual}.")
-
-    def words(self, value: Any) -> list[str]:
-        """As typed on the command line: 3 -> ``["--epochs", "3"]``; nothing for None."""
-        texts = [str(item) for item in (value if self.separator else (value,)) if item is not None]
-        return [
-            word
-            for text in texts  # what begins with a dash would be taken for an option
-            for word in ([f"{self.option}={text}"] if text.startswith("-") else [self.option, text])
-        ]
-
-    def _in_range(self, value: float) -> bool:
-        return self.low < value < self.high if self.open_range else self.low <= value <= self.high
-
-    def _number(self, value: object) -> object:
-        """The number that is meant, whole where it is; what is none comes back as it is."""
-        if isinstance(value, int):
-            return value  # never by way of a float, which would round a seed of many digits
-        try:
-            if self.kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit():
-                return int(value)
-            number = float(value)  # type: ignore[arg-type]  # whatever it is, it is tried
-        except (TypeError, ValueError, OverflowError):
-            return value
-        return int(number) if self.kind is int and number.is_integer() else number
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, int) and abs(value) >= 2**70:
-        return "far too large"
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _by_name(*settings: Setting) -> dict[str, Setting]:
@@ -145,7 +47,16 @@ SETTINGS = _by_name(
         unit="X",
     ),
     Setting("batch_size", int, "Batch size", "Rows per step, on average.", low=1, high=4096),
-    Setting("max_length", int, "Maximum length", "Tokens per row; longer rows are cut.", low=4, high=1_000_000),
+    Setting("max_length", int, "Maximum length", "Tokens per row, at most.", low=4, high=1_000_000),
+    Setting(
+        "long_texts",
+        str,
+        "Longer texts",
+        "What becomes of a text over the maximum length: split into pieces that are all read, or cut there.",
+        choices=LONG_TEXTS,
+        unit="/".join(LONG_TEXTS),
+        subject="What becomes of long texts",
+    ),
     Setting(
         "mask_rate",
         float,
@@ -155,6 +66,13 @@ SETTINGS = _by_name(
         high=1,
         open_range=True,
         unit="R",
+    ),
+    Setting(
+        "whole_words",
+        bool,
+        "Whole words",
+        "The pieces of a word are hidden together or not at all; held-out rows are asked as always.",
+        subject="Whole-word masking",
     ),
     Setting(
         "limit",
@@ -177,6 +95,54 @@ SETTINGS = _by_name(
         optional=True,
         without="what suits the processor",
         unit="fp32/bf16",
+    ),
+    Setting(
+        "device",
+        str,
+        "Device",
+        "What computes; anything but the CPU is tried first, and the CPU taken where it fails.",
+        choices=DEVICES,
+        optional=True,
+        without="auto, the GPU where there is one",
+        unit="D",
+    ),
+    Setting(
+        "patience",
+        int,
+        "Patience",
+        "Stop after so many epochs without a better held-out loss; 0: never.",
+        low=0,
+        high=MAX_EPOCHS,
+    ),
+    Setting(
+        "evaluate_every",
+        int,
+        "Steps between scores",
+        "Score the held-out rows every so many steps, too.",
+        low=1,
+        optional=True,
+        without="after every epoch",
+        unit="STEPS",
+        subject="The interval between scores",
+    ),
+    Setting(
+        "replay",
+        str,
+        "Mix in general texts",
+        "Texts to mix in against forgetting: a file, or 'general' for the bundled English.",
+        optional=True,
+        without="none",
+        unit="FILE",
+    ),
+    Setting(
+        "replay_share",
+        float,
+        "Share of general texts",
+        "The share of the tokens of every epoch that comes from them.",
+        low=0,
+        high=1,
+        open_range=True,
+        unit="R",
     ),
     Setting(
         "probe",
@@ -203,7 +169,6 @@ _RECIPE = _by_name(  # what only code sets: lessons, pretraining and tests
     Setting("clip_norm", float, "Gradient's clipping norm", "Of all gradients together.", low=1e-9),
     Setting("optimizer", str, "Optimiser", "", choices=("adamw", "muon")),
     Setting("max_steps", int, "Step limit", "Within the epochs.", low=1, high=2**53, optional=True),
-    Setting("evaluate_every", int, "Evaluation interval", "In steps.", low=1, high=2**53, optional=True),
     Setting("probe_every", int, "Probe interval", "In steps.", low=1, high=2**53, optional=True),
 )
 
@@ -214,14 +179,17 @@ class MaskingConfig:
 
     ``selection_rate`` of the eligible tokens become targets; of those, ``mask_token_rate`` turn into the
     mask token, ``random_token_rate`` into a random one, and the rest keep their token but are scored.
+    ``whole_words``: the pieces of a word become targets together; what each turns into is drawn for itself.
     """
 
     selection_rate: float = 0.15
     mask_token_rate: float = 0.8
     random_token_rate: float = 0.1
+    whole_words: bool = False
 
     def __post_init__(self) -> None:
         SETTINGS["mask_rate"].check(self.selection_rate)
+        SETTINGS["whole_words"].check(self.whole_words)
         shares = (self.mask_token_rate, self.random_token_rate)
         if not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) > 1 + 1e-9:
             raise SettingsError(
@@ -244,6 +212,8 @@ class TrainingConfig:
     masking: MaskingConfig = MaskingConfig()
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
+    long_texts: str = "split"  # those over the maximum length, into rows; "cut": only their beginning is read
+    device: str | None = None  # None: a GPU where there is one that passes its check, else the CPU
     warmup_share: float = 0.06  # of all steps
     decay_share: float = 1.0  # of the steps after the warm-up; below 1 the peak is held first
     weight_decay: float = 0.01  # not on biases and norms
@@ -251,7 +221,10 @@ class TrainingConfig:
     dropout: float = 0.0  # drawing the noise costs a sixth of a step on a CPU and helps no short run
     optimizer: str = "adamw"
     max_steps: int | None = None  # stop the schedule here, within the epochs
-    evaluate_every: int | None = None  # steps; None: at the end of every epoch
+    evaluate_every: int | None = None  # steps; None: at the end of every epoch only
+    evaluate_epochs: bool = True  # False: not at the end of every epoch, only every so many steps and at the end
+    patience: int = 0  # epochs without a better held-out loss, after which the run ends; 0: it never does
+    replay_share: float = 0.1  # of an epoch's tokens, where there are general texts to mix in
     probes: tuple[str, ...] = ()  # sentences with a mask, watched while training
     watch: tuple[str, ...] = ()  # words whose probability is followed in every probe
     probe_every: int | None = None  # steps; None: about forty times a run
@@ -265,33 +238,44 @@ class TrainingConfig:
         for name, setting in _RECIPE.items():
             setting.check(getattr(self, name))
 
+    @property
+    def splits(self) -> bool:
+        """Whether texts over the maximum length are split, not cut."""
+        return self.long_texts == "split"
+
 
 def configure(values: Mapping[str, object], *, base: TrainingConfig) -> TrainingConfig:
     """``base`` with what somebody typed or sent, by the names in ``SETTINGS``; None and blank texts change nothing.
 
-    ``limit`` is checked, too, but belongs to the data. Raises SettingsError for what cannot be.
+    ``limit`` and ``replay`` are checked, too, but belong to the data. Raises SettingsError for what cannot be.
     """
     chosen = {
         name: SETTINGS[name].parse(value)
         for name, value in values.items()
         if value is not None and not (isinstance(value, str) and not value.strip())
     }
-    chosen.pop("limit", None)
+    for name in ("limit", "replay"):
+        chosen.pop(name, None)
     if "probe" in chosen:
         chosen["probes"] = chosen.pop("probe")
-    if "mask_rate" in chosen:
-        chosen["masking"] = replace(base.masking, selection_rate=chosen.pop("mask_rate"))
-    return replace(base, **chosen)
+    masking = {field: chosen.pop(name) for name, field in _MASKING.items() if name in chosen}
+    return replace(base, **chosen, masking=replace(base.masking, **masking))
 
 
-def config_values(config: TrainingConfig, *, limit: int | None = None) -> dict[str, Any]:
+_MASKING = {"mask_rate": "selection_rate", "whole_words": "whole_words"}
+
+
+def config_values(config: TrainingConfig, *, limit: int | None = None, replay: str | None = None) -> dict[str, Any]:
     """The values of all ``SETTINGS``, by name: what ``configure`` takes back."""
-    elsewhere = {"mask_rate": config.masking.selection_rate, "limit": limit, "probe": config.probes}
+    elsewhere = {name: getattr(config.masking, field) for name, field in _MASKING.items()}
+    elsewhere |= {"limit": limit, "replay": replay, "probe": config.probes}
     return {name: elsewhere[name] if name in elsewhere else getattr(config, name) for name in SETTINGS}
 
 
 # The settings of the student's notebook that this project grew out of; it read the first rows only.
-NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512)
+Setting.defaults.update(config_values(TrainingConfig()))
+
+NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512, long_texts="cut")
 NOTEBOOK_ROWS = 100
 
 HIGH_RATE_FACTOR = 5  # this many times a model's own learning rate and beyond, training often falls apart
@@ -318,5 +302,7 @@ def unusual_settings(config: TrainingConfig, *, train_rows: int, default_learnin
             f"A mask rate of {config.masking.selection_rate:.0%} is unusual;"
             " between 5% and 50% works, and 15% is usual."
         )
+    if config.patience and config.patience >= config.epochs - 1:
+        yield f"With a patience of {config.patience}, a run of {config.epochs} epochs never ends early."
     if config.batch_size > train_rows:
         yield f"The batch size {config.batch_size} is more than the {train_rows} rows, so every epoch is a single step."

@@ -10,7 +10,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -22,6 +23,7 @@ from bertdemo.mlm.errors import RunError
 LOCK_NAME = "lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_PATIENCE = 3.0  # seconds that a reader is given to close a file whose place is wanted
 _RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors and tokenizers report the disk's errors only as text
 
 
@@ -41,13 +43,20 @@ def _error_code(error: Exception) -> int | None:
     if isinstance(error, OSError):
         return error.errno or errno.EIO
     reported = _RUST_OS_ERROR.search(str(error))
-    return int(reported[1]) if reported else None
+    if reported is None:
+        return None
+    return OSError(0, "", None, int(reported[1])).errno or int(reported[1])  # on Windows its own number becomes errno's
 
 
 def _sentence(what: str, code: int) -> str:
     if code in _FULL:
         return f"{what} could not be written because the disk is full; free some space and try again."
     if code in _FORBIDDEN:
+        if os.name == "nt":  # which says the same of a file that somebody reads
+            return (
+                f"{what} could not be written because its folder is read-only or another program has a file of it open;"
+                " close that, or choose another home folder."
+            )
         return f"{what} could not be written because its folder is read-only; choose another home folder."
     return f"{what} could not be read or written: {os.strerror(code)}."
 
@@ -66,12 +75,34 @@ def write_atomically(path: Path, text: str) -> None:
             aside.flush()
             os.fsync(aside.fileno())
             aside.close()
-            os.replace(aside.name, path)
+            replace(Path(aside.name), path)
         except BaseException:
             aside.close()
             Path(aside.name).unlink(missing_ok=True)
             raise
     flush_folder_entry(path.parent)
+
+
+def replace(source: Path, target: Path) -> None:
+    """``os.replace``; where readers stand in the way, as they do on Windows, they are given time to close the file."""
+    _patiently(lambda: os.replace(source, target))
+
+
+def move(source: Path, target: Path) -> None:
+    """``os.rename``, with the same patience: Windows moves no folder of which a file is open."""
+    _patiently(lambda: os.rename(source, target))
+
+
+def _patiently(rename: Callable[[], None]) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return rename()
+        except PermissionError as error:
+            # Windows' numbers for "access denied" and "used by another"; elsewhere nobody is waited for
+            if getattr(error, "winerror", None) not in (5, 32) or time.monotonic() > until:
+                raise
+        time.sleep(0.02)
 
 
 @contextmanager
@@ -89,8 +120,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         yield part
         _flush_tree(part)
         if target.exists():
-            os.rename(target, old)
-        os.rename(part, target)
+            move(target, old)
+        move(part, target)
     except BaseException:
         settle_folder(target)
         raise
@@ -105,7 +136,7 @@ def settle_folder(target: Path) -> None:
     """
     part, old = _beside(target)
     if old.exists() and not target.exists():
-        os.rename(old, target)
+        move(old, target)
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
 

@@ -25,6 +25,7 @@ from .execution import (
     Session,
     claim_to_resume,
     collect,
+    data_source,
     execute,
     keep_data,
     prepare,
@@ -33,7 +34,7 @@ from .execution import (
     rows_asked_for,
 )
 from .people import Access, Limits, Turns, new_token, resolve_for, short, token_hash
-from .record import LIVE_STATES, RunRecord, RunRequest, clean_name, data_source, short_id
+from .record import LIVE_STATES, RunRecord, RunRequest, clean_name, short_id
 from .run import EVENTS_AT_ONCE, Activity, Run, RunStatus, read_status, utc_now
 from .store import RunStore
 
@@ -69,7 +70,8 @@ class RunManager:
 
     ``access`` says who may see and change a run, ``limits`` how much each may ask for. Without ``allow_folders`` a
     request may name the bundled model, a run or a hub id, but no folder. ``make_session`` makes a session from a
-    claimed run, as ``prepare`` does. What kills left behind in the store is swept.
+    claimed run, as ``prepare`` does. ``device``: for runs that ask for none. What kills left behind in the store is
+    swept.
     """
 
     def __init__(  # noqa: PLR0913 (what a server, the command line and a test each set otherwise)
@@ -82,13 +84,13 @@ class RunManager:
         limits: Limits | None = None,
         allow_folders: bool = True,
         checkpoint_seconds: float = 60.0,
+        device: str | None = None,
         make_session: Callable[[Run, Doing], Session] | None = None,
     ) -> None:
         self.store, self.registry = store, registry
         self.access, self.limits, self.allow_folders = access or Access(), limits or Limits(), allow_folders
         self._make_session = make_session or self._prepare
-        self._general = general
-        self._checkpoint_seconds = checkpoint_seconds
+        self._general, self._device, self._checkpoint_seconds = general, device, checkpoint_seconds
         self._changed = threading.Condition()  # guards what follows
         self._queue: Turns[_Job] = Turns()
         self._active: _Job | None = None
@@ -110,7 +112,7 @@ class RunManager:
         if self.limits.rows is not None:
             self.limits.check_rows(rows_asked_for(request), request.settings.epochs)
         self.limits.check_disk(self.store.home, request.data.stat().st_size)
-        data, settings = data_source(request), request.settings
+        data, settings = data_source(request), replace(request.settings, device=request.settings.device or self._device)
         run = self.store.create(
             name=request.name, model=model, data=data, settings=settings, owner=owner_hash, state="queued"
         )
@@ -207,6 +209,15 @@ class RunManager:
                 raise RunError(f"The run {run_id} is not waiting, so it cannot be moved up.")
             for other in self._queue.in_order():
                 other.first = other is job
+
+    def pulse(self, owner: str = "") -> tuple[str, str]:
+        """(the run at work, "" for one that whoever holds this token may not see; a text that is another one whenever a
+        run joins the queue, enters another state, or ends, and names none)."""
+        with self._changed:
+            jobs = self._jobs()
+        seen = bool(jobs) and self.access.may_see(jobs[0].run.record, owner)
+        states = " ".join(f"{job.run.id}:{job.run.record.state}" for job in jobs)
+        return jobs[0].run.id if seen else "", short(token_hash(states))
 
     def rename(self, run_id: str, name: str, *, owner: str = "") -> None:
         renamed = self.store.rename(self._owned(run_id, owner).id, name)

@@ -13,6 +13,8 @@ import re
 import secrets
 import shlex
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,11 +23,13 @@ from typing import Any
 
 from bertdemo import __version__
 from bertdemo.mlm.data.corpus import Dialect
+from bertdemo.mlm.data.dialect import NAMED, PARAGRAPH
 from bertdemo.mlm.errors import BertDemoError, DataError, RunError, TextError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
 from bertdemo.mlm.text.prompt import marked_text
 from bertdemo.mlm.training.events import current_record
+from bertdemo.mlm.training.replay import GENERAL, replay_sha256
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
@@ -34,6 +38,7 @@ FROM_SCRATCH = "from scratch"  # the source of the model of a run that begins wi
 LONGEST_NAME = 80
 LONGEST_SLUG = 32
 _ID = re.compile(r"\d{8}-\d{4}-[a-z0-9-]+-[0-9a-f]{4}")
+_RESERVED = re.compile(r"con|prn|aux|nul|(?:com|lpt)\d")  # no file on Windows can have one of these names, or CON.csv
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -47,6 +52,13 @@ class DataSource:
     column: str | None = None
     limit: int | None = None
     dialect: dict[str, Any] | None = None  # what the user overrode; None: as detected
+    replay: str | None = None  # general texts that are mixed in: "general" for the bundled ones, or a file's path
+    replay_sha256: str = ""
+
+    @property
+    def replay_name(self) -> str | None:
+        """The general texts as they may be shown: without the path."""
+        return None if self.replay is None else Path(self.replay).name
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,7 @@ class RunRequest:
     column: str | None = None
     dialect: Dialect | None = None  # what overrides the detected one
     limit: int | None = None
+    replay: str | None = None  # "general", or the path of a file, to be mixed in
     name: str = ""
     data_name: str = ""
 
@@ -137,6 +150,8 @@ class RunRequest:
         if not self.data.is_file():
             raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
         SETTINGS["limit"].check(self.limit)
+        if self.replay is not None:
+            replay_sha256(self.replay)
         for probe in self.settings.probes:
             _check_probe(probe)
 
@@ -152,11 +167,28 @@ def _check_probe(probe: str) -> None:
         raise TextError(f"The probe {probe[:60]!r} has no mask; write [MASK] where a word is to be guessed.") from exc
 
 
-def data_source(request: RunRequest) -> DataSource:
-    """The request's data as a run records it."""
-    dialect = dataclasses.asdict(request.dialect) if request.dialect is not None else None
-    path = str(request.data.resolve())
-    return DataSource(request.shown_name, path, column=request.column, limit=request.limit, dialect=dialect)
+def run_label(record: RunRecord, *, alike: bool = False) -> str:
+    """What tells a run apart in a list: "reviews, 3 epochs, 13:11", the minute by this machine's clock, before today
+    with the day; ``alike``: another one would be called the same."""
+    parts = [record.name, epochs_text(record.settings)]
+    try:
+        begun = datetime.fromisoformat(record.created).astimezone()
+        today = begun.date() == datetime.now().astimezone().date()
+        parts.append(f"{begun:%H:%M}" if today else f"{begun.day} {begun:%b %H:%M}")
+    except ValueError:  # a damaged record
+        return record.name
+    return ", ".join(parts) + (f" · {record.id[-4:]}" if alike else "")
+
+
+def run_labels(records: Sequence[RunRecord]) -> dict[str, str]:
+    """The labels of several runs by their ids, no two of them the same."""
+    labels = {record.id: run_label(record) for record in records}
+    counts = Counter(labels.values())
+    return {record.id: run_label(record, alike=counts[labels[record.id]] > 1) for record in records}
+
+
+def epochs_text(settings: TrainingConfig) -> str:
+    return "1 epoch" if settings.epochs == 1 else f"{settings.epochs:,} epochs"
 
 
 def read_record(text: str) -> RunRecord:
@@ -180,7 +212,8 @@ def read_settings(values: dict[str, Any]) -> TrainingConfig:
     values = _known(TrainingConfig, values)
     masking = MaskingConfig(**_known(MaskingConfig, values.pop("masking", {})))
     texts = {name: tuple(values.pop(name, ())) for name in ("probes", "watch")}
-    return TrainingConfig(**{**values, **texts, "masking": masking})
+    before = {"long_texts": "cut"}  # what runs did before there was a choice
+    return TrainingConfig(**{**before, **values, **texts, "masking": masking})
 
 
 def damaged_record(run_id: str, reason: str) -> RunRecord:
@@ -192,17 +225,30 @@ def damaged_record(run_id: str, reason: str) -> RunRecord:
 
 def command_line(record: RunRecord) -> str:
     """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
-    values = config_values(record.settings, limit=record.data.limit)
+    values = config_values(record.settings, limit=record.data.limit, replay=record.data.replay_name)
     values["precision"] = record.precision or values["precision"]
+    if record.data.replay is None:
+        del values["replay_share"]
     dialect = record.data.dialect or {}
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
     words += ["--encoding", dialect["encoding"]] if dialect.get("encoding") else []
-    if "delimiter" in dialect:
-        words += ["--delimiter", {"\t": "tab", None: "none"}.get(dialect["delimiter"], dialect["delimiter"])]
-    words += ["--header" if dialect["header"] else "--no-header"] if "header" in dialect else []
+    if "delimiter" in dialect and dialect.get("format", "csv") == "csv":
+        none = PARAGRAPH if dialect.get("paragraphs") else "none"
+        words += ["--delimiter", {"\t": "tab", None: none}.get(dialect["delimiter"], dialect["delimiter"])]
+    if "header" in dialect and dialect.get("format") not in NAMED:
+        words += ["--header" if dialect["header"] else "--no-header"]
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
+
+
+def mixed_in(record: RunRecord) -> str | None:
+    """A sentence about the general texts that the run trained on, too; None where there were none."""
+    if record.data.replay is None:
+        return None
+    name = "the bundled English paragraphs" if record.data.replay == GENERAL else repr(record.data.replay_name)
+    share = f"{100 * record.settings.replay_share:.3g}%"
+    return f"Against forgetting, {share} of the tokens that it was trained on came from general texts: {name}."
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +276,8 @@ def clean_name(text: str) -> str:
 def slug(text: str) -> str:
     """The part of a folder's name that says what is in it: ``"Café reviews (2).csv"`` -> ``"cafe-reviews-2-csv"``."""
     plain = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].strip("-") or "run"
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].strip("-") or "run"
+    return f"{words}-file" if _RESERVED.fullmatch(words) else words
 
 
 def new_run_id(name: str, *, now: datetime) -> str:

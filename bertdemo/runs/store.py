@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
-from platformdirs import user_data_path
-
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
@@ -26,7 +24,16 @@ from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import TrainingConfig
 
 from .files import disk_errors, write_atomically
-from .record import LIVE_STATES, DataSource, RunRecord, clean_name, is_run_id, new_run_id
+from .record import (
+    FROM_SCRATCH,
+    LIVE_STATES,
+    DataSource,
+    RunRecord,
+    clean_name,
+    is_run_id,
+    new_run_id,
+    read_record,
+)
 from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
 
 logger = logging.getLogger(__name__)
@@ -115,9 +122,11 @@ class RunStore:
         run.claim()
         try:
             with disk_errors(f"The run {run.id}"):
-                self._remove(run)
+                left = self._remove(run)
         finally:
             run.release()
+        if left is not None:
+            shutil.rmtree(left, ignore_errors=True)
 
     def sweep(self) -> None:
         """Finish the deletions that a kill cut short."""
@@ -139,6 +148,14 @@ class RunStore:
         if best:
             return Path(models.get("best_model") or run.folder)
         return Path(models.get("model") or models.get("best_model") or run.folder)
+
+    def find_base(self, checkpoint: Path) -> ModelRef | None:
+        """What the model in this folder was fine-tuned from, if it is a run's: a registry's ``base_lookup``."""
+        try:
+            record = read_record((checkpoint.parent / RECORD_NAME).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, RunError):
+            return None
+        return None if record.model.source == FROM_SCRATCH else record.model
 
     def _new_folder(self, name: str, output: Path | str | None, *, now: datetime) -> tuple[str, Path]:
         if output is not None:
@@ -180,19 +197,27 @@ class RunStore:
         folder = self._inside / run_id
         return folder if folder.is_dir() else _read_pointer(self._outside / run_id)
 
-    def _remove(self, run: Run) -> None:
-        """In two moves, so that a kill in between leaves no half of a run in the list."""
+    def _remove(self, run: Run) -> Path | None:
+        """In two moves, so that a kill in between leaves no half of a run in the list; returns the folder that is left
+        where it may only go once the run's lock is released."""
         if run.folder.parent == self._inside:
             trash = self._inside / f"{DELETED}{run.folder.name}"
-            run.folder.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)  # what will not go is swept at the next start
-            return
+            try:
+                run.folder.rename(trash)
+            except PermissionError as error:
+                if getattr(error, "winerror", None) is None:
+                    raise
+                # Windows moves no folder of which a file is open, and the lock is one
+                (run.folder / RECORD_NAME).unlink(missing_ok=True)  # without which it is no run
+                return run.folder
+            return trash  # what will not go is swept at the next start
         (self._outside / run.id).unlink(missing_ok=True)
         for name in RUN_ENTRIES:
             entry = run.folder / name
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink(missing_ok=True)
         with suppress(OSError):  # something else lies there: it is not ours to delete
             run.folder.rmdir()
+        return None
 
 
 def _empty_folder(folder: Path) -> Path:
@@ -220,7 +245,11 @@ def _read_pointer(pointer: Path) -> Path | None:
 
 def default_home() -> Path:
     """``BERTDEMO_HOME``, else the user's data folder."""
-    return Path(os.environ.get("BERTDEMO_HOME") or user_data_path("bertdemo", appauthor=False)).expanduser()
+    if chosen := os.environ.get("BERTDEMO_HOME"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path  # not needed where the home is named
+
+    return user_data_path("bertdemo", appauthor=False)
 
 
 @dataclass(frozen=True)
@@ -236,7 +265,10 @@ class Workspace:
     @cached_property
     def registry(self) -> ModelRegistry:
         return ModelRegistry(
-            self.home.resolve(), bundled=bundled_assets() / BUNDLED_MODEL, run_lookup=self.store.find_model
+            self.home.resolve(),
+            bundled=bundled_assets() / BUNDLED_MODEL,
+            run_lookup=self.store.find_model,
+            base_lookup=self.store.find_base,
         )
 
     @property

@@ -11,14 +11,16 @@ import gradio as gr
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.data.corpus import Dialect, chosen_dialect
 from bertdemo.mlm.errors import DataError, RunError, TextError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import SETTINGS, Setting
+from bertdemo.mlm.setting import Setting
+from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
 from .services import MODEL_EVENT, READ_EVENT, Services, asked_by, asker, user_errors
+from .train.estimate import check_ahead
 from .train.form import run_request
 from .uploads import uploaded
 
@@ -49,7 +51,7 @@ class Endpoints:
         with user_errors(as_html=False):
             words = [word for item in _text(targets).split(",") if (word := item.strip())]
             count = _whole("top_k", top_k, default=5)
-            return finite(fill_record(fill_masks(self._model(model), _text(text), top_k=count, targets=words)))
+            return finite(fill_masks(self._model(model), _text(text), top_k=count, targets=words).to_record())
 
     def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
         """The same text through two models."""
@@ -88,7 +90,7 @@ class Endpoints:
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
-    def inspect_csv(  # noqa: PLR0917 - the options of the command line
+    def inspect_csv(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
         file: dict[str, Any] | None,
         column: str | None = None,
@@ -97,10 +99,12 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        long_texts: str | None = None,
     ) -> dict[str, Any]:
-        """What a CSV file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
+        """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
-        ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
+        ``encoding``, ``delimiter`` ("": each line is a text, "paragraph": each paragraph) and ``header``: how it is
+        read, over what would be found. ``long_texts``: "split" or "cut".
         """
         with user_errors(as_html=False):
             path = self._received(file)
@@ -110,8 +114,16 @@ class Endpoints:
             counted = model or length is not None
             masked_lm = self._model(model or self._services.default_model) if counted else None
             dialect = _dialect(path, encoding, delimiter, header)
-            read = inspect_file(path, column=_optional(column), dialect=dialect, masked_lm=masked_lm, max_length=length)
-            return finite(read)
+            kept = None if long_texts is None else SETTINGS["long_texts"].parse(long_texts)
+            found = inspect_file(
+                path,
+                column=_optional(column),
+                dialect=dialect,
+                masked_lm=masked_lm,
+                max_length=length,
+                long_texts=kept,
+            )
+            return finite(found)
 
     def start_training(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
@@ -133,28 +145,31 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        whole_words: bool | None = None,
+        patience: int | None = None,
+        evaluate_every: int | None = None,
+        replay: str | None = None,
+        replay_share: float | None = None,
+        long_texts: str | None = None,
+        device: str | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
+        ``replay``: "general" mixes in general English, the share ``replay_share`` of all tokens.
         """
-        numbers = (epochs, learning_rate, batch_size, max_length, mask_rate, limit, seed)
+        sent = locals()
         with user_errors(as_html=False), asked_by(_text(owner)):
-            texts = (_optional(precision), _texts(probe), _texts(watch))
-            values = dict(zip(SETTINGS, (*numbers, *texts), strict=True))
+            values = {key: sent[key] for key in SETTINGS}
+            values |= {key: _optional(values[key]) for key in ("precision", "device", "long_texts", "replay")}
+            values |= {"probe": _texts(probe), "watch": _texts(watch)}
             if self._services.access.owned and not asker():
                 raise RunError(_NO_OWNER)
             path = self._received(file)
             dialect = _dialect(path, encoding, delimiter, header) if path else None
-            request = run_request(
-                self._services,
-                values,
-                path=path,
-                column=_optional(column),
-                dialect=dialect,
-                model=_text(model),
-                name=_text(name),
-            )
+            named: dict[str, Any] = {"column": _optional(column), "model": _text(model), "name": _text(name)}
+            request = run_request(self._services, values, path=path, dialect=dialect, **named)
+            check_ahead(self._services, request)
             return self._services.manager.submit(request, owner=asker()).run_id
 
     def _model(self, reference: object) -> MaskedLM:

@@ -69,47 +69,6 @@ class ShadedWord:
     joined: bool = False  # goes on with the word before
 
 
-def percent(probability: float) -> str:
-    """A probability as it stands on the page.
-
-    >>> percent(0.4123), percent(0.0004), percent(0.99996), percent(0.0)
-    ('41.2%', '< 0.1%', '> 99.9%', '0.0%')
-    """
-    if 0 < probability < 0.001:
-        return "< 0.1%"
-    if 0.9995 <= probability < 1:
-        return "> 99.9%"
-    return f"{100 * probability:.1f}%"
-
-
-def fine_percent(probability: float) -> str:
-    """The same beside a ratio, where two small ones must be told apart: two digits, however small.
-
-    >>> fine_percent(0.4123), fine_percent(0.0017), fine_percent(0.00034), fine_percent(2e-9), fine_percent(0.99996)
-    ('41.2%', '0.17%', '0.034%', '< 0.0001%', '> 99.9%')
-    """
-    if not 0 < probability < 0.01:
-        return percent(probability)
-    if probability < 1e-6:
-        return "< 0.0001%"
-    return f"{100 * probability:.{1 - math.floor(math.log10(100 * probability))}f}%"
-
-
-def points(before: float, after: float) -> str:
-    """The change in percentage points: what the two percentages that are shown beside it differ by.
-
-    >>> points(0.0512, 0.3724), points(0.3, 0.28), points(0.2, 0.2), points(0.2, 0.20001), points(0.0002, 0.3)
-    ('+32.1 points', '−2.0 points', 'no change', 'up < 0.1', '+30.0 points')
-    """
-    change = after - before
-    if change == 0:
-        return "no change"
-    size = round(round(100 * after, 1) - round(100 * before, 1), 1)
-    if size == 0 or abs(change) < 0.001:
-        return f"{'up' if change > 0 else 'down'} < 0.1"
-    return _signs(f"{size:+.1f} points")
-
-
 def times(log2_ratio: float | None) -> str:
     """How many times as probable, from a log2 ratio.
 

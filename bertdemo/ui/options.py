@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bertdemo.cli.arguments import DEFAULT_MODEL, OneLineParser, whole_number
 from bertdemo.mlm.errors import SettingsError
+from bertdemo.mlm.settings import SETTINGS
 from bertdemo.runs.store import default_home
 
 from .security import LOOPBACK_HOSTS
@@ -56,6 +57,7 @@ class AppOptions:
     any_address: bool = False
     frame_ancestors: str | None = "'self'"
     root_path: str = ""
+    device: str | None = None
 
     @property
     def address(self) -> str:
@@ -101,6 +103,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
         any_address=public and not options.allowed_host,
         frame_ancestors=_frame_ancestors(public=public, password=bool(password), space=bool(space)),
         root_path=_root_path(options.root_path),
+        device=options.device,
     )
 
 
@@ -143,7 +146,8 @@ def check_port(options: AppOptions) -> None:
     """Raises SettingsError when the address cannot be listened on."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name != "nt":  # where it would let two servers share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((options.host, options.port))
         except OSError as error:
@@ -195,6 +199,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--allowed-host", action="append", default=[], metavar="NAME", help="a host name to answer to")
     parser.add_argument(
         "--root-path", metavar="PATH", help="the path under which a proxy shows the page, such as /bert"
+    )
+    device = SETTINGS["device"]
+    parser.add_argument(
+        "--device", type=device.parse, metavar=device.unit, help=f"what runs train on ({device.expected})"
     )
     parser.add_argument("--allow-folders", action="store_true", help="let pages name folders of this machine as models")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's servers")

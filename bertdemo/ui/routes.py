@@ -18,10 +18,14 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import Message
 
+from bertdemo.charts.report_page import report_page
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.export import stream_zip
+from bertdemo.runs.notebook_file import notebook_json, source_of
 from bertdemo.runs.people import OneTimeKeys
 from bertdemo.runs.record import is_run_id
+from bertdemo.runs.report_file import kept_report
+from bertdemo.runs.run import Run
 
 from .plot import PLOTLY_JS, plotly_source
 from .security import LOGIN_PATH, OWNER_HEADER
@@ -29,7 +33,6 @@ from .train.live_chart import live_payload, quick_payload, refused, requested
 
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
-    from bertdemo.runs.run import Run
 
 _LOG_IN = PlainTextResponse("Log in on the page first.", status_code=401)
 _A_DAY = {"Cache-Control": "private, max-age=86400"}
@@ -46,6 +49,8 @@ def own_routes(manager: RunManager, *, needs_login: bool) -> list[Route]:
         Route(f"/{plotly_source()}", guard(_plotly)),
         Route("/live/{run}", guard(partial(_live, manager))),
         Route("/runs/{run}.zip", guard(partial(_zip, manager, keys))),
+        Route("/runs/{run}.ipynb", guard(partial(_text_file, manager, keys, _notebook))),
+        Route("/runs/{run}.html", guard(partial(_text_file, manager, keys, _report))),
         Route("/runs/{run}/key", guard(partial(_key, manager, keys)), methods=["POST"]),
     ]
 
@@ -96,16 +101,18 @@ def _owner(request: Request) -> str:
     return request.headers.get(OWNER_HEADER, "")
 
 
-async def _run(manager: RunManager, request: Request) -> Run:
-    """The run in the path, if whoever asks may see it. Raises RunError."""
+async def _run(manager: RunManager, request: Request, keys: OneTimeKeys | None = None) -> Run:
+    """The run in the path, if whoever asks may see it or has a key to it. Raises RunError."""
     run_id = request.path_params["run"]
     if not is_run_id(run_id):
         raise RunError("This is not the id of a run.")
+    if keys is not None and keys.opens(request.query_params.get("key", ""), run_id):
+        return await run_in_threadpool(manager.store.get, run_id)
     return await run_in_threadpool(partial(manager.find, run_id, owner=_owner(request)))
 
 
 async def _key(manager: RunManager, keys: OneTimeKeys, request: Request) -> Response:
-    """What a link to the run's zip takes on a server for others, since a link says nothing of who follows it."""
+    """What a link to a run's file takes on a server for others, since a link says nothing of who follows it."""
     try:
         run = await _run(manager, request)
     except BertDemoError as error:
@@ -113,16 +120,36 @@ async def _key(manager: RunManager, keys: OneTimeKeys, request: Request) -> Resp
     return PlainTextResponse(keys.make(run.id), headers={"Cache-Control": "no-store"})
 
 
+def _notebook(run: Run) -> str:
+    return notebook_json(source_of(run))
+
+
+def _report(run: Run) -> str:
+    """With the comparison if it is kept; it is made when the run is looked at on the page."""
+    return report_page(run, kept_report(run))
+
+
+_FILES = {_notebook: ("ipynb", "application/x-ipynb+json"), _report: ("html", "text/html")}
+
+
+async def _text_file(manager: RunManager, keys: OneTimeKeys, write: Callable[[Run], str], request: Request) -> Response:
+    """A run as one file, to be saved and never shown on this server's own address."""
+    suffix, media_type = _FILES[write]
+    try:
+        run = await _run(manager, request, keys)
+        text = await run_in_threadpool(write, run)
+    except BertDemoError as error:
+        return PlainTextResponse(str(error), status_code=404)
+    headers = {"Content-Disposition": f'attachment; filename="{run.id}.{suffix}"', "Cache-Control": "no-store"}
+    return Response(text, media_type=media_type, headers=headers)
+
+
 async def _zip(manager: RunManager, keys: OneTimeKeys, request: Request) -> Response:
     """Made while it is sent and written nowhere, so any number of people may take one run's at once."""
-    run_id = request.path_params["run"]
     try:
-        if keys.opens(request.query_params.get("key", ""), run_id):
-            run = await run_in_threadpool(manager.store.get, run_id)
-        else:
-            run = await _run(manager, request)
+        run = await _run(manager, request, keys)
         parts = await run_in_threadpool(stream_zip, run.folder)
     except BertDemoError as error:
         return PlainTextResponse(str(error), status_code=404)
-    headers = {"Content-Disposition": f'attachment; filename="{run_id}.zip"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="{run.id}.zip"', "Cache-Control": "no-store"}
     return StreamingResponse(parts, media_type="application/zip", headers=headers)

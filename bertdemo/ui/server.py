@@ -120,6 +120,7 @@ def build_services(options: AppOptions) -> Services:
         access=access,
         limits=limits,
         allow_folders=options.allow_folders,
+        device=options.device,
     )
     return Services(
         registry=workspace.registry,

@@ -20,8 +20,9 @@ from gradio.components import Component
 from gradio.context import LocalContext
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.runs.people import Access, Limits, resolve_for
-from bertdemo.runs.record import is_run_id
+from bertdemo.mlm.models.blend import split_reference
+from bertdemo.runs.people import Access, Limits, owns, resolve_for
+from bertdemo.runs.record import is_run_id, run_label, run_labels
 from bertdemo.runs.store import BEST_MODEL
 
 from .security import OWNER_HEADER
@@ -43,6 +44,7 @@ Updates: TypeAlias = dict[Block, Any]
 A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of the server has the details."
 
 NO_MODEL = "none"
+_BEST = ", best epoch"
 MAX_LISTED = 50  # runs whose models are offered in a list
 
 # Spread into ``.click(...)`` and the like: an event that only serves the page.
@@ -95,9 +97,12 @@ class Services:
 
         Only an id is looked up: whatever else names a run is its name already.
         """
+        blend = split_reference(reference)
+        if blend is not None and self.find_run(blend[0].removesuffix(BEST_MODEL)) is not None:
+            return f"{self.label(blend[0])} at {blend[1]:g}"
         run = self.find_run(reference.removesuffix(BEST_MODEL))
         if run is not None:
-            return f"{run.record.name}, best epoch" if reference.endswith(BEST_MODEL) else run.record.name
+            return run_label(run.record) + (_BEST if reference.endswith(BEST_MODEL) else "")
         return Path(reference).name if Path(reference).is_absolute() else reference
 
     def find_run(self, run_id: str) -> Run | None:
@@ -109,8 +114,9 @@ class Services:
         return run if run is not None and self.access.may_see(run.record, asker()) else None
 
     def runs(self) -> list[Run]:
-        """All runs that whoever asks may see, the newest first."""
-        return [run for run in self.store.list() if self.access.may_see(run.record, asker())]
+        """All runs that whoever asks may see, newest first, but their own before all others."""
+        runs = [run for run in self.store.list() if self.access.may_see(run.record, asker())]
+        return sorted(runs, key=lambda run: not owns(run.record.owner, asker()))
 
     def may_change(self, run: Run) -> bool:
         """Whether whoever asks may stop, resume, rename, share or delete the run."""
@@ -175,14 +181,16 @@ def user_errors(*, as_html: bool = True) -> Iterator[None]:
 
 
 def model_choices(services: Services) -> list[tuple[str, str]]:
-    """(label, reference) for a list of models: the one the page opens with, then the newest runs that left one.
+    """(label, reference) for a list of models: the one the page opens with, then runs that left one, first those of
+    this browser.
 
     Any other reference may be typed in.
     """
     default = services.default_model
     label = f"{default} (bundled)" if default == "mini-bert" else default
-    runs = [choice for run in services.runs()[:MAX_LISTED] for choice in _run_choices(run)]
-    return [(label, default), *runs]
+    runs = services.runs()[:MAX_LISTED]
+    labels = run_labels([run.record for run in runs])
+    return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id]))]
 
 
 def comparison_choices(services: Services) -> list[tuple[str, str]]:
@@ -201,10 +209,10 @@ def run_reference(run: Run, *, best: bool) -> str:
     return run.id + BEST_MODEL if best and has_other_best(run) else run.id
 
 
-def _run_choices(run: Run) -> list[tuple[str, str]]:
+def _run_choices(run: Run, label: str) -> list[tuple[str, str]]:
     if not run.models():
         return []
-    choices = [(f"{run.record.name} · {run.id}", run.id)]
+    choices = [(label, run.id)]
     if has_other_best(run):
-        choices.append((f"{run.record.name}, best epoch · {run.id}", run_reference(run, best=True)))
+        choices.append((label + _BEST, run_reference(run, best=True)))
     return choices

@@ -185,10 +185,16 @@ def _delete_orphans(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
             status = folder.lstat()
-            ours = folder.is_dir() and not folder.is_symlink() and (os.name == "nt" or status.st_uid == os.getuid())
+            ours = folder.is_dir() and not folder.is_symlink() and _is_ours(status)
             if ours and time.time() - status.st_mtime > 60 and not is_locked(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 logger.info("deleted %s, which a server that ended left behind", folder.name)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Windows has no numbers of accounts, and gives each a temporary folder of its own."""
+    account = getattr(os, "getuid", None)
+    return account is None or status.st_uid == account()
 
 
 def _delete_if_older(path: Path, moment: float) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from served import READ_AS_FOUND, CallError, ServedApp, call, served_app, upload
+from served import CallError, ServedApp, call, raw_client, served_app, upload
 
 from bertdemo.ui import uploads
+from bertdemo.ui.security import OWNER_HEADER
 
 OWNER = "token of the owner"
 LONG_RUN = [
@@ -32,9 +33,8 @@ LONG_RUN = [
     [],
     "mine",
     OWNER,
-    *READ_AS_FOUND,
 ]
-SHORT_RUN = ["review", "mini-bert", 1, None, None, 16, None, None, None, None, [], [], "mine", OWNER, *READ_AS_FOUND]
+SHORT_RUN = ["review", "mini-bert", 1, None, None, 16, None, None, None, None, [], [], "mine", OWNER]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
     home = tmp_path_factory.mktemp("app") / "home"
     with served_app(home, "--host", "0.0.0.0", "--allow-public") as served:
         yield served
+
+
+@pytest.fixture
+def client(app: ServedApp) -> Iterator[httpx.Client]:
+    """Of the owner of all runs here."""
+    with raw_client(app.url, headers={OWNER_HEADER: OWNER}) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -97,7 +104,7 @@ def test_readers_who_leave_change_nothing(client: httpx.Client, app: ServedApp, 
 
 def test_a_second_upload_while_a_run_trains_waits_its_turn(client: httpx.Client, at_work: str, rows: Path) -> None:
     rows.write_text(rows.read_text().replace("show", "another film"))
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
     waiting = call(client, "start_training", upload(client, rows), *SHORT_RUN)
     status = call(client, "run_status", waiting, 0)
     assert (status["state"], status["position"]) == ("queued", 1)
@@ -111,19 +118,19 @@ def test_an_upload_that_is_broken_off_is_cleared_away(client: httpx.Client, app:
     part = 'Content-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\n'
     for _ in range(3):
         leave(app.port, f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n{part}{'word ' * 200_000}")
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
     for path in folder.iterdir():
         if path.is_file():
             os.utime(path, (time.time() - 1000,) * 2)
     uploads.sweep(folder)
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["lock"]
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
 
 
 def test_what_an_upload_says_beside_its_files_is_bounded(client: httpx.Client, rows: Path) -> None:
     with suppress(httpx.WriteError):  # the server may hang up before it has been told all
         assert client.post("/gradio_api/upload", files={"files": (None, b"x" * 9_000_000)}).status_code == 413
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
 
 
 # --- the page's own events, sent by somebody else
@@ -133,7 +140,7 @@ GUESSES: dict[str, Any] = {"textbox": "renamed", "checkbox": False, "number": 1,
 
 
 def run_events(client: httpx.Client) -> list[tuple[int, list[str]]]:
-    """(id, kinds of its inputs) of every event of the page that is given an owner's token or the run that is shown."""
+    """(id, kinds of its inputs) of every event of the page that is given the run that is shown."""
     config = client.get("/config").json()
     kinds = {part["id"]: part["type"] for part in config["components"]}
     chart = next(
@@ -148,10 +155,10 @@ def send_all(client: httpx.Client, run_id: str, *, token: str) -> int:
     """Send every such event for this run with this token; returns how many were answered."""
     events = run_events(client)
     for number, kinds in events:
-        known = {**GUESSES, "chart": run_id, "browserstate": token}
+        known = {**GUESSES, "chart": run_id}
         data = [known.get(kind) for kind in kinds]
         asked = {"data": data, "fn_index": number, "session_hash": "thief"}
-        client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+        client.post("/gradio_api/queue/join", json=asked, headers={OWNER_HEADER: token}).raise_for_status()
     answered = 0
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "thief"}) as answers:
         for line in answers.iter_lines():

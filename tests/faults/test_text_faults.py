@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.errors import BertDemoError, SettingsError, TextError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.models.masked_lm import MaskedLM
 
 REFUSED = {
@@ -62,7 +62,7 @@ def test_what_cannot_be_filled_is_refused_with_the_mend(any_tiny: MaskedLM, case
 @pytest.mark.parametrize("case", ANSWERED)
 def test_what_looks_impossible_is_answered(any_tiny: MaskedLM, case: str) -> None:
     text, masks = ANSWERED[case]
-    assert_is_an_answer(fill_record(fill_masks(any_tiny, text)), masks=masks)
+    assert_is_an_answer(fill_masks(any_tiny, text).to_record(), masks=masks)
 
 
 @pytest.mark.parametrize("top_k", [0, -1, -(10**30), True])

@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from served import ROOT, ServedApp, served_app
 
 from bertdemo.mlm.analysis.compare import compare
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record
+from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
@@ -43,7 +43,8 @@ def bundled(app: ServedApp):
 @pytest.fixture(scope="module")
 def trained(client: Client) -> str:
     """A run that has ended."""
-    options = {**SETTINGS, "probe": [TEXT], "watch": ["love"]}
+    options = {**SETTINGS, "probe": [TEXT], "watch": ["love"], "whole_words": True, "patience": 3, "evaluate_every": 2}
+    options |= {"replay": "general", "replay_share": 0.1}
     run_id = client.predict(file=handle_file(SAMPLE), **options, api_name="/start_training")
     follow(client, run_id)
     return run_id
@@ -70,13 +71,12 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         "/fill_mask": ["text", "model", "top_k", "targets"],
         "/compare": ["text", "before", "after", "top_k"],
         "/score_sentence": ["text", "model"],
-        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header"],
+        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header", "long_texts"],
         "/start_training": [
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
             *("seed", "precision", "probe", "watch", "name", "owner"),
-            "encoding",
-            "delimiter",
-            "header",
+            *("encoding", "delimiter", "header", "whole_words", "patience", "evaluate_every", "replay"),
+            *("replay_share", "long_texts", "device"),
         ],
         "/run_status": ["run_id", "cursor"],
         "/stop_training": ["run_id", "owner"],
@@ -88,7 +88,7 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
 
 def test_fill_mask_gives_what_the_engine_gives(client: Client, bundled) -> None:
     answer = client.predict(text=TEXT, model="mini-bert", top_k=7, targets="love, xyzzyx", api_name="/fill_mask")
-    expected = finite(fill_record(fill_masks(bundled, TEXT, top_k=7, targets=["love", "xyzzyx"])))
+    expected = finite(fill_masks(bundled, TEXT, top_k=7, targets=["love", "xyzzyx"]).to_record())
     assert [mask["position"] for mask in answer["masks"]] == [mask["position"] for mask in expected["masks"]]
     for got, wanted in zip(answer["masks"][0]["candidates"], expected["masks"][0]["candidates"], strict=True):
         assert (got["token"], got["token_id"], got["rank"]) == (wanted["token"], wanted["token_id"], wanted["rank"])

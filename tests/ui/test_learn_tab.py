@@ -12,7 +12,6 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from transformers import AutoTokenizer
 
 from bertdemo.mlm.lessons import masking_view
 from bertdemo.mlm.lessons.experiments import EXPERIMENTS, ExperimentResult, Trained
@@ -61,7 +60,7 @@ class Guessing:
     def __init__(self, services: Services) -> None:
         self._services = services
         with gr.Blocks():
-            self._view = guess._build_view()
+            self._view = guess._build_view("mini-bert")
 
     def reveal(self, game: guess.Game, word: str, own: str, tuned: str = "none") -> SimpleNamespace:
         asked = {"game": game, "guess": word, "own": own, "tuned": tuned}
@@ -129,6 +128,14 @@ def test_the_masking_lesson_counts_what_it_draws(drawn: Callable[..., SimpleName
     assert drawn(seed=1).drawing != view.drawing
 
 
+def test_the_masking_lesson_shows_whole_words_beside_single_pieces(drawn: Callable[..., SimpleNamespace]) -> None:
+    alone, both = drawn(rate=0.4), drawn(rate=0.4, whole_words=True)
+    assert both.drawing.count("<h3>Single pieces, epoch") == both.drawing.count("<h3>Whole words, epoch") == 3
+    assert (alone.counts.count("<table"), both.counts.count("<table")) == (1, 2)
+    assert both.counts.startswith(alone.counts)
+    assert "Whole words: all" in both.counts
+
+
 def test_the_masking_lesson_draws_what_a_run_on_the_same_file_reads_first(
     services: Services, drawn: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +161,7 @@ def test_the_masking_lesson_draws_what_a_run_on_the_same_file_reads_first(
         assert [token.read for token in tokens] == list(read[: len(tokens)])
         assert [token.label for token in tokens] == labels[: len(tokens)]
     shown = drawn(seed=7, row=2).drawing
-    assert shown == masks.row_html(view, 1)
+    assert shown == masks.row_html({"Single pieces": view}, 1)
 
 
 def test_the_masking_lesson_says_what_is_wrong_with_rules_and_files(
@@ -217,21 +224,6 @@ def test_a_guess_is_needed_before_the_answer_and_counts_once(game: Guessing) -> 
     assert following.bars == ""
 
 
-@pytest.mark.parametrize(
-    ("sentence", "word"),
-    list(
-        zip(
-            guess.SENTENCES,
-            ["cup", "ice", "door", "cry", "love", "film", "sea", "board", "blue", "story", "bed", "better"],
-            strict=True,
-        )
-    ),
-)
-def test_what_a_learner_would_guess_first_is_one_entry_of_the_bundled_vocabulary(sentence: str, word: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(bundled_assets() / "mini-bert", local_files_only=True)
-    assert tokenizer.tokenize(word) == [word], sentence
-
-
 def test_a_word_of_several_pieces_is_not_held_against_the_reader(game: Guessing) -> None:
     refused = game.reveal(guess.Game(), "zebra", "i [MASK] it .")
     assert "another word" in refused.verdict
@@ -243,6 +235,8 @@ def test_the_tuned_model_keeps_a_score_of_its_own(game: Guessing) -> None:
     shown = game.reveal(guess.Game(), "love", "i really [MASK] this show .", "mini-bert")
     assert shown.game.tuned == shown.game.base
     assert shown.score.count("<li") == 2
+    assert "BERT's" not in shown.verdict
+    assert "mini-bert" in shown.tuned_bars
 
 
 def test_own_sentences_are_escaped_and_without_a_blank_refused_in_words(game: Guessing) -> None:
@@ -263,10 +257,12 @@ def test_a_slip_that_does_no_harm_is_not_called_harmful(key: str) -> None:
 
 def test_what_the_numbers_show_is_said_with_the_numbers() -> None:
     said = slips.finding(outcome("loss", losses=(2.0, 0.5), held_out=(4.5, 4.3), by_corruption=USUAL.by_corruption))
-    assert "ends worse: 4.30 against 4.00" in said
+    assert "both end alike: 4.40 and 4.40" in said  # where [MASK] stood; over all targets it is 4.30 against 4.00
+    worse = slips.finding(outcome("loss", by_corruption={**USUAL.by_corruption, "masked": 4.7}))
+    assert "where [MASK] stood, the slip ends worse: 4.70 against 4.40" in worse
     assert "1.20" in said  # the smoothed losses end at (7 / 8 * 2.0 + 0.5) / (7 / 8 + 1)
     risen = slips.finding(outcome("once", scored_steps=(0, 1, 2), held_out=(4.5, 4.4, 5.1), top1=(0.1, 0.1, 0.1)))
-    assert "had been at 4.40 before it rose" in risen
+    assert "all held-out targets rose from 4.40 to 5.10" in risen
     kept = slips.finding(outcome("always", by_corruption={**USUAL.by_corruption, "kept": 1.4}))
     assert "them less well, 1.40 against 1.00" in kept
     assert "4.0 times" in slips.finding(outcome("padding", rows_per_second=10.0))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bertdemo.mlm.analysis.compare import ComparedCandidate, Comparison, MaskComparison, TokenStats
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, MaskPrediction
+from bertdemo.mlm.wording import percent
 from bertdemo.ui.fill.bars import BY_CHANGE, compared_bars, compared_table, filled_bars, filled_table
 from bertdemo.ui.markup import (
     Bar,
@@ -22,9 +23,6 @@ from bertdemo.ui.markup import (
     ShadedWord,
     bar_list,
     file_name,
-    fine_percent,
-    percent,
-    points,
     scale_end,
     shaded_words,
     table,
@@ -64,9 +62,9 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def mask(*words: tuple[str, float], covered: float = 0.5) -> MaskPrediction:
+def mask(*words: tuple[str, float], covered: float = 0.5, position: int = 3) -> MaskPrediction:
     candidates = tuple(Candidate(word, 2293, chance, rank) for rank, (word, chance) in enumerate(words, start=1))
-    return MaskPrediction(3, candidates, (), 1.0, covered)
+    return MaskPrediction(position, candidates, (), 1.0, covered)
 
 
 def compared(*words: ComparedCandidate, gist: str = "Much changed.") -> Comparison:
@@ -105,38 +103,6 @@ def test_any_token_is_escaped_and_seen(token: str) -> None:
     assert shown.strip()
 
 
-@pytest.mark.parametrize(
-    ("probability", "words"),
-    [
-        (0.0, "0.0%"), (1e-9, "< 0.1%"), (0.00099, "< 0.1%"), (0.001, "0.1%"), (0.4123, "41.2%"),
-        (0.9994, "99.9%"), (0.99999, "> 99.9%"), (1.0, "100.0%"),
-    ],
-)  # fmt: skip
-def test_percent_never_rounds_to_nothing_or_to_certainty(probability: float, words: str) -> None:
-    assert percent(probability) == words
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "words"),
-    [
-        (0.3, 0.3, "no change"), (0.2, 0.4, "+20.0 points"), (0.322, 0.2, "−12.2 points"),
-        (0.2, 0.200001, "up < 0.1"), (0.2, 0.199999, "down < 0.1"), (0.0, 0.0004, "up < 0.1"),
-        (0.05149, 0.37151, "+32.1 points"),  # 5.1% -> 37.2%: what is shown adds up
-        (0.00004, 0.37151, "+37.2 points"),
-    ],
-)  # fmt: skip
-def test_a_change_is_zero_only_when_it_is_exactly_zero_and_adds_up(before: float, after: float, words: str) -> None:
-    assert points(before, after) == words
-
-
-@pytest.mark.parametrize(
-    ("probability", "words"),
-    [(0.0017, "0.17%"), (0.0003, "0.030%"), (0.01, "1.0%"), (2e-9, "< 0.0001%"), (0.0, "0.0%"), (0.99999, "> 99.9%")],
-)
-def test_two_small_probabilities_beside_a_ratio_can_be_told_apart(probability: float, words: str) -> None:
-    assert fine_percent(probability) == words
-
-
 def test_one_model_gives_a_bar_a_word_with_its_number_as_text() -> None:
     read = Reader(filled_bars([mask(("love", 0.412), ("like", 0.0004))], names=[""], kind="base"))
     for part in ("love", "41.2%", "< 0.1%"):
@@ -170,7 +136,7 @@ def test_the_scale_of_small_answers_never_ends_at_nothing(most: float) -> None:
 
 
 def test_a_table_of_one_model_gives_id_rank_and_log_probability() -> None:
-    filled = FilledText(None, (mask(("love", 0.5)), mask(("like", 0.25))))
+    filled = FilledText(None, (mask(("love", 0.5)), mask(("like", 0.25), position=5)))
     shown = filled_table(filled, names=["1st, after “a”", "2nd, after “b”"])
     assert list(shown.data.columns) == ["blank", "word", "id", "rank", "probability", "log p"]
     assert list(shown.data["probability"]) == [0.5, 0.25]  # numbers, so that they can be sorted

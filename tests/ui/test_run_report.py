@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
+from bertdemo.mlm.analysis.between import BlendPoint
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.report import Baseline, BeforeAfter, HiddenWord, Interval, Quality, RowReport, RowToken
+from bertdemo.mlm.training.report import Baseline, BeforeAfter, Interval, Quality, RowReport, RowToken, TargetWord
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource, Figures
 from bertdemo.runs.report_file import RunReport
@@ -26,7 +27,11 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 BEFORE, AFTER = Quality(3.0, 20.09, 0.3812, 0.6, 579, 463), Quality(2.5, 12.18, 0.4456, 0.7, 579, 463)
 CHANGE = BeforeAfter(44, BEFORE, AFTER, Interval(-0.6, -0.4), Interval(0.03, 0.1))
 ROW = RowReport(
-    (RowToken("the", space=False), RowToken(HOSTILE, True, HiddenWord(HOSTILE, 0.1, 0.2, 3))), True, 1, 2.3, 1.6
+    (RowToken("the", space=False), RowToken(HOSTILE, True, TargetWord(HOSTILE, 0.1, 0.2, 3, True))),
+    True,
+    1,
+    2.3,
+    1.6,
 )
 REPORT = RunReport(
     *(0, 78, "Its first guess was right for 38%; now 45%.", (f"It forgot {HOSTILE}",)),
@@ -38,6 +43,8 @@ REPORT = RunReport(
     frequent_token=HOSTILE,
     best_rows=(ROW,),
     worst_rows=(ROW,),
+    blends=(BlendPoint(0.0, 3.0, 3.1), BlendPoint(0.5, 2.6, 3.2), BlendPoint(1.0, 2.5, 3.4)),
+    between=f"At 0.5 it keeps 80% {HOSTILE}.",
 )
 
 
@@ -71,6 +78,8 @@ def test_the_line_comes_first_and_the_numbers_behind_it() -> None:
     assert html.index("now 45%") < html.index("<summary>Numbers")
     for words in ("38.1%", "44.6%", "20.1", "−0.500 [−0.600, −0.400]", "+6.4 [+3.0, +10.0]", "best epoch (step 52)"):
         assert words in html
+    assert "At 0.5 it keeps 80% &lt;img" in html
+    assert html.count("<circle") == 6  # three blends, on held-out rows and on general English
 
 
 def test_every_text_is_escaped() -> None:

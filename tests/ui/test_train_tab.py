@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertdemo.mlm.errors import BertDemoError, ModelError
+from bertdemo.mlm.errors import BertDemoError, ModelError, SettingsError
 from bertdemo.mlm.models.loading import bundled_assets, load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
@@ -114,9 +114,9 @@ class Page:
 def page(services: Services) -> Page:
     with gr.Blocks():
         data = build_data_panel(services)
-        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart())
+        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart(), gr.State(""))
         runs = build_runs(watch, build_report())
-        return Page(data, build_form(services), watch, runs, build_estimate(data.too_long)[0])
+        return Page(data, build_form(services), watch, runs, build_estimate(data.too_long))
 
 
 @dataclass(frozen=True)
@@ -241,9 +241,9 @@ def test_start_says_what_was_started_and_the_next_one_queues(services: Services,
     assert "<img" not in first.note
     second = press_start(services, page, sample)
     assert "Queued as number 1" in second.note
-    assert "Taken out of the queue" in stop(services, run_id=second.chart)
+    assert "Taken out of the queue" in stop(services, run_id=second.chart, asked=second.chart)[0]
     assert services.store.get(second.chart).record.state == "stopped"
-    assert "Stopping" in stop(services, run_id=first.chart)
+    assert "Stopping" in stop(services, run_id=first.chart, asked=first.chart)[0]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_only_a_run_that_goes_on_can_be_stopped(services: Services, page: Page, 
     run_id = press_start(services, page, sample).chart
     assert can_stop(services, page, run_id)
     waiting = press_start(services, page, sample).chart
-    stop(services, run_id=waiting)
+    stop(services, run_id=waiting, asked=waiting)
     assert not can_stop(services, page, waiting)
     assert not can_stop(services, page, "")
     assert not can_stop(services, page, "20990101-0000-none-0000")
@@ -292,10 +292,10 @@ def test_on_a_shared_server_only_the_owner_stops(
     assert can_stop(services, page, answer.chart, owner="me")
     assert not can_stop(services, page, answer.chart, owner="another")
     with asked_by("another"):
-        assert "no run" in stop(services, run_id=answer.chart)
+        assert "no run" in stop(services, run_id=answer.chart, asked="")[0]
     services.manager.share(answer.chart, shared=True, owner="me")
     with asked_by("another"):
-        assert "Only whoever started" in stop(services, run_id=answer.chart)
+        assert "Only whoever started" in stop(services, run_id=answer.chart, asked="")[0]
 
 
 def test_before_an_upload_the_page_says_who_can_see_it(make_services: Callable[..., Services]) -> None:
@@ -313,7 +313,9 @@ def look(
 
     def measure(request: RunRequest) -> Estimate:
         measured.append(request)
-        return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
+        return Estimate(
+            18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",), pieces=11
+        )
 
     chosen = {"path": str(path), "file": name_on_page(str(path)), "column": "review", **DETECTED}
     form = {name: field.value for name, field in page.fields.items()} | typed
@@ -334,7 +336,9 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, p
         "rate is unusual",
     ):
         assert words in shown
-    assert "too long <b>3</b> (cut at 256 tokens)" in too_long
+    assert "<b>3</b> of 20 texts are longer than 256 tokens: <b>11</b> pieces" in too_long
+    ((_, _), (_, too_long)), _ = look(services, page, sample, long_texts="cut")
+    assert "<b>3</b> of 20 texts are cut at 256 tokens" in too_long
 
 
 def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(
@@ -357,7 +361,33 @@ def test_the_page_says_what_was_skipped_and_what_looks_wrong(sample: Path) -> No
     assert "is this really cp866?" in describe(ChosenFile(str(sample), encoding="cp866")).found
 
 
-def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, page: Page, sample: Path) -> None:
+def test_what_would_make_a_run_fail_is_said_before_it_and_leaves_none_behind(
+    services: Services, page: Page, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(repository: str) -> None:
+        raise ModelError(f"{repository!r} is no model; check the spelling.")
+
+    monkeypatch.setattr("bertdemo.ui.train.estimate.check_checkpoint", unreachable)
+    one = sample.with_name("one.csv")
+    one.write_text("review\nOne single row of text is here.\n", encoding="utf-8")
+    for path, changed, said in (
+        (sample, {"max_length": 100_000}, "maximum length must be from 4 to"),
+        (sample, {"model": "someone/large-bert"}, "check the spelling"),
+        (one, {}, "only 1 usable rows"),
+    ):
+        (line, *_), _ = look(services, page, path, **changed)
+        assert said in line[0]
+        assert said in press_start(services, page, path, **changed).note
+    assert services.store.list() == []
+    (planned, *_), _ = look(services, page, sample, learning_rate=0.5)
+    assert "far above" in planned[0]  # before anything is measured
+    assert planned[0].index("learning rate 0.5") < planned[0].index("rows to learn from")  # of which settings it speaks
+
+
+def test_nothing_is_measured_unasked_where_that_would_be_dear(
+    services: Services, page: Page, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertdemo.ui.train.estimate.check_checkpoint", lambda repository: None)
     planned, measured = look(services, page, sample, model="someone/large-bert")
     assert (len(planned), measured) == (1, [])
     assert len(look(services, page, sample, model="someone/large-bert", asked=True)[1]) == 1
@@ -382,9 +412,13 @@ def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Service
     filled = {name: notebook[fields[name]] for name in fields if fields[name] in notebook}
     assert (filled["epochs"], filled["learning_rate"]) == (NOTEBOOK.epochs, 1e-5)
     assert (filled["batch_size"], filled["max_length"], filled["limit"]) == (16, 512, 100)
+    assert filled["long_texts"] == "cut"
     usual = usual_preset(services, fields, "mini-bert")
     assert usual[fields["learning_rate"]] == 1e-4
     assert usual[fields["limit"]] == ""
+    off = {"whole_words": False, "patience": 0, "evaluate_every": "", "replay": False}
+    for preset in (notebook, usual):
+        assert {name: preset[fields[name]] for name in off} == off
 
 
 def test_the_form_as_it_opens_is_what_a_run_trains_with_by_itself(services: Services, sample: Path) -> None:
@@ -394,6 +428,20 @@ def test_the_form_as_it_opens_is_what_a_run_trains_with_by_itself(services: Serv
     request = run_request(services, values, path=sample, model=fields["model"].value)
     usual = TrainingConfig(learning_rate=1e-4, probes=tuple(values["probe"].splitlines()))
     assert (request.settings, request.limit, request.name) == (usual, None, "")
+    assert request.replay is None
+
+
+def test_the_rarer_switches_reach_the_run(services: Services, sample: Path) -> None:
+    with gr.Blocks():
+        fields = build_form(services)
+    values = {name: field.value for name, field in fields.items() if name not in ("model", "name")}
+    chosen = {"whole_words": True, "patience": 2, "evaluate_every": "50", "replay": True, "replay_share": 0.2}
+    request = run_request(services, {**values, **chosen}, path=sample, model=fields["model"].value)
+    settings = request.settings
+    assert (settings.masking.whole_words, settings.patience, settings.evaluate_every) == (True, 2, 50)
+    assert (request.replay, settings.replay_share) == ("general", 0.2)
+    with pytest.raises(SettingsError, match="takes the command line"):
+        run_request(services, {**values, "replay": "/etc/passwd"}, path=sample, model=fields["model"].value)
 
 
 def test_the_list_of_runs_escapes_and_marks_the_one_shown(services: Services, page: Page, sample: Path) -> None:

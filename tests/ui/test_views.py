@@ -19,6 +19,7 @@ from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
+from bertdemo.mlm.wording import fine_percent
 from bertdemo.ui.inside.every_word import EveryWord
 from bertdemo.ui.inside.layer_by_layer import LayerByLayer
 from bertdemo.ui.inside.look_inside import VIEWS, Panel, fill, look
@@ -28,7 +29,6 @@ from bertdemo.ui.inside.several_blanks import STRATEGIES, SeveralBlanks
 from bertdemo.ui.inside.view import Shown, View
 from bertdemo.ui.inside.where_it_looked import MEAN, WhereItLooked
 from bertdemo.ui.inside.why_this_word import WhyThisWord
-from bertdemo.ui.markup import fine_percent
 from bertdemo.ui.question import Question, read
 
 TEXT = "The dog barked , you [MASK] the old house ."
@@ -331,3 +331,13 @@ def test_figures_show_hostile_words_as_text() -> None:
     ]
     assert not any("<img" in figure.to_json().replace("\\u003c", "<") for figure in figures[:1] + figures[2:])
     assert "<img" not in str(figures[1].data[0].name)
+
+
+def test_a_text_is_written_from_blanks_only_while_its_fold_is_open(tiny_bert: MaskedLM) -> None:
+    view = built(SeveralBlanks)
+    chance = {"blanks": 5, "temperature": 0.7, "seed": 3, "way": "few_at_a_time"}
+    closed = view.show(asked(tiny_bert), strategy="confident", writing=False, **chance)
+    assert view.written not in closed
+    html = view.show(asked(tiny_bert), strategy="confident", writing=True, **chance)[view.written]
+    assert html.count("<li") == 5  # in the sixth round of mask-predict nothing of five would be hidden
+    assert "Ghazvininejad" in html

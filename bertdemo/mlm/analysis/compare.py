@@ -6,16 +6,18 @@ and rank in both. Raw logits are never compared: only log-probabilities mean the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import TextError
 from ..inference.fill_mask import check_answer_size, check_count
@@ -23,8 +25,10 @@ from ..inference.log_probs import divergence_parts, entropy_bits, log2_ratio, lo
 from ..models.masked_lm import MaskedLM
 from ..text.prompt import PreparedText, prepare_ids, prepare_text
 from ..text.tokens import SharedVocabulary, readable_pieces, shared_vocabulary
+from ..wording import fine_percent
 
 MOVERS = 20  # words of the whole vocabulary that are named because they moved most
+_NAMES: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, ...]] = WeakKeyDictionary()
 Pair: TypeAlias = tuple[int | None, int | None]  # one token's id before and after; None where it is not in a vocabulary
 
 
@@ -105,6 +109,22 @@ class Comparison:
         ]
         return {"tokens": list(self.tokens), "masks": masks, "summary": self.summary, "notes": list(self.notes)}
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a word of either top list: ``position``, ``token``, ``before_probability``, ``before_rank``, the same
+        for after, ``log2_ratio``; NA where a model does not have the word."""
+        rows = [
+            (
+                *(mask.position, word.token, word.before.probability, word.before.rank),
+                *(word.after.probability, word.after.rank, word.log2_ratio),
+            )
+            for mask in self.masks
+            for word in mask.candidates
+        ]
+        sides = [f"{side}_{name}" for side in ("before", "after") for name in ("probability", "rank")]
+        frame = pd.DataFrame(rows, columns=["position", "token", *sides, "log2_ratio"])
+        numbers = dict.fromkeys(("before_probability", "after_probability", "log2_ratio"), "float64")
+        return frame.astype({**numbers, "before_rank": "Int64", "after_rank": "Int64"})
+
 
 def compare(
     before: MaskedLM, after: MaskedLM, text: str | PreparedText, *, top_k: int = 5, precision: str = "fp32"
@@ -146,10 +166,20 @@ def compare(
         )
         for position, position_after, one, two in columns
     )
-    names = readable_pieces(before, shared.before_ids.tolist())
+    names = _names(before, shared)
     formats = (*precision_notes(before, precision), *precision_notes(after, precision))
-    notes = dict.fromkeys((*first.notes, *second.notes, *formats, *_vocabulary_notes(shared, masks)))
+    notes = dict.fromkeys((*first.notes, *second.notes, *after.notes, *formats, *_vocabulary_notes(shared, masks)))
     return Comparison(first.tokens, masks, names, tuple(notes))
+
+
+def _names(before: MaskedLM, shared: SharedVocabulary) -> tuple[str, ...]:
+    """Of the S tokens; those of a whole vocabulary are read off once, since that takes longer than a prediction."""
+    if not shared.whole:
+        return readable_pieces(before, shared.before_ids.tolist())
+    names = _NAMES.get(before.tokenizer)
+    if names is None or len(names) != len(shared.before_ids):
+        names = _NAMES[before.tokenizer] = readable_pieces(before, shared.before_ids.tolist())
+    return names
 
 
 def _as_second_reads(after: MaskedLM, text: str | PreparedText, first: PreparedText, *, same_ids: bool) -> PreparedText:
@@ -180,8 +210,8 @@ def _vocabulary_notes(shared: SharedVocabulary, masks: tuple[MaskComparison, ...
     least = [min(shares) for shares in zip(*((mask.met_before, mask.met_after) for mask in masks), strict=True)]
     yield (
         "The two models have different vocabularies, so tokens are matched by their text: "
-        f"{len(shared.before_ids):,} meet, which hold at least {percent(least[0])} of the first model's probability "
-        f"and {percent(least[1])} of the second's."
+        f"{len(shared.before_ids):,} meet, which hold at least {fine_percent(least[0])} of the first model's "
+        f"probability and {fine_percent(least[1])} of the second's."
     )
 
 
@@ -290,20 +320,8 @@ def _summary(movers: Sequence[ComparedCandidate], *, guesses: tuple[str, ...]) -
     if not movers:
         return "Nothing changed: both models expect exactly the same."
     first = movers[0]
-    shown = percent(first.before.probability or 0.0), percent(first.after.probability or 0.0)
+    shown = fine_percent(first.before.probability or 0.0), fine_percent(first.after.probability or 0.0)
     if shown[0] == shown[1]:
         return f"Hardly anything changed; {about_guess}."
     verb = "rose" if (first.change_points or 0.0) > 0 else "fell"
     return f'"{first.token}" {verb} from {shown[0]} to {shown[1]}; {about_guess}.'
-
-
-def percent(probability: float) -> str:
-    """A probability for a sentence: one place, or as many as its first digit needs.
-
-    >>> percent(0.304), percent(0.0004), percent(1e-9)
-    ('30.4%', '0.04%', 'under 0.001%')
-    """
-    if 0 < probability < 1e-5:
-        return "under 0.001%"
-    places = 1 if probability >= 0.001 or probability == 0 else -math.floor(math.log10(100 * probability))
-    return f"{100 * probability:.{places}f}%"

@@ -240,7 +240,9 @@ def parse_template(text: str) -> Template:
         raise TextError(f"{_quoted(text)} has no braces, so there is nothing to compare; {_EXAMPLE}.")
     for group in groups:
         if len(group) < 2 or len(set(group)) < len(group):
-            raise TextError(f"{{{'|'.join(group)}}} needs two or more different choices, parted by |; {_EXAMPLE}.")
+            raise TextError(
+                f"{{{'|'.join(group)}}} needs two or more different choices, with a | between them; {_EXAMPLE}."
+            )
         if len(group) != len(groups[0]):
             raise TextError(
                 f"All braces of {_quoted(text)} move together, so each needs as many choices as the first, "

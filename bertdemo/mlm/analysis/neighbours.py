@@ -1,4 +1,4 @@
-"""Nearest words: which tokens have learned embeddings that point the same way. Knows no sentence."""
+"""Nearest words: which tokens have learned embeddings at the smallest angle. Knows no sentence."""
 
 from __future__ import annotations
 

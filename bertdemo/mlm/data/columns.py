@@ -59,9 +59,9 @@ rd th de of at um uhr on the 年 月 日 时 時 分 秒
 _DATE_WORDS = frozenset(_DATE_TEXT.split())
 _WORD = re.compile(r"[^\W\d_]\S*")
 # One Chinese or Japanese character carries about half a word, one Thai, Lao, Burmese or Khmer letter a fifth.
-_HALF_WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+HALF_WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _FIFTH_OF_WORD = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
-_UNSPACED_RUN = re.compile(f"(?:{_HALF_WORD.pattern}|{_FIFTH_OF_WORD.pattern})+")
+_UNSPACED_RUN = re.compile(f"(?:{HALF_WORD.pattern}|{_FIFTH_OF_WORD.pattern})+")
 
 _TEXT_NAME = re.compile(
     r"review(?!er|_?id|s?_?count)|text|comment|tweet|sentence|body|feedback|opinion|message|utterance|kommentar|"
@@ -97,7 +97,7 @@ def count_words(text: str) -> float:
     """
     unspaced = 0.0
     if not text.isascii():
-        unspaced = len(_HALF_WORD.findall(text)) / 2 + len(_FIFTH_OF_WORD.findall(text)) / 5
+        unspaced = len(HALF_WORD.findall(text)) / 2 + len(_FIFTH_OF_WORD.findall(text)) / 5
         if unspaced:
             text = _UNSPACED_RUN.sub(" ", text)
     return len(_WORD.findall(text)) + unspaced

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -81,6 +82,29 @@ class FilledText:
     def suggestions(self) -> tuple[Suggestion, ...]:
         return self.prepared.suggestions
 
+    def to_record(self) -> dict[str, Any]:
+        """The JSON object of ``fill``: ``tokens``, ``masks`` with their ``candidates`` and ``targets``, ``notes``."""
+        masks = [
+            {
+                "position": mask.position,
+                "candidates": [asdict(candidate) for candidate in mask.candidates],
+                "targets": [{**asdict(target), "pieces": list(target.pieces)} for target in mask.targets],
+            }
+            for mask in self.masks
+        ]
+        return {"tokens": list(self.tokens), "masks": masks, "notes": list(self.notes)}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a candidate: ``position`` of its mask, ``token``, ``token_id``, ``probability``, ``rank``."""
+        rows = [{"position": mask.position, **asdict(word)} for mask in self.masks for word in mask.candidates]
+        return pd.DataFrame(rows, columns=["position", *(item.name for item in fields(Candidate))])
+
+    def targets_frame(self) -> pd.DataFrame:
+        """A row a target word: ``position`` of the mask, then the fields of a ``TargetScore``; missing ranks are NA."""
+        rows = [{"position": mask.position, **asdict(word)} for mask in self.masks for word in mask.targets]
+        frame = pd.DataFrame(rows, columns=["position", *(item.name for item in fields(TargetScore))])
+        return frame.astype({"rank": "Int64", "probability": float, "log_probability": float})
+
 
 def fill_masks(
     masked_lm: MaskedLM,
@@ -132,22 +156,6 @@ def best_candidates(masked_lm: MaskedLM, log_probabilities: Tensor, *, top_k: in
             zip(readable_pieces(masked_lm, token_ids), token_ids, best.values.exp().tolist(), strict=True), start=1
         )
     )
-
-
-def fill_record(filled: FilledText) -> dict[str, Any]:
-    """The predictions as a JSON object: ``tokens``, ``masks`` with their ``candidates`` and ``targets``, ``notes``."""
-    return {
-        "tokens": list(filled.tokens),
-        "masks": [
-            {
-                "position": mask.position,
-                "candidates": [asdict(candidate) for candidate in mask.candidates],
-                "targets": [{**asdict(target), "pieces": list(target.pieces)} for target in mask.targets],
-            }
-            for mask in filled.masks
-        ],
-        "notes": list(filled.notes),
-    }
 
 
 def check_count(name: str, value: object) -> None:

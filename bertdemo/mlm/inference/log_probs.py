@@ -46,7 +46,7 @@ def log_probabilities_at(
     wanted = [row * length + position for row, chosen in enumerate(positions) for position in chosen]
     usable = masked_lm.usable_precision(precision)
     with evaluating(masked_lm.model), torch.inference_mode(), autocast(masked_lm.device, usable):
-        logits = masked_lm.logits_at(token_ids, None, positions=torch.tensor(wanted, device=masked_lm.device))
+        logits = masked_lm.logits_at(token_ids, None, positions=torch.tensor(wanted))
     log_probs = torch.log_softmax(logits.float(), dim=-1).cpu()
     if log_probs.isnan().any():
         raise ModelError(

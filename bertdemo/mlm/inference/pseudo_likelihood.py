@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from .log_probs import WORK_LIMIT, hide, log_probabilities, precision_notes, ran
 
 WithinWord = Literal["left_to_right", "plain"]
 _NO_WORD = -1
+_SHOWN = ["token", "surprisal_bits", "rank", "prediction"]  # of each token, to programs and in tables
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class SentenceScore:
 
     def to_record(self) -> dict[str, Any]:
         """The JSON object of ``score``."""
-        tokens = [
-            {"token": t.token, "surprisal_bits": t.surprisal_bits, "rank": t.rank, "prediction": t.prediction}
-            for t in self.tokens
-        ]
+        tokens = [{name: getattr(token, name) for name in _SHOWN} for token in self.tokens]
         figures = {"pll": self.pll, "pseudo_perplexity": self.pseudo_perplexity}
         return {"tokens": tokens, **figures, "notes": list(self.notes)}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a token: ``token``, ``surprisal_bits``, ``rank``, ``prediction``; NA for [UNK]."""
+        rows = [[getattr(token, name) for name in _SHOWN] for token in self.tokens]
+        return pd.DataFrame(rows, columns=_SHOWN).astype({"rank": "Int64", "surprisal_bits": "float64"})
 
 
 @dataclass(frozen=True)

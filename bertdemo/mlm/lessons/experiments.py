@@ -40,7 +40,9 @@ class Experiment:
     rows: int
 
 
-_SHORT = TrainingConfig(epochs=100, learning_rate=5e-4, batch_size=16, max_length=48)
+_SHORT = TrainingConfig(
+    epochs=100, learning_rate=5e-4, batch_size=16, max_length=48, long_texts="cut", evaluate_epochs=False
+)
 _LOSS = replace(_SHORT, max_steps=32, evaluate_every=8, pad_to_max_length=True)  # so that the variant can score padding
 _ALWAYS = replace(_SHORT, max_steps=64, evaluate_every=16)
 _ONCE = replace(_SHORT, max_steps=54, evaluate_every=9)

@@ -24,7 +24,9 @@ from ..training.loop import TrainingSession
 
 HIGH = 0.7  # of the highest score that can be given
 TESTED_SHARE = 1 / 3
-TUNING = TrainingConfig(epochs=100, learning_rate=5e-4, max_length=96, max_steps=32, evaluate_every=32)
+TUNING = TrainingConfig(
+    epochs=100, learning_rate=5e-4, max_length=96, long_texts="cut", max_steps=32, evaluate_epochs=False
+)
 READ_TOKENS = 256  # of each review, by the head: nearly all of them whole
 WEIGHT_PENALTY = 0.1  # of the head, as in ridge regression: it has about as many weights as there are rows
 ROWS_AT_ONCE = 32

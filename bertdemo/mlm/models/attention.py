@@ -11,12 +11,18 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
+
+from .devices import CPU, on_its_way
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # a build or a release without it: rows are padded for attention
+    varlen_attn = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +44,15 @@ class PackedRows:
     shape: tuple[int, int]
     token_indices: Tensor | None = None
     real: Tensor | None = None
+    device: torch.device = CPU  # where the rows are worked on
+
+    def to(self, device: torch.device) -> PackedRows:
+        """The same for a device: what was found out on the CPU goes there without waiting for it."""
+        if device == self.device:
+            return self
+        parts = (self.token_indices, self.real)
+        token_indices, real = (None if part is None else on_its_way(part, device) for part in parts)
+        return PackedRows(self.shape, token_indices, real, device)
 
     @property
     def num_tokens(self) -> int:
@@ -78,36 +93,46 @@ class PackedRows:
     def columns(self) -> Tensor:
         """(R,): the place of each in its own row, which is what a position embedding is of."""
         batch, length = self.shape
-        return torch.arange(length).repeat(batch) if self.token_indices is None else self.token_indices % length
+        if self.token_indices is None:
+            return torch.arange(length, device=self.device).repeat(batch)
+        return self.token_indices % length
 
     def lengths(self) -> Tensor:
         """(B,): how many tokens of each row are worked on; padding that only fills up is none."""
         batch, length = self.shape
         if self.real is None or self.token_indices is None:
-            return torch.full((batch,), length)
+            return torch.full((batch,), length, device=self.device)
         return self.real.sum(dim=1)
 
+    @cached_property
+    def ends(self) -> Tensor:
+        """(B + 1,) int32: where each row ends among those laid end to end, behind a first 0."""
+        return nn.functional.pad(self.lengths().cumsum(0), (1, 0)).to(torch.int32)
 
-def packed_rows(attention_mask: Tensor | None, positions: Tensor, *, shape: tuple[int, int]) -> PackedRows:
+
+def packed_rows(
+    attention_mask: Tensor | None, positions: Tensor, *, shape: tuple[int, int], fill_up: bool = True
+) -> PackedRows:
     """Leave padding out, unless something is wanted there: attention_mask (B, T) or None, positions (N,).
+
+    How many tokens are left, and whether any is wanted among the padding, depends on the data: on a GPU that would have
+    to be waited for, so mask and positions should be on the CPU still. ``fill_up``: for products that a CPU computes.
 
     >>> packed_rows(torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor([1, 4]), shape=(2, 3)).token_indices.tolist()
     [0, 1, 3, 4, 5]
     """
     if attention_mask is None:
-        return PackedRows(shape)
+        return PackedRows(shape, device=positions.device)
     real = attention_mask != 0
-    # Both questions below have answers whose size or branch depends on the data, so a GPU is waited for, once a batch:
-    # far less than the padding would cost there.
     if not bool(real.flatten()[positions].all()):
-        return PackedRows(shape, real=real)
+        return PackedRows(shape, real=real, device=real.device)
     token_indices = real.flatten().nonzero()[:, 0]
-    if token_indices.device.type == "cpu":
+    if fill_up:
         spare = (~real).flatten().nonzero()[:, 0]
         fillers = -len(token_indices) % ROUND_UP
         if fillers <= len(spare):
             token_indices = torch.cat([token_indices, spare[:fillers]])
-    return PackedRows(shape, token_indices, real)
+    return PackedRows(shape, token_indices, real, real.device)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads: int, dropout: float) -> Tensor:
@@ -186,14 +211,13 @@ def _is_varlen(query: Tensor, rows: PackedRows, *, heads: int, dropout: float) -
         return False
     if rows.real is not None and rows.token_indices is None:
         return False  # padding is worked on as well, and its keys must be hidden
-    return varlen_agrees(query.device, width=query.shape[-1] // heads)
+    return varlen_attn is not None and varlen_agrees(query.device, width=query.shape[-1] // heads)
 
 
 def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, *, rows: PackedRows, heads: int) -> Tensor:
-    ends = nn.functional.pad(rows.lengths().cumsum(0), (1, 0)).to(query.device, torch.int32)  # (B + 1,)
     query, key, value = (part.unflatten(-1, (heads, -1)) for part in (query, key, value))  # (R, heads, D)
     longest = rows.shape[1]
-    attended = varlen_attn(query, key, value, ends, ends, longest, longest)
+    attended = varlen_attn(query, key, value, rows.ends, rows.ends, longest, longest)
     assert isinstance(attended, Tensor)  # a pair where the sums of the softmax are asked for as well
     return attended.flatten(1)
 
@@ -206,7 +230,7 @@ def varlen_agrees(device: torch.device, *, width: int) -> bool:
     """
     generator = torch.Generator().manual_seed(0)
     real = (torch.arange(8) < torch.tensor([[8], [4]])).to(device)
-    rows = PackedRows((2, 8), real.flatten().nonzero()[:, 0], real)
+    rows = PackedRows((2, 8), real.flatten().nonzero()[:, 0], real, real.device)
     with torch.inference_mode(mode=False), torch.enable_grad():
         parts = [torch.randn(12, 2 * width, generator=generator).to(device, torch.bfloat16) for _ in range(3)]
         query, key, value = (part.requires_grad_() for part in parts)

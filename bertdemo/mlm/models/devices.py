@@ -12,16 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+CPU = torch.device("cpu")
 
-def training_device() -> torch.device:
-    """The GPU that this process uses, where there is one."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+def accelerator() -> torch.device | None:
+    """The accelerator of this process, such as a GPU, where PyTorch finds one: ``cuda:0``, ``mps:0``, ``xpu:0``.
+
+    Where AMD's GPUs are used through ROCm, PyTorch calls them ``cuda`` too.
+    """
+    if not torch.accelerator.is_available():
+        return None
+    found = torch.accelerator.current_accelerator()
+    return None if found is None else torch.device(found.type, torch.accelerator.current_device_index())
 
 
 def automatic_precision(device: torch.device) -> str:
     """ "bf16" on a GPU that has it and on a CPU with bf16 matrix instructions (AVX-512 BF16 or AMX), else "fp32"."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if device.type in ("cuda", "xpu"):
+        return "bf16" if getattr(torch, device.type).is_bf16_supported() else "fp32"
     return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
 
@@ -38,8 +46,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was short, on a GPU or on the CPU, whose allocator has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    """Whether memory was short, on a GPU or on the CPU; the CPU's allocator and Apple's have no error of their own."""
+    said = ("DefaultCPUAllocator", "MPS backend out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
+
+
+def on_its_way(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; a CUDA GPU fetches it by itself, from memory that stays in place, and nobody waits."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def linear(hidden: Tensor, layer: nn.Linear) -> Tensor:

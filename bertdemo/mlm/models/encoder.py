@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from .architectures import EncoderParts, LayerParts, encoder_parts
 from .attention import PackedRows, attend, packed_rows
-from .devices import linear
+from .devices import linear, on_its_way
 
 Encoder: TypeAlias = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 
@@ -34,15 +34,20 @@ def plain_encoder(model: PreTrainedModel) -> Encoder | None:
 
 def _encode(parts: EncoderParts, token_ids: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
     batch, length = token_ids.shape
-    rows = packed_rows(attention_mask, positions, shape=(batch, length))
+    # Where mask and positions are on the CPU still, all that depends on them is found out there, and a GPU that holds
+    # the tokens is never waited for.
+    on_cpu = token_ids.device.type == "cpu"
+    positions = positions if attention_mask is None else positions.to(attention_mask.device)
+    rows = packed_rows(attention_mask, positions, shape=(batch, length), fill_up=on_cpu)
+    wanted, evenly_spread = rows.within(positions), rows.evenly_spread(positions)
+    rows, wanted = rows.to(token_ids.device), on_its_way(wanted, token_ids.device)
     hidden = _embedded(parts, token_ids, rows)  # (R, H)
     *earlier, last = parts.layers
     for layer in earlier:
         hidden = _feed_forward(layer, _attended(layer, hidden, rows), hidden)
     # Only the last layer is asked for less: every earlier one's tokens are looked at by the layer behind it.
-    wanted = rows.within(positions)
     queries = hidden.index_select(0, wanted)  # (N, H)
-    if rows.evenly_spread(positions):
+    if evenly_spread:
         attended = _attended(last, hidden, rows, queries=queries)
     else:
         attended = _attended(last, hidden, rows).index_select(0, wanted)
@@ -53,7 +58,7 @@ def _embedded(parts: EncoderParts, token_ids: Tensor, rows: PackedRows) -> Tenso
     """Token ids (B, T) -> word, position and type vectors, added and normalised (R, H)."""
     words = parts.words(rows.pack(token_ids.flatten()))  # the module: training adds to what it does
     if parts.padding_id is None:
-        position_ids = rows.columns().to(token_ids.device)
+        position_ids = rows.columns()
     else:  # as create_position_ids_from_input_ids in transformers: padding amid a text counts for nothing
         counted = token_ids.ne(parts.padding_id)
         position_ids = rows.pack((counted.cumsum(dim=1) * counted + parts.padding_id).flatten())

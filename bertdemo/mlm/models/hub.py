@@ -73,6 +73,21 @@ def fetch_checkpoint(repository: str) -> Path:
     folder = _cached_checkpoint(repository)
     if folder is not None:
         return folder
+    wanted = _wanted_files(repository)
+    try:
+        return Path(snapshot_download(repository, allow_patterns=wanted))
+    except (HTTPError, OSError) as exc:  # connection, time-out, proxy, status; the cache's disk
+        raise _translated(exc, repository) from exc
+
+
+def check_checkpoint(repository: str) -> None:
+    """Raises what fetch_checkpoint would, as far as that can be seen without a download; takes seconds at most."""
+    if _cached_checkpoint(repository) is None:
+        _wanted_files(repository)
+
+
+def _wanted_files(repository: str) -> list[str]:
+    """The files to download, which the hub is asked for. Raises ModelError."""
     try:
         siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
         names = [sibling.rfilename for sibling in siblings]
@@ -87,8 +102,7 @@ def fetch_checkpoint(repository: str) -> Path:
                 f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MAX_BYTES / 1e9:.0f} GB are fetched;"
                 " choose a smaller model, or name a folder that holds it."
             )
-        wanted = [name for name in names if _DESCRIPTIONS.fullmatch(name)] + weights
-        return Path(snapshot_download(repository, allow_patterns=wanted or ["config.json"]))
+        return [name for name in names if _DESCRIPTIONS.fullmatch(name)] + weights or ["config.json"]
     except (HTTPError, OSError) as exc:  # connection, time-out, proxy, status; the cache's disk
         raise _translated(exc, repository) from exc
 

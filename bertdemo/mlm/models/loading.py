@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError
+from .blend import blended, parts_of
 from .hub import fetch_checkpoint, has_pickles, has_weights, refuse_pickles
 from .masked_lm import MaskedLM, ModelRef
 
@@ -67,7 +69,9 @@ def default_learning_rate(ref: ModelRef) -> float:
     """A peak learning rate that suits the model; one fine-tuned from the bundled model keeps its rate."""
     if ref.label in DEFAULT_LEARNING_RATES:
         return DEFAULT_LEARNING_RATES[ref.label]
-    descends = _architecture(Path(ref.source)) == _architecture(bundled_assets() / BUNDLED_MODEL) is not None
+    blend = parts_of(ref)
+    source = blend[1].source if blend else ref.source
+    descends = _architecture(Path(source)) == _architecture(bundled_assets() / BUNDLED_MODEL) is not None
     return DEFAULT_LEARNING_RATES[BUNDLED_MODEL] if descends else USUAL_LEARNING_RATE
 
 
@@ -80,11 +84,19 @@ def _architecture(folder: Path) -> tuple[object, ...] | None:
 
 
 def load_masked_lm(ref: ModelRef) -> MaskedLM:
-    """Load fresh weights in float32, in ``eval()`` mode, on the CPU.
+    """Load fresh weights in float32, in ``eval()`` mode, on the CPU; a blend is mixed from its two models.
 
     Raises:
         ModelError: missing, out of reach, damaged, only pickled, without a trained head or without a mask token.
     """
+    blend = parts_of(ref)
+    if blend is not None:
+        base, tuned, share = blend
+        if share in (0, 1):  # the very model, for the very figures
+            return replace(load_masked_lm(tuned if share else base), ref=ref)
+        mixed = blended(load_masked_lm(base), load_masked_lm(tuned), share, ref=ref)
+        mixed.model.requires_grad_(True)
+        return mixed
     silence_libraries()
     folder = checkpoint_folder(ref)
     for _ in range(REPLACED_WHILE_READ):

@@ -5,6 +5,7 @@ Knows no user text and no training. Loading and sharing live in ``registry``.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import ModelError
 from .architectures import LIBRARY_FAULTS, Head, architecture, depends_on_padding, max_positions, mlm_head, untouched
-from .devices import autocast, is_out_of_memory
+from .devices import autocast, is_out_of_memory, on_its_way
 from .encoder import Encoder, plain_encoder
 
 UNLIMITED = 1_000_000  # tokenizers without a configured limit report about 1e30
@@ -31,6 +32,19 @@ class ModelRef:
 
     label: str
     source: str
+
+
+def blend_source(base: str, tuned: str, share: float) -> str:
+    """The source of a model between two others: their sources and the share of the second, as JSON."""
+    return json.dumps({"base": base, "tuned": tuned, "share": share})
+
+
+def read_blend(source: str) -> tuple[str, str, float] | None:
+    """(base, tuned, share) from such a source; None for a folder or a hub id."""
+    if not source.startswith("{"):
+        return None
+    parts = json.loads(source)
+    return parts["base"], parts["tuned"], parts["share"]
 
 
 @contextmanager
@@ -123,12 +137,23 @@ class MaskedLM:
         normalizer = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "normalizer", None)
         return normalizer is not None and normalizer.normalize_str("A") == "a"
 
-    @cached_property
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What is wrong between tokenizer and vocabulary, a sentence each.
+        """What must be known of its answers, a sentence each: that they are extrapolated, or a tokenizer that is wrong.
 
         A cased checkpoint without its tokenizer's settings is read by one that lower-cases, the library's default.
         """
+        return (*self._extrapolation, *self._unreachable)
+
+    @property
+    def _extrapolation(self) -> tuple[str, ...]:
+        parts = read_blend(self.ref.source)
+        if parts is None or 0 <= parts[2] <= 1:
+            return ()
+        return (f"{self.ref.label} lies outside the two models that it is made of: this is extrapolated, not learnt.",)
+
+    @cached_property
+    def _unreachable(self) -> tuple[str, ...]:
         if not self.is_uncased:
             return ()
         added = self.tokenizer.get_added_vocab()
@@ -171,13 +196,15 @@ class MaskedLM:
     def hidden_at(self, token_ids: Tensor, attention_mask: Tensor | None, *, positions: Tensor) -> Tensor:
         """Last hidden states where they are wanted: positions (N,) index the flattened (B * T) -> (N, H).
 
+        A GPU is waited for unless the mask and the positions are on the CPU still.
+
         Raises:
             ModelError: the library's own code for this architecture cannot read such rows.
         """
         if self.encoder is not None:
             return self.encoder(token_ids, attention_mask, positions)
         hidden = self._by_the_library(token_ids, attention_mask, base=True)  # (B, T, H)
-        return hidden.flatten(0, 1).index_select(0, positions)
+        return hidden.flatten(0, 1).index_select(0, on_its_way(positions, hidden.device))
 
     def logits_at(self, token_ids: Tensor, attention_mask: Tensor | None, *, positions: Tensor) -> Tensor:
         """Logits only where they are wanted: positions (N,) index the flattened (B * T) -> (N, V).
@@ -204,6 +231,7 @@ class MaskedLM:
         """Where the head cannot be told apart: all logits of as many rows at a time as ``MAX_LOGITS`` allows."""
         batch, length = token_ids.shape
         rows = max(1, MAX_LOGITS // (length * self.vocabulary_size))
+        positions = on_its_way(positions, token_ids.device)
         part_of = positions // (rows * length)  # (N,)
         picked = []
         for part, start in enumerate(range(0, batch, rows)):
@@ -214,6 +242,8 @@ class MaskedLM:
 
     def _by_the_library(self, token_ids: Tensor, attention_mask: Tensor | None, *, base: bool) -> Tensor:
         """The first of what the base model or the whole one returns: hidden states (B, T, H) or logits (B, T, V)."""
+        if attention_mask is not None:
+            attention_mask = on_its_way(attention_mask, token_ids.device)
         with self.library_faults(token_ids.shape[1]):
             model = untouched(self.model)
             reader: nn.Module = model.base_model if base else model

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from ..errors import ModelError
+from .blend import blend_ref, parts_of, split_reference
 from .hub import is_hub_id
 from .loading import BUNDLED_MODEL, DEFAULT_LEARNING_RATES, bundled_assets, default_learning_rate, load_masked_lm
 from .masked_lm import MaskedLM, ModelRef
@@ -38,6 +39,11 @@ def no_runs(reference: str) -> Path | None:
     return None
 
 
+def no_base(checkpoint: Path) -> ModelRef | None:
+    """The same for what a checkpoint was fine-tuned from."""
+    return None
+
+
 @dataclass(frozen=True)
 class _Loaded:
     masked_lm: MaskedLM
@@ -48,7 +54,8 @@ class ModelRegistry:
     """Finds models and keeps the ones in use. Safe to call from any thread.
 
     ``bundled`` is the folder of the bundled model. Folders inside ``home`` count as runs: they are open to everybody
-    who may use the app. ``run_lookup`` takes a run's id or name to its folder, or to None.
+    who may use the app. ``run_lookup`` takes a run's id or name to its folder, or to None; ``base_lookup`` a run's
+    checkpoint to the model that the run began with.
     """
 
     def __init__(
@@ -58,11 +65,12 @@ class ModelRegistry:
         bundled: Path,
         max_models: int = 3,
         run_lookup: Callable[[str], Path | None] = no_runs,
+        base_lookup: Callable[[Path], ModelRef | None] = no_base,
     ) -> None:
         self._home = home
         self._bundled = bundled
         self._max_models = max_models
-        self._run_lookup = run_lookup
+        self._run_lookup, self._base_lookup = run_lookup, base_lookup
         self._models: OrderedDict[str, _Loaded] = OrderedDict()  # by source, the longest unused first
         self._lock = threading.Lock()
         self._load_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
@@ -70,11 +78,12 @@ class ModelRegistry:
     def resolve(
         self, reference: str, *, allow_folders: bool = True, run_lookup: Callable[[str], Path | None] | None = None
     ) -> ModelRef:
-        """What a reference means: the bundled model, a folder, a run's id or name, or a hub id, in this order.
+        """What a reference means: the bundled model, a folder, a run's id or name, a blend, or a hub id, in this order.
 
         A folder is a checkpoint, a run's folder or its ``model/``, relative to the current directory. Without
-        ``allow_folders`` no path outside ``home`` is even looked at. ``run_lookup`` is asked for runs in the
-        place of the registry's own. Asks no network and loads nothing.
+        ``allow_folders`` no path outside ``home`` is even looked at. ``RUN@0.4`` is the blend of the run's model with
+        the one that it began with. ``run_lookup`` is asked for runs in the place of the registry's own. Asks no network
+        and loads nothing.
 
         Raises:
             ModelError: it can mean nothing, or a folder or run without a model.
@@ -92,9 +101,26 @@ class ModelRegistry:
                 f"{name!r} holds no model (yet); name a folder with config.json and model.safetensors, "
                 "or a run that has been saved."
             )
+        named = split_reference(name)
+        if named is not None:
+            return self._blend(*named, allow_folders=allow_folders, run_lookup=run_lookup)
         if is_hub_id(name):
             return ModelRef(name, name)
         raise ModelError(_unknown(name, allow_folders=allow_folders))
+
+    def _blend(
+        self, name: str, share: float, *, allow_folders: bool, run_lookup: Callable[[str], Path | None] | None
+    ) -> ModelRef:
+        tuned = self.resolve(name, allow_folders=allow_folders, run_lookup=run_lookup)
+        base = self._base_lookup(Path(tuned.source)) if Path(tuned.source).is_absolute() else None
+        if base is None:
+            raise ModelError(
+                f"It is not known what {name!r} was fine-tuned from, so nothing lies between; name a run that began"
+                " with another model."
+            )
+        if base.label == BUNDLED_MODEL:  # wherever it lies by now
+            base = self.resolve(BUNDLED_MODEL)
+        return blend_ref(base, tuned, share, label=f"{name}@{share:g}")
 
     def shared(self, ref: ModelRef) -> MaskedLM:
         """The loaded model for reading: one for all callers, ``eval()``, without gradients, never to be written to.
@@ -172,6 +198,9 @@ def _checkpoint_in(folder: Path) -> Path | None:
 
 def _fingerprint(ref: ModelRef) -> Fingerprint:
     """Names, sizes and times of a folder's files, so that a model saved anew is loaded anew; () for a hub id."""
+    blend = parts_of(ref)
+    if blend is not None:
+        return _fingerprint(blend[0]) + _fingerprint(blend[1])
     folder = Path(ref.source)
     if not folder.is_absolute() or not folder.is_dir():
         return ()

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, distributed, nn
 
+from ..models.device_check import ChosenDevice, choose_device
+from ..models.devices import CPU
+
 
 @contextmanager
 def joined() -> Iterator[None]:
@@ -21,23 +24,47 @@ def joined() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
-    cuda = torch.cuda.is_available()
-    if cuda:
+    if _has_gpu_each():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if cuda else "gloo")
+    # gloo in any case: what the processes ask each other is in ordinary memory, before they agree on a device, too
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if _has_gpu_each() else "gloo")
     try:
         yield
     finally:
         distributed.destroy_process_group()
 
 
+def _has_gpu_each() -> bool:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    return torch.cuda.is_available() and distributed.is_nccl_available() and torch.cuda.device_count() >= here
+
+
+def agreed_device(wanted: str | None) -> ChosenDevice:
+    """``choose_device``, but the same for all processes: a GPU each where every one passes, else the CPU.
+
+    All of them must ask at the same place.
+    """
+    chosen = choose_device(wanted)
+    if count() == 1 or not any_of(chosen.device.type != "cuda" or not _has_gpu_each()):
+        return chosen
+    # Said by all or by none of them: what they say is counted, and they must keep step.
+    if not any_of(chosen.device != CPU or bool(chosen.note)):
+        return chosen
+    note = "Several processes can share no accelerator but CUDA GPUs, one each that works, so they use the CPU."
+    return ChosenDevice(CPU, chosen.note or note)
+
+
 def count() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if _is_joined() else 1
 
 
 def rank() -> int:
     """0 for the one that writes."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return distributed.get_rank() if _is_joined() else 0
+
+
+def _is_joined() -> bool:
+    return distributed.is_available() and distributed.is_initialized()  # some builds of PyTorch have none of it
 
 
 def shard_rows(rows: Tensor) -> Tensor:
@@ -56,8 +83,7 @@ def all_reduce_sum(values: list[float], *, device: torch.device) -> list[float]:
 
 def any_of(flag: bool) -> bool:
     """Whether any process says so; all of them must ask at the same place."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return all_reduce_sum([float(flag)], device=device)[0] > 0
+    return all_reduce_sum([float(flag)], device=CPU)[0] > 0
 
 
 class GradientSum:

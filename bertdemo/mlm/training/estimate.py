@@ -39,7 +39,8 @@ _ADAM_COPIES = 4  # of the weights: themselves, their gradients and two moments
 
 @dataclass(frozen=True)
 class Estimate:
-    """Tokens are those of one epoch, padding not counted; ``truncated`` rows are longer than the maximum length.
+    """Tokens are those of one epoch, padding not counted; ``truncated`` rows are longer than the maximum length, and
+    become ``pieces``, one each where they are cut.
 
     ``exact`` False: counted on from a part of the rows or epochs. ``memory`` in bytes, on top of what the program has.
     """
@@ -53,6 +54,7 @@ class Estimate:
     memory: int
     exact: bool
     warnings: tuple[str, ...] = ()
+    pieces: int = 0
 
 
 def estimate_run(
@@ -61,6 +63,7 @@ def estimate_run(
     config: TrainingConfig,
     *,
     general: Sequence[str] = (),
+    replay: Sequence[str] = (),
     read_share: float = 1.0,
 ) -> Estimate:
     """Time the first steps of this run on ``masked_lm``, which nobody else may be using.
@@ -69,29 +72,29 @@ def estimate_run(
 
     Raises SettingsError, TextError or TrainingError for what would make the run fail as well.
     """
-    tokenizer, max_length = masked_lm.tokenizer, config.max_length
-    train, held_out, english = (
-        texts if isinstance(texts, TokenizedTexts) else tokenize_all(tokenizer, texts, max_length=max_length)
-        for texts in (corpus.train, corpus.held_out, general)
-    )
+    train, held_out = (_tokenized(masked_lm, texts, config) for texts in (corpus.train, corpus.held_out))
+    english = tokenize_all(masked_lm.tokenizer, general, max_length=config.max_length)
     epochs = min(config.epochs, PLANNED_EPOCHS)
-    timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, probes=(), watch=())
-    session = TrainingSession(masked_lm, TrainingTexts(train, _first(held_out, TIMED_ROWS)), timed_config)
+    timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, patience=0, probes=(), watch=())
+    texts = TrainingTexts(train, _first(held_out, TIMED_ROWS))
+    session = TrainingSession(masked_lm, texts, timed_config, replay=replay)
     timing = _time(session)
     limit, cut_short = config.max_steps or math.inf, session.plan.steps == config.max_steps
     unlimited = math.inf if cut_short else session.plan.steps * config.epochs / epochs / read_share
     steps = round(min(unlimited, limit))
     epoch_steps = len(session.plan.batches(0)) / read_share
     epochs_done = steps / epoch_steps if steps == config.max_steps else config.epochs
-    scorings = 1 + math.ceil(steps / config.evaluate_every if config.evaluate_every else epochs_done)
+    scorings = _scorings(config, steps=steps, epochs=epochs_done)
+    read_tokens = len(train.token_ids) / (1 - (config.replay_share if replay else 0.0)) / read_share * epochs_done
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
-        train_rows=round(len(train) / read_share),
-        held_out_rows=len(held_out),
+        train_rows=round(train.texts / read_share),
+        held_out_rows=held_out.texts,
         train_tokens=round(len(train.token_ids) / read_share),
         truncated=round(train.truncated / read_share) + held_out.truncated,
+        pieces=round(train.pieces / read_share) + held_out.pieces,
         steps=steps,
-        seconds=timing.step_rate * len(train.token_ids) / read_share * epochs_done
+        seconds=timing.step_rate * read_tokens
         + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * scorings
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
@@ -101,6 +104,18 @@ def estimate_run(
             *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
         ),
     )
+
+
+def _tokenized(masked_lm: MaskedLM, texts: Sequence[str] | TokenizedTexts, config: TrainingConfig) -> TokenizedTexts:
+    if isinstance(texts, TokenizedTexts):
+        return texts
+    return tokenize_all(masked_lm.tokenizer, texts, max_length=config.max_length, split=config.splits)
+
+
+def _scorings(config: TrainingConfig, *, steps: int, epochs: float) -> int:
+    """How often a run scores, the start included."""
+    every = config.evaluate_every or math.inf  # an epoch's end that is a score by steps as well counts once
+    return 1 + max(1, math.ceil(steps / every + epochs * config.evaluate_epochs * (1 - 1 / every)))
 
 
 @dataclass
@@ -194,11 +209,14 @@ def inspect_file(
     dialect: Dialect | None = None,
     masked_lm: MaskedLM | None = None,
     max_length: int | None = None,
+    long_texts: str | None = None,
 ) -> dict[str, Any]:
-    """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
+    """``format``, ``encoding``, ``delimiter``, ``header`` (None where there is no such thing), ``rows`` and what makes
+    one (``rows_are``), ``columns``, ``text_column`` (or None) and the ``report``.
 
     ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
-    rows that its tokenizer makes longer than ``max_length``, and ``unknown_share`` is that of [UNK] among the tokens.
+    rows that its tokenizer makes longer than ``max_length``, ``pieces`` is what these become under ``long_texts``, and
+    ``unknown_share`` is that of [UNK] among the tokens.
 
     Raises:
         DataError: the file cannot be read, or ``column`` is not there or holds no text.
@@ -206,9 +224,7 @@ def inspect_file(
     found = preview(path, dialect=dialect, column=column, max_bytes=None)
     record: dict[str, Any] = {
         "file": found.name,
-        "encoding": found.dialect.encoding,
-        "delimiter": found.dialect.delimiter,
-        "header": found.dialect.header,
+        **found.dialect.named(),
         "rows": found.rows,
         "columns": len(found.columns),
         "column_names": list(found.columns),
@@ -220,8 +236,8 @@ def inspect_file(
     if masked_lm is not None and found.text_column is not None:
         limit = length_limit(masked_lm, max_length)
         texts = read_texts(path, column=found.text_column, dialect=dialect)[0]
-        rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit)
-        record["report"]["truncated"] = rows.truncated
+        rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit, split=long_texts != "cut")
+        record["report"]["truncated"], record["pieces"], record["max_length"] = rows.truncated, rows.pieces, limit
         record["unknown_share"] = unknown_share(masked_lm, rows)
         record["report"]["warnings"] += unknown_tokens(masked_lm, rows)
     return record

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..inference.log_probs import ranks_of
-from ..models.devices import autocast
+from ..models.devices import autocast, on_its_way
 from ..models.masked_lm import MaskedLM, evaluating
 from ..settings import MaskingConfig
 from .batching import TokenizedTexts, collate, of_equal_length, plan_batches, tokenize_all
@@ -27,7 +27,8 @@ from .events import Evaluated, Progress
 from .masking import IGNORED, Stream, mask_generator, mask_tokens
 
 TOKENS_AT_ONCE = 4096  # padded tokens in one forward pass: bounds the memory
-STANDARD_MASKS = MaskingConfig()  # 15%, 80/10/10, whatever a run trains with: so that all runs can be compared
+# 15% single pieces, 80/10/10, whatever a run trains with, whole words too: so that all runs can be compared
+STANDARD_MASKS = MaskingConfig()
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,10 @@ def _score_batch(
     answers = labels.flatten()[positions]
     hidden = batch.token_ids.flatten()[positions] == masked_lm.mask_token_id
     device = masked_lm.device
-    attention = None if batch.attention_mask is None else batch.attention_mask.to(device)
     losses, ranks, done = np.zeros(len(answers)), np.zeros(len(answers), np.int64), 0
     with autocast(device, precision):
-        for part in masked_lm.logits_in_parts(batch.token_ids.to(device), attention, positions=positions.to(device)):
+        token_ids = on_its_way(batch.token_ids, device)
+        for part in masked_lm.logits_in_parts(token_ids, batch.attention_mask, positions=positions):
             logits, own = part.float(), answers[done : done + len(part)].to(device)  # (m, V), (m,) of the M targets
             losses[done : done + len(own)] = nn.functional.cross_entropy(logits, own, reduction="none").cpu().numpy()
             ranks[done : done + len(own)] = ranks_of(logits, own).cpu().numpy()

@@ -13,18 +13,22 @@ from typing import Any, ClassVar, TypeAlias
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The run is prepared: what it will do. ``train_tokens`` is one epoch without padding; ``steps`` is exact."""
+    """The run is prepared: what it will do. Rows are those of the file, one text each; ``train_tokens`` is one epoch
+    without padding and without general texts; ``steps`` is exact, unless the run's patience ends before it."""
 
     event: ClassVar[str] = "started"
     train_rows: int
     held_out_rows: int
     train_tokens: int
-    truncated: int  # rows cut at the maximum length, train and held out together
+    truncated: int  # texts longer than the maximum length, train and held out together
     steps: int
     precision: str
     device: str
     learning_rate: float
+    pieces: int = 0  # rows that the longer texts became: one each where they are cut
     run: str = ""
+    replay_rows: int = 0  # general ones that the first epoch mixes in; every epoch has about as many of their tokens
+    replay_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,20 +125,36 @@ class GeneralEvaluated(Evaluated):
 
 
 @dataclass(frozen=True)
+class EndedEarly:
+    """The held-out loss was no better for as many epochs as the run's patience, so it finishes at this step."""
+
+    event: ClassVar[str] = "ended_early"
+    step: int
+    epoch: int  # counted from 1, as is ``best_epoch``
+    best_step: int
+    best_epoch: int
+    reason: str  # a sentence
+
+
+@dataclass(frozen=True)
 class RunEnded:
-    """The last event of every run. ``state`` is its name: finished, stopped or failed."""
+    """The last event of every run. ``state`` is its name: finished, stopped or failed; ``reason``: why it finished
+    before its last planned step."""
 
     state: str
     model: str | None = None  # absolute path of the last epoch's weights
     best_model: str | None = None  # of the epoch with the lowest held-out loss
     error: str | None = None
+    reason: str | None = None
 
     @property
     def event(self) -> str:
         return self.state
 
 
-TrainingEvent: TypeAlias = RunStarted | Warned | Progress | StepDone | Probed | Evaluated | GeneralEvaluated | RunEnded
+TrainingEvent: TypeAlias = (
+    RunStarted | Warned | Progress | StepDone | Probed | Evaluated | GeneralEvaluated | EndedEarly | RunEnded
+)
 
 
 def event_record(event: TrainingEvent) -> dict[str, Any]:
@@ -173,6 +193,7 @@ class TrainingHistory:
     evaluated: list[dict[str, Any]] = field(default_factory=list)
     general: list[dict[str, Any]] = field(default_factory=list)
     probed: list[dict[str, Any]] = field(default_factory=list)
+    ended_early: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, records: Iterable[dict[str, Any]]) -> TrainingHistory:
@@ -197,6 +218,8 @@ class TrainingHistory:
                 self.general.append(record)
             case "probe":
                 self.probed.append(record)
+            case "ended_early":
+                self.ended_early = record
             case "finished" | "stopped" | "failed":
                 self.ended = record
 

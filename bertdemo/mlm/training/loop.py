@@ -18,17 +18,30 @@ from torch import nn
 from ..data.corpus import Corpus
 from ..errors import DataError, SettingsError, TrainingError
 from ..inference.log_probs import precision_notes
-from ..models.devices import automatic_precision, training_device
+from ..models.devices import automatic_precision
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig, unusual_settings
+from . import distributed as processes
 from .batching import TokenizedTexts, TrainingTexts, tokenize_texts, unknown_tokens
 from .cpu_training import prepare_for_cpu_training
 from .evaluation import FixedMasks, TargetScores, fix_masks, score_targets, tokenize_and_fix
-from .events import Evaluated, GeneralEvaluated, Probed, Progress, RunStarted, StepDone, TrainingEvent, Warned
+from .events import (
+    EndedEarly,
+    Evaluated,
+    GeneralEvaluated,
+    Probed,
+    Progress,
+    RunStarted,
+    StepDone,
+    TrainingEvent,
+    Warned,
+)
 from .masking import Stream, mask_generator
 from .optimizer import Optimizers
+from .patience import Patience
 from .probes import Prober
+from .replay import joined, tokenize_replay, tokens_wanted
 from .schedule import TrainingPlan
 from .step import BatchLoss, MaskedBatch, check_step
 
@@ -55,19 +68,23 @@ class TrainingSession:
         config: TrainingConfig,
         *,
         general: Sequence[str] = (),
+        replay: Sequence[str] = (),
     ) -> None:
         if config.max_length > masked_lm.max_length:
             raise SettingsError(
                 f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
                 " most; choose a length up to that."
             )
-        masked_lm.model.to(training_device())  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
+        chosen = processes.agreed_device(config.device)
+        masked_lm.model.to(chosen.device)  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
         self.masked_lm, self.config = masked_lm, config
         wanted = config.precision or automatic_precision(masked_lm.device)
         self.precision = masked_lm.usable_precision(wanted)
-        self._notes = (*masked_lm.notes, *precision_notes(masked_lm, wanted))
+        self._device_notes = (chosen.note,) if chosen.note else ()
+        self._notes = (*self._device_notes, *masked_lm.notes, *precision_notes(masked_lm, wanted))
         self.held_out: FixedMasks | None = None  # once prepared, as is ``plan``
-        self._corpus, self._general_texts = corpus, general
+        self._corpus, self._general_texts, self._replay_texts = corpus, general, replay
+        self._patience = Patience(config.patience)
         self._optimizers = Optimizers(masked_lm.model, config)
         self._step, self._seconds, self._resumed, self._passed_over = 0, 0.0, False, False
         self._prober = Prober(masked_lm, config.probes, watch=config.watch) if config.probes else None
@@ -88,7 +105,11 @@ class TrainingSession:
         if not self._resumed:
             yield self._started(plan.steps)
             yield from self._warnings()
+        else:  # it may go on on another machine
+            yield from map(Warned, self._device_notes)
         yield from self._observe(plan)  # at step 0, or where an interruption may have come before the scores
+        if (yield from self._ends_early(plan)):
+            return
         loss_of = BatchLoss(self.masked_lm, self.config, precision=self.precision)
         for epoch, index, rows in plan.remaining(self._step):
             drawn = loss_of.draw(self._train, rows, epoch=epoch, index=index)
@@ -99,6 +120,8 @@ class TrainingSession:
             tokens = drawn.batch.tokens
             yield StepDone(self._step, epoch + 1, loss, learning_rate, drawn.targets, tokens, self._seconds)
             yield from self._observe(plan)
+            if (yield from self._ends_early(plan)):
+                return
 
     def state(self) -> dict[str, Any]:
         """All that another process needs to go on behind the last step; tensors are not copied."""
@@ -108,6 +131,7 @@ class TrainingSession:
             "precision": self.precision,
             "model": self.masked_lm.model.state_dict(),
             "optimizers": self._optimizers.state_dict(),
+            "best": self._patience.best,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -115,6 +139,7 @@ class TrainingSession:
         self._step, self._seconds, self.precision = state["step"], state["seconds"], state["precision"]
         self.masked_lm.model.load_state_dict(state["model"])
         self._optimizers.load_state_dict(state["optimizers"])
+        self._patience.best = state.get("best")  # runs of before there was patience have none
         self._resumed = True
 
     def held_out_masks(self) -> Iterator[dict[str, list[int]]]:
@@ -129,8 +154,11 @@ class TrainingSession:
         return loss_of.draw(self._train, self.plan.batches(0)[0], epoch=0, index=0)
 
     def _prepare(self) -> Generator[Progress, None, None]:
-        self._train = yield from self._tokenized(self._corpus.train, "tokenising")
-        self.plan = TrainingPlan(self._train.lengths, self.config)
+        self._own = self._train = yield from self._tokenized(self._corpus.train, "tokenising")
+        general = yield from self._tokenized_replay()
+        self.plan = TrainingPlan(self._own.lengths, self.config, general.lengths)
+        if len(general):
+            self._train = joined(self._own, general)
         held_out = yield from self._tokenized(self._corpus.held_out, "tokenising held-out rows")
         self.held_out = fix_masks(self.masked_lm, held_out, seed=self.config.seed)
         self._general = None
@@ -142,7 +170,7 @@ class TrainingSession:
 
     def _check_words(self) -> None:
         """Raises DataError where no row has a token that could be a target: all of them are [UNK]."""
-        token_ids = self._train.token_ids
+        token_ids = self._own.token_ids
         parts = (token_ids[start : start + 2**20] for start in range(0, len(token_ids), 2**20))
         if not any(bool(self.masked_lm.selectable(torch.from_numpy(part.astype(np.int64))).any()) for part in parts):
             raise DataError(
@@ -155,9 +183,22 @@ class TrainingSession:
     ) -> Generator[Progress, None, TokenizedTexts]:
         if isinstance(texts, TokenizedTexts):
             return texts
-        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=self.config.max_length):
+        length, split = self.config.max_length, self.config.splits
+        for result in tokenize_texts(self.masked_lm.tokenizer, texts, max_length=length, split=split):
             if isinstance(result, int):
                 yield Progress(phase, result, len(texts))
+        assert isinstance(result, TokenizedTexts)  # what comes last is the result
+        return result
+
+    def _tokenized_replay(self) -> Generator[Progress, None, TokenizedTexts]:
+        """As many of the general texts as all epochs together mix in; no rows where there are none."""
+        result: int | TokenizedTexts = TokenizedTexts(np.zeros(0, np.int64), np.zeros(1, np.int64))
+        if self._replay_texts:
+            wanted = tokens_wanted(len(self._own.token_ids), share=self.config.replay_share)
+            tokenizer, enough = self.masked_lm.tokenizer, wanted * self.config.epochs
+            for result in tokenize_replay(tokenizer, self._replay_texts, config=self.config, enough=enough):
+                if isinstance(result, int):
+                    yield Progress("tokenising general texts", result, len(self._replay_texts))
         assert isinstance(result, TokenizedTexts)  # what comes last is the result
         return result
 
@@ -169,11 +210,15 @@ class TrainingSession:
 
     def _started(self, steps: int) -> RunStarted:
         assert self.held_out is not None  # prepared
+        general = self.plan.replay_rows(0)
         return RunStarted(
-            train_rows=len(self._train),
-            held_out_rows=len(self.held_out.texts),
-            train_tokens=len(self._train.token_ids),
-            truncated=self._train.truncated + self.held_out.texts.truncated,
+            train_rows=self._own.texts,
+            held_out_rows=self.held_out.texts.texts,
+            train_tokens=len(self._own.token_ids),
+            truncated=self._own.truncated + self.held_out.texts.truncated,
+            pieces=self._own.pieces + self.held_out.texts.pieces,
+            replay_rows=len(general),
+            replay_tokens=int(self.plan.replay_lengths[general].sum()),
             steps=steps,
             precision=self.precision,
             device=str(self.masked_lm.device),
@@ -183,10 +228,10 @@ class TrainingSession:
     def _warnings(self) -> Iterator[Warned]:
         report = getattr(self._corpus, "report", None)  # which only texts that were read from a file have
         yield from map(Warned, report.warnings if report else ())
-        yield from map(Warned, unknown_tokens(self.masked_lm, self._train))
+        yield from map(Warned, unknown_tokens(self.masked_lm, self._own))
         suits = default_learning_rate(self.masked_lm.ref)
         yield from map(Warned, self._notes)
-        for sentence in unusual_settings(self.config, train_rows=len(self._train), default_learning_rate=suits):
+        for sentence in unusual_settings(self.config, train_rows=len(self._own), default_learning_rate=suits):
             yield Warned(sentence)
 
     def _observe(self, plan: TrainingPlan) -> Generator[Progress | Probed | Evaluated, None, None]:
@@ -202,9 +247,22 @@ class TrainingSession:
             # in float32 whatever the run trains in: anyone can recompute it, and bfloat16 is off in the third digit
             for result in score_targets(self.masked_lm, fixed, precision="fp32"):
                 if isinstance(result, TargetScores):
-                    yield result.evaluated(self._step, kind=kind)
+                    evaluated = result.evaluated(self._step, kind=kind)
+                    if kind is Evaluated:  # before it is told, since whoever hears of it may save the state
+                        self._patience.take(evaluated)
+                    yield evaluated
                 else:
                     yield result
+
+    def _ends_early(self, plan: TrainingPlan) -> Generator[EndedEarly, None, bool]:
+        """Whether the run's patience is at its end; the first process decides for all, since scores may differ in their
+        last digits."""
+        if not (self.config.patience and plan.ends_epoch(self._step) and self._step < plan.steps):
+            return False
+        ended = self._patience.ended(self._step, epoch_of=plan.epoch_of)
+        if ended is not None:
+            yield ended
+        return processes.any_of(ended is not None and processes.rank() == 0)
 
     def _take_step(
         self, loss_of: BatchLoss, drawn: MaskedBatch, learning_rate: float

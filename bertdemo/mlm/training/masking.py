@@ -34,6 +34,7 @@ class Stream(IntEnum):
     HELD_OUT = 3
     DROPOUT = 4
     MASKS_ONCE = 5
+    REPLAY = 6
 
 
 def mask_generator(*key: int) -> torch.Generator:
@@ -48,17 +49,24 @@ def mask_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]) >> 1)  # 63 bits: ``initial_seed`` fits a signed integer
 
 
-def choose_targets(selectable: Tensor, *, rate: float, generator: torch.Generator) -> Tensor:
+def choose_targets(
+    selectable: Tensor, *, rate: float, generator: torch.Generator, words: Tensor | None = None
+) -> Tensor:
     """Choose each eligible position with probability ``rate``, and at least one in every row that has any.
 
     selectable (B, T) bool -> chosen (B, T) bool, a subset. A coin per token alone would leave a five-token row
     without a target 44% of the time (0.85^5), and a batch without one has no loss.
+
+    ``words`` (B, T) int64: where in the row the word of each position begins; then there is one coin a word, so that
+    its pieces are chosen together. Each token's own probability is the same, and so is the expected share.
     """
     draws = torch.rand(selectable.shape, generator=generator, device=selectable.device)
-    draws = draws.masked_fill(~selectable, 2.0)  # above any rate: never chosen
+    if words is None:
+        words = torch.arange(selectable.shape[1], device=selectable.device).expand_as(selectable)
+    draws = draws.gather(1, words).masked_fill(~selectable, 2.0)  # above any rate: never chosen
     chosen = draws < rate
-    lowest = draws.argmin(dim=1, keepdim=True)
-    forced = torch.zeros_like(chosen).scatter_(1, lowest, True) & ~chosen.any(dim=1, keepdim=True)
+    lowest = words.gather(1, draws.argmin(dim=1, keepdim=True))
+    forced = (words == lowest) & ~chosen.any(dim=1, keepdim=True)
     return (chosen | forced) & selectable
 
 
@@ -70,8 +78,12 @@ def mask_tokens(
     mask_token_id: int,
     vocabulary_size: int,
     generator: torch.Generator,
+    words: Tensor | None = None,
 ) -> MaskedTokens:
-    """Draw targets and corrupt them; nothing else changes.
+    """Draw targets and corrupt them; nothing else changes. ``words``: as in ``choose_targets``.
+
+    What becomes of a target is drawn for each token, in whole words too: so does BERT's whole-word release (its
+    ``create_pretraining_data.py`` draws inside the loop over a word's pieces), and the shares stay those of tokens.
 
     token_ids (B, T) int64, selectable (B, T) bool (False at special and padding tokens) -> two (B, T) int64.
     Random replacements come from the whole vocabulary, as in the original BERT. The same generator state
@@ -80,7 +92,7 @@ def mask_tokens(
         [CLS] this show is fun [SEP]  ->  token_ids: [CLS] this [MASK] is fun [SEP]
                                           labels:    -100  -100 show  -100 -100 -100
     """
-    chosen = choose_targets(selectable, rate=config.selection_rate, generator=generator)
+    chosen = choose_targets(selectable, rate=config.selection_rate, generator=generator, words=words)
     labels = token_ids.masked_fill(~chosen, IGNORED)
     draws = torch.rand(token_ids.shape, generator=generator, device=token_ids.device)
     random_ids = torch.randint(

@@ -82,6 +82,7 @@ class PretrainingRecipe:
             optimizer="muon",
             max_steps=self.steps,
             evaluate_every=max(1, self.steps // 20),
+            evaluate_epochs=False,
         )
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..inference.log_probs import log_probabilities_at
 from ..models.masked_lm import MaskedLM
 from ..text.tokens import readable_pieces, word_ids
+from ..wording import percents
 from .evaluation import FixedMasks, Quality, TargetScores
 from .events import TrainingHistory
 from .masking import IGNORED
@@ -147,7 +148,7 @@ def verdict(change: BeforeAfter) -> str:
             f" whether the model got better, which takes {MIN_TARGETS} in {MIN_ROWS} rows; train on more rows to find"
             " out."
         )
-    before, after = _percents(change.before.top1, change.after.top1)
+    before, after = percents(change.before.top1, change.after.top1)
     if change.loss_change == Interval(0.0, 0.0):
         return f"Nothing changed: its first guess is right for {after} of the hidden words, exactly as before."
     sentence = f"Its first guess was right for {before} of the hidden words; now {after}."
@@ -163,7 +164,9 @@ def forgetting(change: BeforeAfter) -> str:
     """The same for general English, where nothing was to be learned but something may be lost."""
     if change.too_few:
         return "There is too little general English here to say whether the model forgot any."
-    before, after = _percents(change.before.top1, change.after.top1)
+    before, after = percents(change.before.top1, change.after.top1)
+    if change.loss_change == Interval(0.0, 0.0):
+        return f"On general English nothing changed: its first guess is right for {after} of the hidden words."
     sentence = f"On general English its first guess was right for {before} of the hidden words; now {after}."
     if not change.loss_change.excludes_zero:
         return f"{sentence} That may be chance."
@@ -212,31 +215,24 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _percents(before: float, after: float) -> tuple[str, str]:
-    """ "38%", "45%"; with a decimal where they would look the same and are not."""
-    texts = f"{100 * before:.0f}%", f"{100 * after:.0f}%"
-    if texts[0] == texts[1] and before != after:
-        texts = f"{100 * before:.1f}%", f"{100 * after:.1f}%"
-    return texts
-
-
 @dataclass(frozen=True)
-class HiddenWord:
-    """A hidden token: what the model guesses there, and what it gives the answer before and after training."""
+class TargetWord:
+    """A target: what the model guesses there, and what it gives the answer before and after training."""
 
     guess: str
     before: float
     after: float
     rank: int  # of the answer, after
+    masked: bool  # it showed [MASK]; else the word itself or a random one, which the model could read
 
 
 @dataclass(frozen=True)
 class RowToken:
-    """``space``: whether one stands in front of it; ``hidden``: None where the model could read the token."""
+    """``space``: whether one stands in front of it; ``target``: None where nothing was asked."""
 
     text: str
     space: bool
-    hidden: HiddenWord | None = None
+    target: TargetWord | None = None
 
 
 @dataclass(frozen=True)
@@ -270,9 +266,9 @@ def _row_report(
     start, end = fixed.texts.offsets[row], fixed.texts.offsets[row + 1]
     ids, labels = fixed.texts.row(row).astype(np.int64), fixed.labels[start:end]
     places = np.flatnonzero(labels != IGNORED)
-    hidden = _hidden_words(masked_lm, ids, places, before=_of_row(before, row), after=_of_row(after, row))
+    targets = _target_words(masked_lm, ids, places, before=_of_row(before, row), after=_of_row(after, row))
     original = np.where(labels != IGNORED, labels, ids).tolist()
-    tokens = _tokens(masked_lm, original, dict(zip(places.tolist(), hidden, strict=True)))
+    tokens = _tokens(masked_lm, original, dict(zip(places.tolist(), targets, strict=True)))
     return RowReport(
         tokens=tokens[:SHOWN_TOKENS],
         cut=len(tokens) > SHOWN_TOKENS,
@@ -288,16 +284,19 @@ def _of_row(scores: TargetScores, row: int) -> TargetScores:
     return TargetScores(**{name: column[own] for name, column in vars(scores).items()})
 
 
-def _hidden_words(
+def _target_words(
     masked_lm: MaskedLM, ids: NDArray[np.int64], places: NDArray[np.int64], *, before: TargetScores, after: TargetScores
-) -> list[HiddenWord]:
+) -> list[TargetWord]:
     best = log_probabilities_at(masked_lm, [ids.tolist()], [places.tolist()]).argmax(dim=-1).tolist()
     guesses = readable_pieces(masked_lm, best)
-    columns = zip(guesses, np.exp(-before.losses), np.exp(-after.losses), after.ranks, strict=True)
-    return [HiddenWord(guess, float(first), float(last), int(rank)) for guess, first, last, rank in columns]
+    columns = zip(guesses, np.exp(-before.losses), np.exp(-after.losses), after.ranks, after.hidden, strict=True)
+    return [
+        TargetWord(guess, float(first), float(last), int(rank), bool(masked))
+        for guess, first, last, rank, masked in columns
+    ]
 
 
-def _tokens(masked_lm: MaskedLM, ids: list[int], hidden: dict[int, HiddenWord]) -> tuple[RowToken, ...]:
+def _tokens(masked_lm: MaskedLM, ids: list[int], targets: dict[int, TargetWord]) -> tuple[RowToken, ...]:
     words = word_ids(masked_lm, ids)
     shown: list[RowToken] = []
     previous: int | None = None
@@ -307,6 +306,6 @@ def _tokens(masked_lm: MaskedLM, ids: list[int], hidden: dict[int, HiddenWord]) 
         goes_on = word == previous
         text = piece.removeprefix("##") if goes_on else piece
         space = bool(shown) and not goes_on and text[:1] not in _CLOSING
-        shown.append(RowToken(text, space, hidden.get(place)))
+        shown.append(RowToken(text, space, targets.get(place)))
         previous = word
     return tuple(shown)

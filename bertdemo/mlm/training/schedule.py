@@ -18,6 +18,7 @@ from ..settings import TrainingConfig
 from .batching import plan_batches
 from .masking import Stream
 from .optimizer import learning_rate_at
+from .replay import rows_of_epoch, tokens_wanted
 
 READINGS = 40  # of the probes in a run, unless its settings say how often: about as many points as a curve needs
 
@@ -30,10 +31,14 @@ class PlannedStep(NamedTuple):
 
 @dataclass
 class TrainingPlan:
-    """The steps of a run over rows of these ``lengths`` (N,)."""
+    """The steps of a run over rows of these ``lengths`` (N,), with general ones of ``replay_lengths`` (M,) mixed in.
+
+    A general row's number is N and more. An epoch has all own rows, and of the general ones its share.
+    """
 
     lengths: NDArray[np.int64]
     config: TrainingConfig
+    replay_lengths: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _ends: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
 
     @property
@@ -58,7 +63,16 @@ class TrainingPlan:
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng((self.config.seed, Stream.ORDER, epoch))
-        return plan_batches(self.lengths, batch_size=self.config.batch_size, rng=rng)
+        rows = np.concatenate([np.arange(len(self.lengths)), len(self.lengths) + self.replay_rows(epoch)])
+        lengths = np.concatenate([self.lengths, self.replay_lengths])[rows]
+        return [rows[batch] for batch in plan_batches(lengths, batch_size=self.config.batch_size, rng=rng)]
+
+    def replay_rows(self, epoch: int) -> NDArray[np.int64]:
+        """Which of the M general rows the epoch mixes in."""
+        if not len(self.replay_lengths):
+            return np.zeros(0, dtype=np.int64)
+        wanted = tokens_wanted(int(self.lengths.sum()), share=self.config.replay_share)
+        return rows_of_epoch(np.concatenate([[0], self.replay_lengths.cumsum()]), wanted=wanted, epoch=epoch)
 
     def remaining(self, done: int) -> Iterator[PlannedStep]:
         """Every step behind the first ``done``."""
@@ -81,11 +95,17 @@ class TrainingPlan:
         )
 
     def is_scored(self, done: int) -> bool:
-        """At step 0, at the end of every epoch or every so many steps, and after the last."""
-        interval = self.config.evaluate_every
-        if interval is None:
-            return self.epoch_ends[bisect_left(self.epoch_ends, done)] == done
-        return done % interval == 0 or done == self.steps
+        """At step 0, at the end of every epoch, every so many steps if the settings say so, and after the last."""
+        if done in (0, self.steps) or (self.config.evaluate_epochs and self.ends_epoch(done)):
+            return True
+        return self.config.evaluate_every is not None and done % self.config.evaluate_every == 0
+
+    def ends_epoch(self, done: int) -> bool:
+        return self.epoch_ends[bisect_left(self.epoch_ends, done)] == done
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch, from 1, that a step belongs to; steps count from 1."""
+        return bisect_left(self.epoch_ends, step)
 
     def is_probed(self, done: int) -> bool:
         """At step 0, every so many steps, and after the last."""

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
-from ..models.devices import autocast, is_out_of_memory
+from ..models.devices import autocast, is_out_of_memory, on_its_way
 from ..models.masked_lm import MAX_LOGITS, MaskedLM
 from ..settings import TrainingConfig
+from ..text.words import WordPieces
 from . import distributed as processes
 from .batching import Batch, TokenizedTexts, collate
 from .events import Progress, Warned
@@ -71,7 +72,7 @@ class _SummedLoss:
         if not self._padded:
             return self._masked_lm.hidden_at(token_ids, attention, positions=positions)
         hidden = self._masked_lm.hidden_states(token_ids, attention)  # of the padding as well: the recipe pays for it
-        return hidden.flatten(0, 1).index_select(0, positions)
+        return hidden.flatten(0, 1).index_select(0, on_its_way(positions, hidden.device))
 
 
 def check_step(masked_lm: MaskedLM, *, precision: str) -> None:
@@ -99,6 +100,7 @@ class BatchLoss:
     def __init__(self, masked_lm: MaskedLM, config: TrainingConfig, *, precision: str) -> None:
         self._masked_lm, self._config, self._precision = masked_lm, config, precision
         self._summed_loss = _SummedLoss(masked_lm, precision, padded=config.pad_to_max_length)
+        self._words = WordPieces(masked_lm) if config.masking.whole_words else None
         self._gradients = processes.GradientSum(masked_lm.model)
         on_cpu = masked_lm.device.type == "cpu"
         self._tokens_at_once = CPU_TOKENS_AT_ONCE if on_cpu else None
@@ -158,11 +160,8 @@ class BatchLoss:
         positions = (labels.flatten() != IGNORED).nonzero()[:, 0]  # on the CPU: no wait for the GPU
         answers = labels.flatten()[positions]
         positions, answers = _rounded_up(positions, answers)
-        if attention is not None:
-            attention = attention.to(device, non_blocking=True)
-        token_ids, positions, answers = (
-            tensor.to(device, non_blocking=True) for tensor in (token_ids, positions, answers)
-        )
+        # Where the targets and the padding are is needed on the CPU: a GPU that had to be asked would be waited for.
+        token_ids, answers = on_its_way(token_ids, device), on_its_way(answers, device)
         loss = self._summed_loss(token_ids, positions, answers, attention) / drawn.targets
         loss.backward()
         return loss.item()
@@ -175,6 +174,7 @@ class BatchLoss:
             mask_token_id=self._masked_lm.mask_token_id,
             vocabulary_size=len(self._masked_lm.tokenizer),
             generator=mask_generator(*key),
+            words=self._words.first_of_word(token_ids) if self._words else None,
         )
 
     def _mask_once(self, batch: Batch, rows: NDArray[np.int64]) -> MaskedTokens:

@@ -15,20 +15,9 @@ from pandas.io.formats.style import Styler
 
 from bertdemo.mlm.analysis.compare import ComparedCandidate, Comparison
 from bertdemo.mlm.inference.fill_mask import Candidate, FilledText, MaskPrediction
+from bertdemo.mlm.wording import percent, points
 
-from ..markup import (
-    Bar,
-    BarGroup,
-    BarRow,
-    bar_list,
-    equal_choices,
-    legend,
-    log_probability,
-    percent,
-    points,
-    printable,
-    scale_end,
-)
+from ..markup import Bar, BarGroup, BarRow, bar_list, equal_choices, legend, log_probability, printable, scale_end
 
 BY_CHANGE, BY_AFTER = "change", "after"
 # Moves the second dot from where the word was to where it is now; nothing else on the page moves by itself.
@@ -80,29 +69,29 @@ def compared_bars(comparison: Comparison, *, names: Sequence[str], labels: Seque
 
 def filled_table(filled: FilledText, *, names: Sequence[str]) -> Styler:
     """The same words with ids and natural logarithms, to be sorted and copied."""
-    rows = [
-        (name, printable(word.token), word.token_id, word.rank, word.probability, word.probability)
-        for name, mask in zip(names, filled.masks, strict=True)
-        for word in mask.candidates
-    ]
-    frame = pd.DataFrame(rows, columns=["blank", "word", "id", "rank", "probability", "log p"])
-    return _styled(frame, {"probability": percent, "log p": log_probability})
+    frame = _by_blank(filled.to_frame(), names)
+    frame["log p"] = frame["probability"]
+    shown = frame.rename(columns={"token": "word", "token_id": "id"})
+    columns = ["blank", "word", "id", "rank", "probability", "log p"]
+    return _styled(shown[columns], {"probability": percent, "log p": log_probability})
 
 
 def compared_table(comparison: Comparison, *, names: Sequence[str], labels: Sequence[str]) -> Styler:
     """Both top lists in both models."""
-    rows = [
-        (
-            *(name, printable(word.token), word.before.rank, word.after.rank),
-            *(word.before.probability, word.after.probability, word.change_points),
-        )
-        for name, mask in zip(names, comparison.masks, strict=True)
-        for word in mask.candidates
-    ]
+    frame = _by_blank(comparison.to_frame(), names)
+    frame["points"] = 100 * (frame["after_probability"] - frame["before_probability"])
     before, after = labels if labels[0] != labels[1] else (f"{labels[0]} before", f"{labels[1]} after")
     columns = ["blank", "word", f"rank, {before}", f"rank, {after}", f"p, {before}", f"p, {after}", "points"]
+    sides = ["before_rank", "after_rank", "before_probability", "after_probability"]
+    shown = frame[["blank", "token", *sides, "points"]].set_axis(columns, axis=1)
     written = {columns[2]: "{:,.0f}", columns[3]: "{:,.0f}", columns[4]: percent, columns[5]: percent}
-    return _styled(pd.DataFrame(rows, columns=columns), {**written, "points": "{:+.1f}"})
+    return _styled(shown, {**written, "points": "{:+.1f}"})
+
+
+def _by_blank(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """With the name of each row's blank, and tokens that can be printed."""
+    places = dict(zip(frame["position"].unique(), names, strict=True))
+    return frame.assign(blank=frame["position"].map(places), token=frame["token"].map(printable))
 
 
 def _styled(frame: pd.DataFrame, written: dict[str, Any]) -> Styler:

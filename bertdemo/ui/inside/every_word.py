@@ -7,8 +7,9 @@ import pandas as pd
 
 from bertdemo.mlm.inference.pseudo_likelihood import SentenceScore, TokenScore, WithinWord, score_sentence
 from bertdemo.mlm.text.prompt import PreparedText, prepare_text
+from bertdemo.mlm.wording import percent
 
-from ..markup import ShadedWord, model_heading, percent, quiet, said, shaded_words, signed, table, visible
+from ..markup import ShadedWord, model_heading, quiet, said, shaded_words, signed, table, visible
 from ..question import Question
 from .view import Shown, View, folded, result_html
 

@@ -9,8 +9,9 @@ import gradio as gr
 
 from bertdemo.charts.insight import Series, rank_figure
 from bertdemo.mlm.analysis.layer_lens import LayerLens, LensLayer, layer_lens, lens_by_piece
+from bertdemo.mlm.wording import percent
 
-from ..markup import model_heading, percent, quiet, said, visible
+from ..markup import model_heading, quiet, said, visible
 from ..plot import figure, figure_value
 from ..question import Question
 from .view import Shown, View, result_html

@@ -1,4 +1,4 @@
-"""'Nearest words': which words have embeddings that point the same way, in each model."""
+"""'Nearest words': which words have embeddings at the smallest angle to a word's own, in each model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ COUNT = 10
 
 class Nearest(View):
     name = "Nearest words"
-    line = (
-        "Words that the model has learned to treat alike: their vectors in its table point the same way, in any text."
-    )
+    line = "The words whose vectors in the model's table are nearest to a word's own by angle, whatever the text."
     needs_blank = False
 
     def __init__(self) -> None:
@@ -47,7 +45,7 @@ class Nearest(View):
             f"<section>{model_heading(label, kind, count=len(sides))}{_list(side, kind, shared=shared)}</section>"
             for label, kind, side in zip(question.labels, question.kinds, sides, strict=True)
         )
-        sentence = f"Nearest to “{name}”, by the cosine of their learned vectors: 1 is one direction."
+        sentence = f"Nearest to “{name}”, by the cosine of their learned vectors: 1 would be one direction."
         if len(sides) == 2:
             sentence += f" {len(shared)} of {COUNT} are the same in both."
         return {self.lists: f"{said(sentence)}<div class='two'>{parts}</div>"}

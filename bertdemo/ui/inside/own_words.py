@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import gradio as gr
 
 from bertdemo.mlm.inference.fill_mask import TargetScore, fill_masks
+from bertdemo.mlm.wording import fine_percent
 
-from ..markup import Bar, BarGroup, BarRow, bar_list, fine_percent, legend, quiet, said
+from ..markup import Bar, BarGroup, BarRow, bar_list, legend, quiet, said
 from ..question import Question
 from .view import Shown, View, result_html
 

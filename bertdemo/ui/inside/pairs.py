@@ -22,8 +22,9 @@ from bertdemo.mlm.analysis.counterfactuals import (
     counterfactuals,
 )
 from bertdemo.mlm.errors import TextError
+from bertdemo.mlm.wording import fine_percent
 
-from ..markup import Format, fine_percent, legend, notes_list, signed, table, times, visible
+from ..markup import Format, legend, notes_list, signed, table, times, visible
 from ..question import Question
 from ..services import PAGE_EVENT
 from .view import Shown, View, folded, result_html
@@ -46,7 +47,8 @@ EXAMPLES = {
     "praise or blame": (
         "It was {great|awful}. I really [MASK] it!\nThis is a {great|awful} show. We [MASK] every minute."
     ),
-    "young, old": "The {young|old} [MASK] smiled.\nA {young|old} woman was sitting in the [MASK].",
+    "boy, king": "The {boy|king} lived in a [MASK].\nThe {boy|king} went to his [MASK].",
+    "summer, winter": "In {summer|winter} it is very [MASK] here.\nWe like {summer|winter} because of the [MASK].",
 }
 
 
@@ -90,7 +92,7 @@ def _build_fields() -> tuple[gr.Textbox, gr.Textbox, gr.Checkbox]:
     templates = gr.Textbox(
         EXAMPLES["work"],
         label="Templates, one a line",
-        info="In braces the words to swap, parted by |; [MASK] where the model is to answer.",
+        info="In braces the words to swap, with a | between them; [MASK] where the model is to answer.",
         lines=3,
         max_lines=8,
         max_length=MAX_CHARACTERS,

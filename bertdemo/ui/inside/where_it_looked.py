@@ -11,8 +11,9 @@ import pandas as pd
 
 from bertdemo.charts.insight import attention_figure
 from bertdemo.mlm.analysis.attention_maps import AttentionView, MaskAttention, attention_from_mask
+from bertdemo.mlm.wording import percent
 
-from ..markup import ShadedWord, model_heading, percent, quiet, shaded_words, table
+from ..markup import ShadedWord, model_heading, quiet, shaded_words, table
 from ..plot import figure, figure_value
 from ..question import Question
 from ..services import unchecked

@@ -12,8 +12,9 @@ import pandas as pd
 
 from bertdemo.charts.comparison import vocabulary_figure, vocabulary_sample
 from bertdemo.mlm.analysis.compare import ComparedCandidate, MaskComparison, TokenStats
+from bertdemo.mlm.wording import fine_percent, percent
 
-from ..markup import Html, bits, equal_choices, fine_percent, notes_list, percent, quiet, said, signed, table, times
+from ..markup import Html, bits, equal_choices, notes_list, quiet, said, signed, table, times
 from ..plot import figure, figure_value
 from ..question import Question, compare_both
 from .view import Shown, View, folded, result_html

@@ -12,8 +12,9 @@ from bertdemo.charts.insight import Series, erasure_figure
 from bertdemo.mlm.analysis.erasure import ErasedWord, Erasure, erasure
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import order_note
+from bertdemo.mlm.wording import fine_percent
 
-from ..markup import fine_percent, quiet, said, signed, table, times
+from ..markup import quiet, said, signed, table, times
 from ..plot import figure, figure_value
 from ..question import Question
 from .view import Shown, View, folded, result_html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -11,10 +12,11 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.inference.fill_mask import MaskPrediction, TargetScore, fill_masks
+from bertdemo.mlm.wording import percent
 
 from ..events import when_typed
 from ..fill.bars import build_bars, filled_bars
-from ..markup import percent, visible
+from ..markup import visible
 from ..services import (
     MODEL_EVENT,
     NO_MODEL,
@@ -32,16 +34,16 @@ from .lesson import Lesson, Opening, text
 
 SENTENCES = (
     "She poured the hot coffee into a [MASK].",
-    "It was so cold that the water in the bucket turned to [MASK].",
     "He had lost his key and could not open the [MASK].",
-    "The sad song made the whole family [MASK].",
+    "He was so tired that he fell [MASK].",
     "I really [MASK] this show!",
-    "The book was much better than the [MASK].",
-    "They walked along the beach and looked at the [MASK].",
-    "The teacher wrote the answer on the [MASK].",
-    "After the rain the sky was [MASK] again.",
-    "Nobody in the room believed his [MASK].",
     "The cat slept all day under the [MASK].",
+    "We had dinner at a small [MASK] near the river.",
+    "After the rain the sky was [MASK] again.",
+    "The baby began to [MASK].",
+    "She wrote a letter to her [MASK].",
+    "He opened the [MASK] and read the first page.",
+    "She played the [MASK] in the school orchestra.",
     "The second season was even [MASK] than the first.",
 )
 TOP = 5
@@ -91,7 +93,8 @@ class GuessView(NamedTuple):
 
 
 def begin(view: GuessView, *, own: str) -> Updates:
-    return _asking(view, Game(), sentences(own))
+    """The first sentence, with no score: other sentences or another opponent are another game."""
+    return {**_asking(view, Game(), sentences(own)), view.score: ""}
 
 
 def go_on(view: GuessView, *, game: Game, own: str) -> Updates:
@@ -107,7 +110,6 @@ def _asking(view: GuessView, game: Game, asked: list[str]) -> Updates:
         view.reveal: gr.Button(interactive=True),
         view.following: gr.Button(variant="secondary"),
         **dict.fromkeys((view.verdict, view.bars, view.tuned_bars), ""),
-        view.score: score_html(game),
     }
 
 
@@ -128,11 +130,12 @@ def reveal(services: Services, view: GuessView, *, game: Game, guess: str, own: 
     if base.targets[0].rank is None:
         return _say(view, _unfit(services.default_model, base.targets[0]))
     game = replace(game, revealed=True, base=game.base.with_rank(base.targets[0].rank))
-    verdicts = [_verdict(services.default_model, base.targets[0], "base")]
+    names = (services.label(services.default_model), services.label(tuned))
+    verdicts = [_verdict(names[0], base.targets[0], "base")]
     if other is not None:
         if other.targets[0].rank is not None:
             game = replace(game, tuned=game.tuned.with_rank(other.targets[0].rank))
-        verdicts.append(_verdict("the tuned model", other.targets[0], "tuned"))
+        verdicts.append(_verdict(names[1], other.targets[0], "tuned"))
     return {
         view.game: game,
         view.sentence: _sentence_html(game, asked, word),
@@ -140,9 +143,9 @@ def reveal(services: Services, view: GuessView, *, game: Game, guess: str, own: 
         view.reveal: gr.Button(interactive=False),
         view.following: gr.Button(variant="primary"),
         view.verdict: "".join(verdicts),
-        view.bars: _bars(base),
-        view.tuned_bars: "" if other is None else _bars(other, tuned=True),
-        view.score: score_html(game),
+        view.bars: filled_bars([base], names=[names[0]], kind="base"),
+        view.tuned_bars: "" if other is None else filled_bars([other], names=[names[1]], kind="tuned"),
+        view.score: score_html(game, names),
     }
 
 
@@ -184,18 +187,13 @@ def _verdict(model: str, target: TargetScore, kind: str) -> str:
     return f'<p class="verdict {kind}" role="status">{said}</p>'
 
 
-def _bars(mask: MaskPrediction, *, tuned: bool = False) -> str:
-    name, kind = ("The tuned model", "tuned") if tuned else ("The base model", "base")
-    return filled_bars([mask], names=[name], kind=kind)
-
-
-def score_html(game: Game) -> str:
-    """The running score; nothing before the first guess."""
+def score_html(game: Game, names: Sequence[str]) -> str:
+    """The running score against the models of these names; nothing before the first guess."""
     if not game.base.asked:
         return ""
-    rows = [("base", "the base model", game.base)]
+    rows = [("base", escape(names[0]), game.base)]
     if game.tuned.asked:
-        rows.append(("tuned", "the tuned model", game.tuned))
+        rows.append(("tuned", escape(names[1]), game.tuned))
     items = "".join(
         f'<li class="{kind}"><b>{tally.top} of {tally.asked}</b> of your words are among the first {TOP} of {name}, '
         f"<b>{tally.first}</b> its very first</li>"
@@ -205,12 +203,14 @@ def score_html(game: Game) -> str:
 
 
 def build(services: Services) -> Opening:
-    text("<p>A word is missing. Write down what <em>you</em> would put there. Only then look at what BERT says.</p>")
-    view = _build_view()
+    name = services.label(services.default_model)
+    model = escape(name)
+    text(f"<p>A word is missing. Write down what <em>you</em> would put there; only then look at {model}'s answer.</p>")
+    view = _build_view(name)
     own, tuned = _build_for_class(services)
     text(
-        "<p>There is no right answer: BERT gives every word of its vocabulary a probability. Its numbers come from the "
-        "texts that it read; a likely word is not a true one. One blank is one "
+        f"<p>There is no right answer: {model} gives every word of its vocabulary a probability. Its numbers come from "
+        "the texts that it read; a likely word is not a true one. One blank is one "
         f"{term('token')}, so long or rare words may not fit. After {term('fine-tuning')} the same blank gets other "
         "words.</p>"
     )
@@ -220,16 +220,18 @@ def build(services: Services) -> Opening:
     gr.on([view.reveal.click, view.guess.submit], **looking)
     following = {"inputs_kwargs": {"game": view.game, "own": own}, "outputs": list(view), **READ_EVENT}
     view.following.click(partial(go_on, view), **following)
-    when_typed(own).then(partial(begin, view), inputs_kwargs={"own": own}, outputs=list(view), **READ_EVENT)
+    beginning = {"fn": partial(begin, view), "inputs_kwargs": {"own": own}, "outputs": list(view), **READ_EVENT}
+    when_typed(own).then(**beginning)
+    tuned.input(**beginning)
     return Opening(partial(_tuned_models, services), {"chosen": tuned}, [tuned], READ_EVENT)
 
 
-def _build_view() -> GuessView:
+def _build_view(model: str) -> GuessView:
     game = gr.State(Game())
     sentence = gr.HTML(_sentence_html(Game(), list(SENTENCES)), apply_default_css=False)
     with gr.Row(elem_classes="guess-row"):
         guess = gr.Textbox(label="Your word", max_lines=1, max_length=80, scale=2, elem_id="guess-word")
-        look = gr.Button("Show BERT's answer", variant="primary", scale=1, min_width=180, elem_id="guess-reveal")
+        look = gr.Button(f"Show {model}'s answer", variant="primary", scale=1, min_width=180, elem_id="guess-reveal")
         following = gr.Button("Next sentence", scale=1, min_width=160, elem_id="guess-next")
     verdict = gr.HTML(apply_default_css=False, elem_id="guess-verdict")
     with gr.Row():
@@ -246,17 +248,19 @@ def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
         large = gr.Button("Large type on or off", size="sm")
         own = gr.Textbox(label="Your own sentences, one a line, each with [MASK]", lines=4, max_length=MAX_CHARACTERS)
         tuned = gr.Dropdown(
-            comparison_choices(services), value=NO_MODEL, label="Score against this model too", elem_id="guess-tuned"
+            comparison_choices(services),
+            value=NO_MODEL,
+            label="Score against a model of your own too",
+            info="Any run that left a model; choosing one begins the game anew.",
+            elem_id="guess-tuned",
         )
     large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
     return own, unchecked(tuned)
 
 
 def _tuned_models(services: Services, *, chosen: str) -> gr.Dropdown:
-    """The runs that there are by now; unless one was chosen, the newest that left a model."""
-    choices = comparison_choices(services)
-    newest = next((reference for _, reference in choices if reference not in (NO_MODEL, services.default_model)), None)
-    return gr.Dropdown(choices=choices, value=chosen if chosen != NO_MODEL else newest or NO_MODEL)
+    """The runs that there are by now; none is chosen but by the reader."""
+    return gr.Dropdown(choices=comparison_choices(services), value=chosen)
 
 
-GUESS = Lesson("guess", "Guess first", "Your word, then BERT's", build)
+GUESS = Lesson("guess", "Guess first", "Your word, then the model's", build)

@@ -13,8 +13,9 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.walkthrough import TargetReading, Walkthrough, walk_through
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.training.masking import IGNORED
+from bertdemo.mlm.wording import percent
 
-from ..markup import percent, table, visible
+from ..markup import table, visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, next_seed, stepper, steps_html, text
@@ -181,7 +182,8 @@ def _one_step(walked: Walkthrough) -> str:
         f"{step.moved:,} of them, none by more than {step.largest:.2g}. Asked again:</p>"
         f"{table(pd.DataFrame(rows, columns=['right word', 'before the step', 'after']), label='One step')}"
         f'<p class="big">loss {walked.loss:.3f} → {walked.loss_after:.3f}</p>'
-        "<p>This was done on a copy, which is thrown away. Training is this step, many times, on many rows. "
+        "<p>This was done on a copy, which is thrown away. Training takes many such steps, but gentler ones: each "
+        "follows the mean over a whole batch of rows, and the first are small, because the learning rate is warmed up. "
         "That the loss falls on the very sentence that was learnt from says little; what counts are "
         f"{term('held-out')} rows.</p>"
     )

@@ -12,8 +12,9 @@ from gradio.blocks import Block
 from bertdemo.mlm.data.corpus import read_texts
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.lessons.notebook import RATE, EveryGuess, NotebookStages, guess_everywhere, notebook_stages
+from bertdemo.mlm.wording import percent
 
-from ..markup import percent, visible
+from ..markup import visible
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, Updates, user_errors
 from .glossary import term
 from .lesson import Lesson, Opening, stepper, steps_html, text
@@ -152,7 +153,7 @@ def everywhere_html(every: EveryGuess) -> str:
         f'<p class="wrong-way">{visible(wrong)}</p></section>'
         "<section><h4>The best token at the blank only</h4>"
         f'<p class="right-way">{visible(right)}</p></section></div>'
-        f"<p>The sentence was filled up with {padding} × [PAD]. BERT was only ever trained to guess at chosen places. "
+        f"<p>The sentence was filled up with {padding} × [PAD]. It was only ever trained to guess at chosen places. "
         "Elsewhere it sees the word that stands there, and behind the end there is nothing to be right about, so what "
         "comes out there means nothing.</p>"
     )

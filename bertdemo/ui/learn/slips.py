@@ -31,12 +31,13 @@ NAMES = {
 WHAT = {
     "loss": "Labels are left at every place, so copying what stands there is rewarded too, and so is naming padding: "
     "both trainings pad their rows to 48 tokens, and only the labels differ. Watch the loss that "
-    "training shows, then the loss on held-out blanks.",
+    "training shows, then what is left of it at held-out blanks.",
     "once": "The blanks are chosen before the first epoch and stay the same. The model can learn these answers by "
     "heart. Watch how the two losses part.",
     "always": "Every target becomes [MASK]; none is replaced or kept, so every question of the training is a hard one. "
     "Does the model learn less from them? Watch whether the held-out losses part.",
-    "padding": "The same rows, filled up to 512 tokens each. Padding is never scored; what differs is the time.",
+    "padding": "The same rows, filled up to 512 tokens each. Padding is never scored, so watch the time. The losses "
+    "differ a little as well, because chance draws the targets anew for rows of another length.",
 }
 CLOSE = 0.02  # nats per target: below this two held-out losses are called equal here
 BEFORE = '<p class="quiet">Nobody has run this on this machine yet.</p>'
@@ -47,7 +48,7 @@ def render(outcome: ExperimentResult) -> Rendered:
     if outcome.key == "padding":
         return Rendered(said + _speeds(outcome), under=_table(outcome))
     under = quiet(
-        "The left curves are smoothed. On the right both are asked the same blanks, 80/10/10, whatever they "
+        "The left curves are smoothed. On the right both are asked for the same targets, 80/10/10, whatever they "
         "trained with."
     )
     return Rendered(said + _key(outcome.key), _curves(outcome), under + _table(outcome))
@@ -125,11 +126,14 @@ def finding(outcome: ExperimentResult) -> str:
 
 
 def _held_out(outcome: ExperimentResult) -> str:
-    slip, usual = outcome.variant.held_out[-1], outcome.usual.held_out[-1]
+    """What shows where [MASK] stood: the other targets, one in five, showed the model a word."""
+    slip, usual = (side.by_corruption[str(Corruption.MASKED)] for side in (outcome.variant, outcome.usual))
+    if slip is None or usual is None:
+        return "No held-out target showed [MASK], so nothing can be said of blanks."
     if abs(slip - usual) < CLOSE:
-        return f"On held-out blanks both end alike, at {slip:.2f} and {usual:.2f}."
+        return f"At held-out blanks, where [MASK] stood, both end alike: {slip:.2f} and {usual:.2f}."
     verdict = "worse" if slip > usual else "no worse in this short run"
-    return f"On held-out blanks the slip ends {verdict}: {slip:.2f} against {usual:.2f}."
+    return f"At held-out blanks, where [MASK] stood, the slip ends {verdict}: {slip:.2f} against {usual:.2f}."
 
 
 def _about_loss(outcome: ExperimentResult) -> list[str]:
@@ -140,7 +144,10 @@ def _about_loss(outcome: ExperimentResult) -> list[str]:
     ]
     slip, usual = (side.by_corruption[str(Corruption.RANDOM)] for side in (outcome.variant, outcome.usual))
     if slip is not None and usual is not None and slip > usual + CLOSE:
-        said.append(f"Where a wrong token stood, the slip trusts it more: {slip:.2f} against {usual:.2f}.")
+        said.append(
+            f"Where a wrong token stood, the slip trusts it more: {slip:.2f} against {usual:.2f}. Naming what stands "
+            "there is what its training rewarded."
+        )
     return said
 
 
@@ -151,7 +158,12 @@ def _about_once(outcome: ExperimentResult) -> list[str]:
         f"With the slip the training loss falls to {_ending(outcome.variant):.2f}, without it to "
         f"{_ending(outcome.usual):.2f}.",
         f"<strong>{_held_out(outcome)}</strong>"
-        + (f" It had been at {lowest:.2f} before it rose again: learnt by heart, not learnt." if risen else ""),
+        + (
+            f" Its loss over all held-out targets rose from {lowest:.2f} to {outcome.variant.held_out[-1]:.2f}: "
+            "learnt by heart, not learnt."
+            if risen
+            else ""
+        ),
     ]
 
 
@@ -189,8 +201,8 @@ _FINDINGS = {"loss": _about_loss, "once": _about_once, "always": _about_always, 
 def build(runs: LessonRuns, services: Services) -> Opening:
     text(
         "<p>Each slip is a real, short training of the bundled model on the sample reviews, beside the same training "
-        f"without it. Both start from the same {term('weights')} and are asked the same {term('held-out')} blanks. "
-        "What this machine found last is shown at once.</p>"
+        f"without it. Both start from the same {term('weights')} and have the same {term('held-out')} targets. What "
+        "this machine found last is shown at once.</p>"
     )
     choice = gr.Radio(
         [(NAMES[key][0], key) for key in EXPERIMENTS], value="loss", show_label=False, container=False, elem_id="slip"

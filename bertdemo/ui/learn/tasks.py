@@ -8,9 +8,10 @@ import gradio as gr
 import pandas as pd
 
 from bertdemo.mlm.lessons.score_head import HeadScores
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.lesson_runs import SCORE_HEAD, LessonRuns
 
-from ..markup import Bar, BarGroup, BarRow, bar_list, percent, table
+from ..markup import Bar, BarGroup, BarRow, bar_list, table
 from ..services import Services
 from .glossary import term
 from .lesson import Lesson, Opening, text

@@ -16,6 +16,8 @@ from ..services import READ_EVENT, Services
 from .lesson import Lesson, text
 
 FILL, TRAIN, LEARN = "fill-mask", "train", "learn"  # ids of tabs
+BEFORE_THE_BLANK = "He opened the [MASK]."
+BOTH_SIDES = "He opened the [MASK] and read the first page."
 _TEXT, _BARS, _STRIP = "#fill-text", ".candidate-bars", "#token-strip"
 
 
@@ -48,23 +50,24 @@ TOURS = (
     Tour(
         "mask",
         "What a mask is",
-        "A blank, and what BERT expects in it",
+        "A blank, and what the model expects in it",
         (
             TourStep(
                 "This sentence has a blank, written [MASK]. You can change every word of it.",
                 look=_TEXT,
                 tab=FILL,
-                write="The dog ran after the [MASK].",
+                write=BEFORE_THE_BLANK,
             ),
             TourStep(
-                "Each bar is a word that BERT could put there, and how probable it finds it. All words of its "
-                "vocabulary together make 100%.",
+                "Each bar is a word that the model could put there, and how probable it finds it. All words of its "
+                "vocabulary together make 100%. mini-bert expects “door” first.",
                 look=_BARS,
             ),
             TourStep(
-                "Now there are words behind the blank too. BERT reads both sides at once: see which bars moved.",
+                "Now there are words behind the blank too. BERT reads both sides at once: with mini-bert “book” has "
+                "overtaken “door”.",
                 look=_BARS,
-                write="The dog ran after the [MASK] and brought it back to the boy who had thrown it.",
+                write=BOTH_SIDES,
             ),
             TourStep(
                 "This is the sentence as BERT gets it. Press a word to hide it as well; press again to bring it back.",
@@ -89,8 +92,8 @@ TOURS = (
                 look=_STRIP,
             ),
             TourStep(
-                "One blank is one piece. BERT cannot put a word of two pieces there, so every bar is one entry of the "
-                "vocabulary.",
+                "One blank is one piece. The model cannot put a word of two pieces there, so every bar is one entry of "
+                "the vocabulary.",
                 look=_BARS,
             ),
             TourStep(
@@ -120,7 +123,7 @@ TOURS = (
                 look="#lesson-masks .table",
             ),
             TourStep(
-                "Another throw of the dice: other rows, other words, nearly the same counts.",
+                "Another throw of the dice: other rows, other words. The table counts what came out this time.",
                 look="#masks-redraw",
                 press="#masks-redraw",
             ),
@@ -185,8 +188,8 @@ TOURS = (
         "The same blank, before and after",
         (
             TourStep(
-                "These are the texts that BERT would learn from: the sample reviews, or a CSV of your own.",
-                look="#preview",
+                "These are the texts that the model would learn from: the sample reviews, or a CSV of your own.",
+                look="#found",
                 tab=TRAIN,
             ),
             TourStep(

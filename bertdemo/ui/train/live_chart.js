@@ -227,7 +227,19 @@ class LossFigure {
     };
   }
 
-  #layout({ curve, evaluated, total, words }) {
+  // A line where the run's patience ended; why is said in words below the chart.
+  #endedEarly(endedEarly, size) {
+    if (!endedEarly) return {};
+    const color = this.color('--held-out');
+    const [x] = endedEarly;
+    return {
+      shapes: [{ type: 'line', x0: x, x1: x, yref: 'paper', y0: 0, y1: 1, line: { color, width: 1.5, dash: 'dash' } }],
+      annotations: [{ x, y: 1, yref: 'paper', yanchor: 'top', xanchor: 'left', xshift: 4, showarrow: false,
+        text: 'ended early', font: { color, size } }],
+    };
+  }
+
+  #layout({ curve, evaluated, total, words, endedEarly }) {
     const drawn = curve.steps.length + evaluated.length > 0;
     const size = parseFloat(getComputedStyle(this.node).fontSize) || 13;
     const split = words.length > 0;
@@ -237,6 +249,7 @@ class LossFigure {
     };
     const title = (text) => ({ text, font: { size }, standoff: 6 });
     return {
+      ...this.#endedEarly(endedEarly, size),
       uirevision: `${this.run}/${this.zoom}`,
       paper_bgcolor: 'rgba(0,0,0,0)',
       plot_bgcolor: 'rgba(0,0,0,0)',
@@ -269,8 +282,9 @@ function make(tag, className, parent) {
 }
 
 const percent = (share) => {
-  if (share > 0 && share < 0.001) return '< 0.1%';
-  if (share < 1 && share > 0.9995) return '> 99.9%';
+  if (share === 0 || share === 1) return `${100 * share}%`;
+  if (share < 0.001) return '< 0.1%';
+  if (share >= 0.9995) return '> 99.9%';
   return `${(100 * share).toFixed(1)}%`;
 };
 
@@ -434,6 +448,7 @@ class LiveChart {
     this.general = [];
     this.epoch = null;
     this.about = null;
+    this.endedEarly = null;
     this.part('warnings').replaceChildren();
     this.part('warnings').hidden = true;
     this.part('caption').textContent = '';
@@ -476,6 +491,7 @@ class LiveChart {
 
   take(answer) {
     if (!this.runId && answer.run_id) {
+      this.unchosen = true;
       this.runId = answer.run_id; // none was chosen: the newest is answered, and followed from now on
       props.value = this.runId; // so that handlers of the page, such as Stop, know it too
     }
@@ -485,6 +501,7 @@ class LiveChart {
     this.cursor = answer.to;
     this.epoch = answer.epoch ?? this.epoch;
     this.about = answer.about ?? this.about;
+    this.endedEarly = answer.ended_early ?? this.endedEarly;
     this.evaluated.push(...answer.evaluated);
     this.general.push(...answer.general);
     this.history.add(answer.sentences, answer.probed);
@@ -493,7 +510,22 @@ class LiveChart {
       this.part('warnings').hidden = false;
     });
     this.drawn(() => this.feed(answer));
+    const before = this.state;
     this.show(answer.state, this.worded(answer), answer.done);
+    this.lookAround(answer, before !== this.state);
+  }
+
+  // The other runs: their list is out of date when one of them has changed, and where none was chosen the next one at
+  // work is followed once this one is over.
+  lookAround({ at_work: atWork, pulse }, told) {
+    if (pulse === undefined) return;
+    if (this.pulse !== undefined && pulse !== this.pulse && !told) trigger('others_changed', { run_id: this.runId });
+    this.pulse = pulse;
+    const over = !['queued', 'preparing', 'training', 'stopping'].includes(this.state);
+    if (this.unchosen && over && atWork && atWork !== this.runId) {
+      props.value = atWork;
+      this.follow(atWork);
+    }
   }
 
   // A fault in drawing is one of ours, or of the browser: it is said as such, and what is in words goes on.
@@ -517,7 +549,7 @@ class LiveChart {
     const first = !this.curve.steps.length;
     const points = this.curve.add(answer.steps, answer.loss);
     const more = answer.evaluated.length + answer.general.length + answer.probed.length;
-    if (this.curve.thin() || more || first) return this.drawAll();
+    if (this.curve.thin() || more || answer.ended_early || first) return this.drawAll();
     return points.steps.length && this.figure ? this.figure.extend(points) : undefined;
   }
 
@@ -537,8 +569,8 @@ class LiveChart {
     this.part('empty').hidden = this.curve.steps.length + this.evaluated.length > 0;
     if (!this.figure) return undefined;
     this.figure.run = this.runId;
-    const { curve, evaluated, general, total } = this;
-    return this.figure.draw({ curve, evaluated, general, total, words });
+    const { curve, evaluated, general, total, endedEarly } = this;
+    return this.figure.draw({ curve, evaluated, general, total, words, endedEarly });
   }
 
   show(state, words, done) {
@@ -583,7 +615,9 @@ class LiveChart {
       if (now !== null) parts.push(`held-out loss ${now.toFixed(2)}`);
       if (this.evaluated.length > 1 && start !== null) parts.push(`before training ${start.toFixed(2)}`);
     }
-    return parts.length ? `Step ${this.curve.last.toLocaleString('en')}: ${parts.join(', ')}.` : '';
+    if (!parts.length) return '';
+    const why = this.endedEarly ? ` ${this.endedEarly[1]}` : '';
+    return `Step ${this.curve.last.toLocaleString('en')}: ${parts.join(', ')}.${why}`;
   }
 
   async start(source) {
@@ -627,5 +661,10 @@ class LiveChart {
 }
 
 const chart = new LiveChart(element);
-watch('value', () => chart.follow(props.value || ''));
+watch('value', () => {
+  const runId = props.value || '';
+  if (runId === chart.runId) return; // what the chart chose by itself
+  chart.unchosen = false;
+  chart.follow(runId);
+});
 chart.start(new URL(props.plotly_src, document.baseURI).href);

@@ -38,7 +38,8 @@ def live_chart(*, run_id: str = "") -> gr.HTML:
     """The chart, following ``run_id`` ("" for the newest); give it another run by returning that run's id as its value.
 
     It fires ``state_changed`` with ``run_id`` and ``state`` whenever the run it follows enters another state, the first
-    one seen included: ``chart.state_changed(handler, ...)`` with a ``gr.EventData`` parameter.
+    one seen included: ``chart.state_changed(handler, ...)`` with a ``gr.EventData`` parameter; and ``others_changed``
+    when any other run has. Where the reader chose no run, it moves on to the next one that is at work.
     """
     return gr.HTML(
         run_id,
@@ -76,17 +77,17 @@ def live_payload(manager: RunManager, run_id: str, cursor: int, *, owner: str = 
     """What happened in a run since ``cursor``, ready to be sent; ``run_id`` "" stands for the newest run, if any.
 
     Columns ``steps`` and ``loss`` run side by side; ``evaluated`` and ``general`` hold ``[step, loss]``; ``probed``
-    holds ``[step, sentences]`` (see :func:`_probe_columns`). ``from`` and ``to`` are the cursor before and after; where
-    ``from`` is not what was asked for, the run was resumed and the page starts anew with this answer. A run that is not
-    there, or not to be seen with the token ``owner``, gives the state "missing" and its sentence, not an error: a page
-    may well outlive a run.
+    holds ``[step, sentences]`` (see :func:`_probe_columns`); ``ended_early`` is ``[step, why]`` or None. ``from`` and
+    ``to`` are the cursor before and after; where ``from`` is not what was asked for, the run was resumed and the page
+    starts anew with this answer. A run that is not there, or not to be seen with the token ``owner``, gives the state
+    "missing" and its sentence, not an error: a page may well outlive a run.
     """
     run_id = run_id or newest_run(manager, owner=owner)
     if not run_id:
-        return _answer("", "idle", "No run yet: choose your data and press Start.")
+        return _answer("", "idle", "No run yet: choose your data and press Start.") | _elsewhere(manager, owner)
     try:
         status, since, events = _read(manager, run_id, cursor, owner=owner)
-        answer = _news(status, since, events)
+        answer = _news(status, since, events) | _elsewhere(manager, owner)
         if since != cursor or cursor == 0:
             record = manager.store.get(run_id).record  # from disk: whoever renames a run at work does it there
             answer["about"] = {"name": record.name, "epochs": record.settings.epochs}
@@ -106,7 +107,14 @@ def quick_payload(manager: RunManager, run_id: str, cursor: int, *, owner: str =
         return None
     if status.since != cursor or len(status.events) == _FEW:
         return None
-    return _news(status, cursor, status.events)
+    return _news(status, cursor, status.events) | _elsewhere(manager, owner)
+
+
+def _elsewhere(manager: RunManager, owner: str) -> dict[str, str]:
+    """``at_work``: the run that trains now, "" for none that the token's holder may see; ``pulse``: another text when
+    any run has changed."""
+    at_work, pulse = manager.pulse(owner)
+    return {"at_work": at_work, "pulse": pulse}
 
 
 def newest_run(manager: RunManager, *, owner: str = "") -> str:
@@ -122,7 +130,9 @@ def state_words(status: RunStatus) -> str:
     words = {
         "queued": f"Waiting for the run before it: number {status.activity.position or 1} in the queue.",
         "stopping": "Finishing this step, then saving what was learned.",
-        "finished": f"All {status.step:,} steps done; the model is ready to use.",
+        "finished": f"All {status.step:,} steps done; the model is ready to use."
+        if status.step == (status.steps or status.step)
+        else f"Ended early at {at}, since the held-out loss got no better; the model is ready to use.",
         "stopped": f"Stopped at {at}; what it had learned is kept."
         if status.step
         else "Stopped before its first step.",
@@ -190,6 +200,8 @@ def _share_done(status: RunStatus) -> float:
     activity = status.activity
     if status.state == "preparing" and not status.step and activity.total:
         return activity.done / activity.total
+    if status.state == "finished":  # early, it may be
+        return 1.0
     return status.step / status.steps if status.steps else 0.0
 
 
@@ -201,6 +213,7 @@ def _columns(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "epoch": next((record["epoch"] for record in reversed(events) if record.get("event") == "step"), None),
         "evaluated": [[record["step"], record["loss"]] for record in _of_kind(events, "evaluated")],
         "general": [[record["step"], record["loss"]] for record in _of_kind(events, "general")],
+        "ended_early": next(([record["step"], record["reason"]] for record in _of_kind(events, "ended_early")), None),
         "warnings": [record["message"] for record in _of_kind(events, "warning")],
         **_probe_columns(list(_of_kind(events, "probe"))),
     }

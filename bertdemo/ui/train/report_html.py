@@ -6,22 +6,24 @@ It takes a report and returns a string in which every text is escaped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import pandas as pd
 
+from bertdemo.charts.between import blend_svg
 from bertdemo.mlm.training.evaluation import Quality
 from bertdemo.mlm.training.report import BeforeAfter, Interval, RowReport, RowToken
+from bertdemo.mlm.wording import percent
 from bertdemo.runs.report_file import RunReport
 
 from ..markup import Bar, BarGroup, BarRow, bar_list, legend, table
 
-_MEASURES = (
-    ("loss per target", "loss", "{:.3f}"),
-    ("perplexity", "perplexity", "{:.1f}"),
-    ("first guess right at [MASK]", "top1", "{:.1%}"),
-    ("among the first five there", "top5", "{:.1%}"),
+_MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("loss per target", "loss", "{:.3f}".format),
+    ("perplexity", "perplexity", "{:.1f}".format),
+    ("first guess right at [MASK]", "top1", percent),
+    ("among the first five there", "top5", percent),
 )
 
 
@@ -31,9 +33,21 @@ def report_html(report: RunReport, *, base: str, tuned: str) -> str:
     verdict = f'<p class="report-verdict" role="status">{escape(report.verdict)}</p>'
     return (
         f'<section class="report" aria-label="What changed">{verdict}'
-        f'{_bars(report, base=base, tuned=tuned)}<ul class="remarks">{remarks}</ul>'
+        f'{_bars(report, base=base, tuned=tuned)}<ul class="remarks">{remarks}</ul>{_between(report)}'
         f"<details><summary>Numbers</summary>{_numbers(report)}</details>"
         f"<details><summary>Rows predicted best and worst</summary>{_rows(report)}</details></section>"
+    )
+
+
+def _between(report: RunReport) -> str:
+    """The losses of blends as a picture, with what they say."""
+    if not report.blends:
+        return ""
+    return (
+        f'<figure class="between"><figcaption>Between before and after: {escape(report.between)}</figcaption>'
+        f"{blend_svg(report.blends)}"
+        "<p>Each point is a model whose weights are mixed from the two (Wortsman et al. 2022), asked the"
+        " same questions; 1.25 goes beyond the tuned model.</p></figure>"
     )
 
 
@@ -54,7 +68,7 @@ def _bars(report: RunReport, *, base: str, tuned: str) -> str:
 
 def _bar(kind: str, quality: Quality, name: str) -> Bar:
     share = getattr(quality, name)
-    return Bar(kind, share or 0.0, _format(share, "{:.1%}"))
+    return Bar(kind, share or 0.0, percent(share))
 
 
 def _numbers(report: RunReport) -> str:
@@ -86,34 +100,37 @@ def _numbers(report: RunReport) -> str:
 
 def _table(columns: dict[str, Quality]) -> str:
     rows = [
-        [label, *(_format(getattr(quality, name), form) for quality in columns.values())]
-        for label, name, form in _MEASURES
+        [label, *(_format(getattr(quality, name), write) for quality in columns.values())]
+        for label, name, write in _MEASURES
     ]
     return table(pd.DataFrame(rows, columns=["", *columns]), label="Numbers")
 
 
 def _intervals(where: str, change: BeforeAfter) -> str:
     """How large the changes are, with their intervals."""
-    loss = _changed(change.before.loss, change.after.loss, change.loss_change, scale=1, form="{:+.3f}")
-    top1 = _changed(change.before.top1, change.after.top1, change.top1_change, scale=100, form="{:+.1f}")
+    loss = _changed(change.before.loss, change.after.loss, change.loss_change, scale=1, write="{:+.3f}".format)
+    top1 = _changed(change.before.top1, change.after.top1, change.top1_change, scale=100, write="{:+.1f}".format)
     return (
-        f"{where}{change.targets:,} targets in {change.rows:,} rows, {change.hidden:,} of them hidden. The loss changed"
-        f" by {loss}, right first guesses by {top1} points (in brackets: a 95% interval for rows like these)."
+        f"{where}{change.targets:,} targets in {change.rows:,} rows; {change.hidden:,} of them show [MASK]. The loss"
+        f" changed by {loss}, right first guesses by {top1} points (in brackets: a 95% interval for rows like these)."
     )
 
 
-def _changed(before: float | None, after: float | None, interval: Interval, *, scale: float, form: str) -> str:
+def _changed(
+    before: float | None, after: float | None, interval: Interval, *, scale: float, write: Callable[[float], str]
+) -> str:
     values = [None if before is None or after is None else after - before, interval.low, interval.high]
-    change, low, high = (_format(None if value is None else scale * value, form) for value in values)
+    change, low, high = (_format(None if value is None else scale * value, write) for value in values)
     return f"{change} [{low}, {high}]"
 
 
 def _rows(report: RunReport) -> str:
     if not report.best_rows:
-        return "<p>There are too few rows with hidden tokens to choose from.</p>"
+        return "<p>There are too few rows with several targets to choose from.</p>"
     note = (
-        '<p class="quiet">Marked: the hidden tokens. <mark class="right">guessed right</mark> or'
-        ' <mark class="missed">missed</mark>, with what it guessed instead.</p>'
+        '<p class="quiet">Marked: the targets. <mark class="right">guessed right</mark> or'
+        ' <mark class="missed">missed</mark>, with what it guessed instead;'
+        ' <mark class="seen">left visible</mark>: the model read this word or a random one in its place.</p>'
     )
     return note + _row_list("Best", report.best_rows) + _row_list("Worst", report.worst_rows)
 
@@ -124,19 +141,19 @@ def _row_list(title: str, rows: Sequence[RowReport]) -> str:
 
 def _row(row: RowReport) -> str:
     text = "".join(_token(token) for token in row.tokens) + (" …" if row.cut else "")
-    loss = f"{_format(row.loss_before, '{:.2f}')} → {_format(row.loss_after, '{:.2f}')}"
-    hidden = "1 hidden token" if row.targets == 1 else f"{row.targets} hidden tokens"
-    return f"<blockquote><p>{text}</p><footer>{hidden}, loss {loss}</footer></blockquote>"
+    loss = f"{_format(row.loss_before, '{:.2f}'.format)} → {_format(row.loss_after, '{:.2f}'.format)}"
+    targets = "1 target" if row.targets == 1 else f"{row.targets} targets"
+    return f"<blockquote><p>{text}</p><footer>{targets}, loss {loss}</footer></blockquote>"
 
 
 def _token(token: RowToken) -> str:
-    space, text, hidden = " " if token.space else "", escape(token.text), token.hidden
-    if hidden is None:
+    space, text, target = " " if token.space else "", escape(token.text), token.target
+    if target is None:
         return space + text
-    if hidden.rank == 1:
-        return f'{space}<mark class="right">{text}</mark>'
-    return f'{space}<mark class="missed">{text}</mark> <small>(“{escape(hidden.guess)}”)</small>'
+    right, guess = target.rank == 1, f" <small>(“{escape(target.guess)}”)</small>"
+    kind = "seen" if not target.masked else "right" if right else "missed"
+    return f'{space}<mark class="{kind}">{text}</mark>{"" if right else guess}'
 
 
-def _format(value: float | None, form: str) -> str:
-    return "–" if value is None or not math.isfinite(value) else form.format(value).replace("-", "−")
+def _format(value: float | None, write: Callable[[float], str]) -> str:
+    return "–" if value is None or not math.isfinite(value) else write(value).replace("-", "−")

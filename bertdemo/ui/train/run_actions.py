@@ -12,12 +12,14 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.hub_upload import upload_model
+from bertdemo.runs.record import run_label
 
 from ..notes import note_html
 from ..services import Services, Updates, asker, run_reference, user_errors
+from .estimate import check_ahead
 from .form import request_of
 from .live_chart import newest_run
-from .run_view import BEST, Deletion, RunView, Watch, show_run
+from .run_view import BEST, Deletion, RunView, Watch, is_others, show_run
 from .runs_table import settings_text
 
 
@@ -29,28 +31,35 @@ def start(services: Services, watch: Watch, /, **form: Any) -> Updates:
     try:
         if services.access.owned and not asker():
             raise RunError("This browser says nothing of whose run it would be; load the page again.")
-        submission = services.manager.submit(request_of(services, **form), owner=asker())
+        request = request_of(services, **form)
+        check_ahead(services, request)
+        submission = services.manager.submit(request, owner=asker())
     except BertDemoError as error:
         return {watch.note: note_html(str(error), wrong=True)}
     run = services.store.get(submission.run_id).record
     live = services.manager.live()
     waiting = live.index(run.id) if run.id in live else 0
     words = f"Queued as number {waiting}" if waiting else "Started"
-    note = note_html(f"{words}: “{run.name}”, {settings_text(run)}, on {run.data.name}.")
+    note = note_html(f"{words}: “{run.name}”, {settings_text(run.settings, run.model.label)}, on {run.data.name}.")
     return {watch.chart: run.id, watch.note: note}
 
 
-def stop(services: Services, *, run_id: str) -> str:
-    """Stop the run that is shown, or take it out of the queue; returns the note."""
+def stop(services: Services, *, run_id: str, asked: str) -> tuple[str, str]:
+    """Stop the run that is shown, or take it out of the queue; returns the note, and the run of another browser that
+    is to be stopped only if the button is pressed ``asked`` once more."""
+    run = services.find_run(run_id)
+    if run is not None and services.may_change(run) and is_others(run) and asked != run_id:
+        whose = f"“{run_label(run.record)}” was started in another browser. If it is yours to stop, press Stop again."
+        return note_html(whose, wrong=True), run_id
     try:
         state = services.manager.stop(run_id, owner=asker())
     except BertDemoError as error:
-        return note_html(str(error), wrong=True)
+        return note_html(str(error), wrong=True), ""
     words = {
         "stopping": "Stopping after this step; what was learned is kept.",
         "stopped": "Taken out of the queue before it began.",
     }
-    return note_html(words.get(state, f"This run is {state} already."))
+    return note_html(words.get(state, f"This run is {state} already.")), ""
 
 
 def chosen_run(event: gr.EventData) -> tuple[str, str]:
@@ -98,8 +107,9 @@ def share(services: Services, view: RunView, *, run_id: str, **shown: Any) -> Up
 
 def ask_to_delete(services: Services, view: Deletion, *, run_id: str) -> Updates:
     run = services.find_run(run_id)
-    name = escape(run.record.name) if run else "this run"
-    words = f"<p>Delete “{name}” with its model and its curve? This cannot be undone.</p>"
+    name = escape(run_label(run.record)) if run else "this run"
+    others = "It was started in another browser: is it yours to delete? " if run and is_others(run) else ""
+    words = f"<p>{others}Delete “{name}” with its model and its curve? This cannot be undone.</p>"
     return {view.row: gr.Row(visible=True), view.words: words, view.about: run_id}
 
 

@@ -7,7 +7,6 @@ longer, the report, follows. Changes no run.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from html import escape
 from typing import NamedTuple, TypeAlias
@@ -18,14 +17,16 @@ import plotly.graph_objects as go
 from bertdemo.charts.runs import RunSeries, overlay_figure
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.events import TrainingHistory
-from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES
+from bertdemo.runs.next_steps import NEXT_STEPS
+from bertdemo.runs.people import owns
+from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES, run_label, run_labels
 from bertdemo.runs.report_file import can_report, kept_report, make_report
 from bertdemo.runs.run import Run
 
 from ..events import Fold
 from ..notes import note_html
 from ..plot import figure, figure_value
-from ..services import Services, Updates, comparison_choices, has_other_best, model_choices, unchecked
+from ..services import Services, Updates, asker, comparison_choices, has_other_best, model_choices, unchecked
 from .report_html import report_html
 from .runs_table import run_table, runs_html, state_html
 
@@ -33,6 +34,7 @@ MAX_LISTED = 100  # runs in the table
 MAX_OVERLAID = 6  # as many as have a look of their own
 LAST, BEST = "last epoch", "best epoch"
 READY = "Start begins at once; a run goes on when you close this page."
+_QUEUE = "Another run is at work, so Start puts yours in the queue"
 _NOTHING = "When a run has ended, its guesses on rows that it never saw are compared here with those of its base model."
 _OVERLAID = "Lines: the smoothed training loss of each run by step; marks: its held-out loss"
 _COMPARING = "Comparing both models on the held-out rows…"
@@ -41,10 +43,13 @@ Reporter: TypeAlias = Callable[[Run], None]  # makes a run's report, unless it i
 
 
 class Watch(NamedTuple):
+    """``asked`` is the run of another browser that Stop was pressed for once."""
+
     start: gr.Button
     stop: gr.Button
     note: gr.HTML
     chart: gr.HTML
+    asked: gr.State
 
 
 class Report(NamedTuple):
@@ -58,6 +63,8 @@ class Actions(NamedTuple):
 
     title: gr.HTML
     download: gr.Button
+    notebook: gr.Button
+    report: gr.Button
     resume: gr.Button
     share: gr.Button
     note: gr.HTML
@@ -109,18 +116,11 @@ class RunView(NamedTuple):
     def outputs(self) -> list[gr.blocks.Block]:
         """All that :func:`show_run` may fill."""
         actions, overlay = self.actions, self.overlay
-        named = [
-            actions.title,
-            actions.download,
-            actions.resume,
-            actions.share,
-            actions.more,
-            actions.name,
-            actions.named,
-        ]
+        files = [actions.download, actions.notebook, actions.report]
+        named = [actions.title, *files, actions.resume, actions.share, actions.more, actions.name, actions.named]
         more = [self.deletion.ask, self.deletion.row, self.publishing.publish, self.publishing.best]
         lists = [*self.models, *self.compared, overlay.chosen, overlay.plot]
-        return [self.watch.stop, self.watch.note, *self.report, self.table, *named, *more, *lists]
+        return [self.watch.stop, self.watch.note, self.watch.asked, *self.report, self.table, *named, *more, *lists]
 
 
 def show_run(
@@ -135,7 +135,7 @@ def show_run(
     """The run as it is now; only what this browser may do with it is offered."""
     run = services.find_run(run_id)
     mine = run is not None and services.may_change(run)
-    shown = {view.table: list_runs(services, run_id), **_state(view.watch, run, mine=mine)}
+    shown = {view.table: list_runs(services, run_id), **_state(services, view.watch, run, mine=mine)}
     shown |= show_report(view.report, run) | _actions(view, run, mine=mine, named=named)
     shown[view.actions.share] = _share_button(run, visible=mine and services.access.private)
     if run is None or run.record.state not in LIVE_STATES:  # then there may be a model more, or one less
@@ -150,26 +150,47 @@ def list_runs(services: Services, shown: str) -> str:
     return runs_html([run.record for run in runs[:MAX_LISTED]], shown=shown, total=len(runs))
 
 
+def list_anew(services: Services, view: RunView, *, run_id: str) -> Updates:
+    """Another run than the one that is shown began, ended or joined the queue."""
+    lists = {view.table: list_runs(services, run_id), **model_lists(services, view)}
+    run = services.find_run(run_id)
+    over = run is None or run.record.state not in LIVE_STATES
+    return lists | (
+        _state(services, view.watch, run, mine=False) if over else {}
+    )  # whether Start begins at once has changed
+
+
+def _title(run: Run) -> str:
+    record = run.record
+    where = f", in {record.precision} on {record.device}" if record.device else ""
+    return f"<p><strong>{escape(run_label(record))}</strong> {state_html(record.state)}{escape(where)}</p>"
+
+
 def model_lists(services: Services, view: RunView) -> Updates:
     """With the runs that there are now; what is chosen in them stays chosen."""
     lists: Updates = {models: gr.Dropdown(model_choices(services)) for models in view.models}
     return lists | {compared: gr.Dropdown(comparison_choices(services)) for compared in view.compared}
 
 
-def _state(watch: Watch, run: Run | None, *, mine: bool) -> Updates:
+def is_others(run: Run) -> bool:
+    """Whether another browser started the run, as in a class behind a tunnel, where everybody may change it."""
+    return bool(asker()) and bool(run.record.owner) and not owns(run.record.owner, asker())
+
+
+def _state(services: Services, watch: Watch, run: Run | None, *, mine: bool) -> Updates:
     if run is not None and run.record.state in LIVE_STATES:  # what was said of its start stays
-        return {watch.stop: gr.Button(interactive=mine)}
-    return {watch.stop: gr.Button(interactive=False), watch.note: note_html(READY)}
+        return {watch.stop: gr.Button(interactive=mine), watch.asked: ""}
+    waiting = len(services.manager.live())
+    ready = f"{_QUEUE}, as number {waiting}." if waiting else READY
+    return {watch.stop: gr.Button(interactive=False), watch.note: note_html(ready), watch.asked: ""}
 
 
 def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updates:
     """A name that is being typed stays when the run enters another state: it is filled in anew for another run only."""
     actions, over = view.actions, run is not None and run.record.state not in LIVE_STATES
     shown: Updates = {
-        actions.title: f"<p><strong>{escape(run.record.name)}</strong> {state_html(run.record.state)}</p>"
-        if run
-        else "",
-        actions.download: gr.Button(visible=over, link=f"runs/{run.id}.zip" if run else None),
+        actions.title: _title(run) if run else "",
+        **_files(actions, run, over=over),
         actions.resume: gr.Button(visible=mine and run is not None and can_resume(run)),
         actions.more: gr.Accordion(visible=mine),
         actions.named: run.id if run else "",
@@ -186,6 +207,15 @@ def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updat
 def _share_button(run: Run | None, *, visible: bool) -> gr.Button:
     shared = run is not None and run.record.shared
     return gr.Button("Show to its owner only" if shared else "Show to everyone here", visible=visible)
+
+
+def _files(actions: Actions, run: Run | None, *, over: bool) -> Updates:
+    """What can be taken home of a run that is over; a pretraining is no notebook."""
+    shown: Updates = {}
+    for button, suffix in ((actions.download, "zip"), (actions.notebook, "ipynb"), (actions.report, "html")):
+        useful = over and (suffix != "ipynb" or (run is not None and run.record.model.source != FROM_SCRATCH))
+        shown[button] = gr.Button(visible=useful, link=f"runs/{run.id}.{suffix}" if run else None)
+    return shown
 
 
 def can_resume(run: Run) -> bool:
@@ -215,7 +245,7 @@ def show_report(view: Report, run: Run | None) -> Updates:
     report = kept_report(run)
     if report is None:
         return _report(view, f'<p class="quiet" role="status">{_COMPARING}</p>', run)
-    return _report(view, report_html(report, base=run.record.model.label, tuned=run.record.name), run)
+    return _report(view, report_html(report, base=run.record.model.label, tuned=run_label(run.record)), run)
 
 
 def complete_report(services: Services, reporter: Reporter, view: Report, *, run_id: str) -> Updates:
@@ -241,7 +271,8 @@ def _report(view: Report, html: str, run: Run | None) -> Updates:
 def refresh_overlay(services: Services, view: Overlay, *, overlaid: list[str] | None) -> Updates:
     """The runs to choose from, and the chart of those that were chosen and are still there, as they are now."""
     runs = [run for run in services.runs() if run.record.steps_done]
-    choices = [(f"{run.record.name} · {run.id}", run.id) for run in runs]
+    labels = run_labels([run.record for run in runs])
+    choices = [(labels[run.id], run.id) for run in runs]
     there = [run_id for run_id in overlaid or [] if any(run_id == run.id for run in runs)]
     return {view.chosen: gr.Dropdown(choices, value=there, multiselect=True), view.plot: show_overlay(services, there)}
 
@@ -254,9 +285,8 @@ def show_overlay(services: Services, run_ids: list[str] | None) -> object:
 
 
 def overlay(runs: list[Run]) -> go.Figure | None:
-    names = Counter(run.record.name for run in runs)
-    alike = [f"{run.record.name} · {run.id[-4:]}" if names[run.record.name] > 1 else run.record.name for run in runs]
-    series = [_series(run, name) for run, name in zip(runs, alike, strict=True)]
+    labels = run_labels([run.record for run in runs])
+    series = [_series(run, labels[run.id]) for run in runs]
     return overlay_figure(series) if runs else None
 
 
@@ -284,6 +314,8 @@ def build_runs(watch: Watch, report: Report, *, can_publish: bool = True) -> Run
         download = gr.Button(
             "Download as zip", size="sm", visible=False, scale=0, min_width=160, elem_id="download-run"
         )
+        notebook = gr.Button("As a notebook", size="sm", visible=False, scale=0, min_width=160, elem_id="run-notebook")
+        page = gr.Button("Report to hand in", size="sm", visible=False, scale=0, min_width=160, elem_id="run-report")
         resume = gr.Button("Resume", size="sm", visible=False, scale=0, min_width=120, elem_id="resume-run")
         share = gr.Button(
             "Show to everyone here", size="sm", visible=False, scale=0, min_width=180, elem_id="share-run"
@@ -297,8 +329,20 @@ def build_runs(watch: Watch, report: Report, *, can_publish: bool = True) -> Run
             rename = gr.Button("Rename", size="sm", scale=0, min_width=120)
         publishing, deletion = _build_publishing(visible=can_publish), _build_deletion()
     overlay = _build_overlay()
-    actions = Actions(title, download, resume, share, note, more, name, rename, gr.State(""))
+    _build_next_steps()
+    actions = Actions(title, download, notebook, page, resume, share, note, more, name, rename, gr.State(""))
     return RunView(watch, report, table, actions, publishing, deletion, overlay)
+
+
+def _build_next_steps() -> None:
+    """Code that works in the folder of a downloaded zip; the same for every run."""
+    with gr.Accordion("What now? Four pieces of code", open=False, elem_id="next-steps"):
+        gr.HTML(
+            '<p class="quiet">They run where the folder “model” of a downloaded zip lies.</p>', apply_default_css=False
+        )
+        for step in NEXT_STEPS:
+            needs = f" (pip install {step.needs})" if step.needs else ""
+            gr.Code(step.code, language="python", label=f"{step.title}{needs}", interactive=False, lines=4)
 
 
 def _build_publishing(*, visible: bool) -> Publishing:

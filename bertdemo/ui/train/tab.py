@@ -30,13 +30,15 @@ from .run_view import (
     build_report,
     build_runs,
     complete_report,
+    list_anew,
     new_reporter,
     refresh_overlay,
     show_overlay,
     show_run,
 )
+from .settings_notebook import build_settings_notebook
 
-_DATA = "A CSV file with a column of texts. It stays on this server, with its run."
+_DATA = "A file with a column of texts, such as a CSV. It stays on this server, with its run."
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
 # What may take a while has a few places of its own, so that a class cannot take every thread of the server.
 SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8}
@@ -69,10 +71,11 @@ def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
 def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab, *, tabs: gr.Tabs) -> None:
     heading(1, "Data", f"{_DATA} {who_can_see(services)}".rstrip())
     data = build_data_panel(services)
-    heading(2, "Settings", "They are fine as they are.")
-    fields = build_form(services)
-    estimate, check = build_estimate(data.too_long)
-    heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")
+    heading(2, "Settings")
+    with gr.Accordion("They are fine as they are; change them here", open=False, elem_id="settings"):
+        fields = build_form(services)
+        build_settings_notebook(services, {**data.chosen, **fields})
+    estimate = build_estimate(data.too_long)
     watch = _build_watch()
     heading(4, "What changed")
     report = build_report()
@@ -82,7 +85,7 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     form = {**data.chosen, **fields}
     starting = partial(run_actions.start, services, watch)
     watch.start.click(starting, inputs_kwargs=form, outputs=[watch.chart, watch.note], **PAGE_EVENT)
-    _wire_state(services, view, estimate, check, form=form)
+    _wire_state(services, view, estimate, form=form)
     _wire_actions(services, view)
     opened = [fill_mask.models, fill_mask.compared, tabs]
     weights = dict[str, Block](run_id=watch.chart, weights=report.weights)
@@ -101,18 +104,22 @@ def who_can_see(services: Services) -> str:
 
 
 def _build_watch() -> Watch:
+    heading(3, "Watch")
     with gr.Row(elem_classes="start-row"):
         start = gr.Button("Start training", variant="primary", elem_id="start-training", scale=0, min_width=200)
         stop = gr.Button("Stop and keep", interactive=False, elem_id="stop-training", scale=0, min_width=200)
         note = gr.HTML(note_html(READY), elem_id="start-note", apply_default_css=False)
-    return Watch(start, stop, note, live_chart())
+    gr.HTML(
+        '<p class="quiet">The loss counts only the targets, a few of the tokens: lower is better.</p>',
+        apply_default_css=False,
+    )
+    return Watch(start, stop, note, live_chart(), gr.State(""))
 
 
 def _wire_state(
     services: Services,
     view: RunView,
     estimate: EstimateView,
-    check: gr.Button,
     *,
     form: dict[str, Block],
 ) -> None:
@@ -123,11 +130,15 @@ def _wire_state(
     following = partial(follow_up, services, new_reporter(services), measure, view, estimate)
     outputs = [*view.report, *estimate]
     state = chart.state_changed(**shown, **READ_EVENT, **LAST)
+    others = partial(list_anew, services, view)
+    lists = [view.table, *view.models, *view.compared, view.watch.stop, view.watch.note, view.watch.asked]
+    asked = dict[str, Block](run_id=chart)
+    chart.others_changed(others, inputs_kwargs=asked, outputs=lists, **READ_EVENT, **LAST)
     state.then(following, inputs_kwargs={"run_id": chart, **form}, outputs=outputs, **SLOW_EVENT, **LAST)
 
     estimating = partial(show_estimate, services, measure, estimate)
     event = {"inputs_kwargs": form, "outputs": list(estimate), **SLOW_EVENT}
-    check.click(partial(estimating, asked=True), **event)
+    estimate.check.click(partial(estimating, asked=True), **event)
     typed = [part for part in form.values() if isinstance(part, gr.Textbox | gr.Number)]
     when_typed(*typed).then(estimating, **event, **LAST)
     chosen = [part.change for part in form.values() if part not in typed]  # type: ignore[attr-defined]
@@ -144,7 +155,9 @@ def _wire_actions(services: Services, view: RunView) -> None:
     watch, actions, deletion, publishing = view.watch, view.actions, view.deletion, view.publishing
     asked, shown = dict[str, Block](run_id=watch.chart), _shown(view)
     changed = {"outputs": [watch.chart, actions.note, *view.outputs], **READ_EVENT}
-    watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=asked, outputs=watch.note, **READ_EVENT)
+    stopping = dict[str, Block](**asked, asked=watch.asked)
+    stopped = [watch.note, watch.asked]
+    watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=stopping, outputs=stopped, **READ_EVENT)
     view.table.chosen(run_actions.chosen_run, None, [watch.chart, actions.note], **READ_EVENT)
     actions.resume.click(partial(run_actions.resume, services, view), inputs_kwargs=shown, **changed)
     actions.share.click(partial(run_actions.share, services, view), inputs_kwargs=shown, **changed)
@@ -152,7 +165,7 @@ def _wire_actions(services: Services, view: RunView) -> None:
     gr.on([actions.rename.click, actions.name.submit], partial(run_actions.rename, services, view), **renaming)
     question = [deletion.row, deletion.words, deletion.about]
     asking = partial(run_actions.ask_to_delete, services, deletion)
-    deletion.ask.click(asking, inputs_kwargs={"run_id": watch.chart}, outputs=question, **READ_EVENT)
+    deletion.ask.click(asking, inputs_kwargs=asked, outputs=question, **READ_EVENT)
     deletion.keep.click(_keep, None, deletion.row, **READ_EVENT)
     deleting = {"inputs_kwargs": {**shown, "about": deletion.about}, **changed}
     deletion.now.click(partial(run_actions.delete, services, view), **deleting)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from bertdemo.mlm.analysis.compare import compare, percent
+from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.errors import SettingsError, TextError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.text.prompt import prepare_ids
 from bertdemo.mlm.text.tokens import shared_vocabulary
+from bertdemo.mlm.wording import fine_percent
 
 TEXT = "I really [MASK] this show."
 
@@ -99,7 +100,10 @@ def test_the_summary_names_the_word_the_change_and_the_first_guesses(tiny_bert: 
     comparison = compare(tiny_bert, altered(tiny_bert, noise=0.3), TEXT)
     mover = comparison.masks[0].movers[0]
     assert f'"{mover.token}"' in comparison.summary
-    assert f"from {percent(mover.before.probability)} to {percent(mover.after.probability)}" in comparison.summary
+    assert (
+        f"from {fine_percent(mover.before.probability)} to {fine_percent(mover.after.probability)}"
+        in comparison.summary
+    )
     for side in ("before", "after"):
         first = next(c for c in comparison.masks[0].candidates if getattr(c, side).rank == 1)
         assert f'"{first.token}"' in comparison.summary
@@ -185,15 +189,3 @@ def test_any_text_with_a_mask_is_compared(any_tiny: MaskedLM, tiny_roberta: Mask
     record = compare(any_tiny, tiny_roberta, text).to_record()
     json.dumps(record, allow_nan=False)
     assert len(record["masks"]) == text.count("[MASK]")
-
-
-def test_percent_reads_well_at_every_size() -> None:
-    assert [percent(p) for p in (0.0, 1.0, 0.304, 0.021, 0.0004, 0.00003, 1e-9)] == [
-        "0.0%",
-        "100.0%",
-        "30.4%",
-        "2.1%",
-        "0.04%",
-        "0.003%",
-        "under 0.001%",
-    ]

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertdemo.mlm.errors import SettingsError, TextError
-from bertdemo.mlm.inference.fill_mask import fill_masks, fill_record, target_ids
+from bertdemo.mlm.inference.fill_mask import fill_masks, target_ids
 from bertdemo.mlm.inference.log_probs import entropy_bits, log_probabilities_at
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import prepare_ids
@@ -190,7 +190,7 @@ def test_too_many_target_words_are_refused(tiny_bert: MaskedLM) -> None:
 
 
 def test_the_record_is_plain_json_with_these_keys(any_tiny: MaskedLM) -> None:
-    record = fill_record(fill_masks(any_tiny, "the ___ can ___.", top_k=2, targets=["dog", "barked"]))
+    record = fill_masks(any_tiny, "the ___ can ___.", top_k=2, targets=["dog", "barked"]).to_record()
     assert json.loads(json.dumps(record)) == record
     assert list(record) == ["tokens", "masks", "notes"]
     assert [len(mask["candidates"]) for mask in record["masks"]] == [2, 2]

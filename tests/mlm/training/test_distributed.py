@@ -2,13 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from command_line import command
 from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from bertdemo.cli.arguments import build_parser
+from bertdemo.cli.pretraining_command import start_or_continue
+from bertdemo.runs.store import Workspace
 
 ROWS = [
     f"The {adjective} {noun} was {verb} by everyone who saw it on day {n}."
@@ -38,6 +44,33 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+# What ``train`` does with each of several models, one after the other, in the processes of one launch.
+IN_TURN = """
+import json, sys
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
+from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.training import distributed as processes
+from bertdemo.mlm.training.batching import TrainingTexts
+from bertdemo.mlm.training.loop import train
+
+def losses(folder, rows):
+    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)
+    masked_lm = MaskedLM(ModelRef("tiny", folder), model, AutoTokenizer.from_pretrained(folder))
+    config = TrainingConfig(epochs=2, batch_size=5, learning_rate=0.001, max_length=32, precision="fp32", device="cpu")
+    events = train(masked_lm, TrainingTexts(rows[6:], rows[:6]), config)
+    return [event.loss for event in events if hasattr(event, "loss")]
+
+if __name__ == "__main__":
+    rows, *folders = json.loads(sys.argv[1])
+    with processes.joined():
+        found = [losses(folder, rows) for folder in folders]
+        if processes.rank() == 0:
+            print(json.dumps(found))
+"""
+
+
 def arguments(folder: Path, model: Path, *, run: str) -> list[str]:
     data = folder / "rows.csv"
     data.write_text("text\n" + "\n".join(ROWS) + "\n", encoding="utf-8")
@@ -47,14 +80,19 @@ def arguments(folder: Path, model: Path, *, run: str) -> list[str]:
 
 def trained(folder: Path, model: Path, program: list[str]) -> tuple[int, list[dict]]:
     """Exit code and records of a run by two processes that ``torchrun`` starts."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [*launcher, *program, *arguments(folder, model, run="together")]
-    environment = {**os.environ, "BERTDEMO_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    done = launched([*program, *arguments(folder, model, run="together")], home=folder / "home")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert records, done.stderr
     assert [record["event"] for record in records].count("started") == 1
     return done.returncode, records
+
+
+def launched(words: list[str], *, home: Path, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = {**os.environ, "BERTDEMO_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*launcher, *words], capture_output=True, encoding="utf-8", env=environment, timeout=120, check=False
+    )
 
 
 def losses(records: list[dict]) -> list[float]:
@@ -80,6 +118,61 @@ def test_two_processes_have_the_losses_of_one(tmp_path, tiny_bert_folder):
     code, records = trained(tmp_path, tiny_bert_folder, ["-m", "bertdemo"])
     assert code == 0
     assert_as_alone(records, tmp_path, tiny_bert_folder)
+
+
+@pytest.mark.slow
+def test_other_architectures_have_the_losses_of_one_too(tmp_path, tiny_distilbert, tiny_roberta):
+    program = tmp_path / "in_turn.py"
+    program.write_text(IN_TURN, encoding="utf-8")
+    order = json.dumps([ROWS, tiny_distilbert.ref.source, tiny_roberta.ref.source])
+    together, alone = (
+        launched([str(program), order], home=tmp_path / "home", processes=count).stdout for count in (2, 1)
+    )
+    for one, two in zip(json.loads(alone), json.loads(together), strict=True):
+        assert len(one) == len(two) > 15
+        assert two == pytest.approx(one, abs=1e-4)
+
+
+PRETRAINED = ("--vocabulary-size", "400", "--layers", "1", "--width", "32", "--heads", "2", "--steps", "12")
+
+
+@pytest.mark.slow
+def test_pretraining_by_two_has_the_losses_of_one_from_the_start_and_after_a_stop(tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n\n".join(" ".join(ROWS[n:] + ROWS[:n]) for n in range(len(ROWS))), encoding="utf-8")
+
+    def order(name: str, *more: str) -> list[str]:
+        words = ["pretrain", str(corpus), "--output", str(tmp_path / name), "--batch-rows", "4", "--json"]
+        return [*words, *PRETRAINED, "--precision", "fp32", *more]
+
+    fresh = launched(["-m", "bertdemo", *order("together")], home=tmp_path / "home")
+    together = losses([json.loads(line) for line in fresh.stdout.splitlines()])
+    for name in ("alone", "stopped"):  # the same vocabulary, whose order is another in every process
+        shutil.copytree(tmp_path / "together" / "corpus", tmp_path / name / "corpus")
+        shutil.copy(tmp_path / "together" / "recipe.json", tmp_path / name)
+        record = (tmp_path / "together" / "run.json").read_text(encoding="utf-8").replace('"finished"', '"stopped"')
+        (tmp_path / name / "run.json").write_text(record, encoding="utf-8")
+    alone = losses(command(*order("alone"), "--home", tmp_path / "home").records)
+    assert len(alone) == len(together) > 20
+    assert together == pytest.approx(alone, abs=1e-3)
+
+    options = build_parser().parse_args(order("stopped"))
+    with closing(start_or_continue(Workspace(tmp_path / "home"), options, stop=lambda: False)) as records:
+        assert any(record.get("step") == 6 and record["event"] == "step" for record in records)
+    continued = launched(["-m", "bertdemo", *order("stopped")], home=tmp_path / "home")
+    records = [json.loads(line) for line in continued.stdout.splitlines()]
+    assert records[0]["resumed_from"] == 6, continued.stderr
+    assert losses(records)[-12:] == pytest.approx(alone[-12:], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_where_the_first_of_two_cannot_begin_neither_waits(tmp_path):
+    done = launched(
+        ["-m", "bertdemo", "pretrain", str(tmp_path / "none.txt"), "--output", str(tmp_path / "out")],
+        home=tmp_path / "home",
+    )
+    assert done.returncode
+    assert "There is no file 'none.txt'" in done.stderr
 
 
 @pytest.mark.slow

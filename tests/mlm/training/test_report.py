@@ -25,6 +25,7 @@ from bertdemo.mlm.training.report import (
     paired_bootstrap,
     verdict,
 )
+from bertdemo.mlm.wording import percent
 
 RANDOM = np.random.default_rng(0)
 
@@ -100,7 +101,7 @@ def test_a_clear_gain_is_said_plainly() -> None:
     before = some_scores(400)
     change = before_and_after(before, better_by(before, 0.5, right=0.5))
     words = verdict(change)
-    assert f"right for {change.before.top1:.0%} of the hidden words; now {change.after.top1:.0%}" in words
+    assert f"right for {percent(change.before.top1)} of the hidden words; now {percent(change.after.top1)}" in words
     assert "chance" not in words
     assert change.loss_change.high < 0
 
@@ -242,13 +243,21 @@ def test_a_row_is_shown_as_its_text_with_what_was_hidden_and_guessed(tiny_bert, 
     text = "".join((" " if token.space else "") + token.text for token in best[0].tokens)
     plain = [sentence.replace(" .", ".").replace(" !", "!").replace(" ,", ",") for sentence in SENTENCES]
     assert text in plain
-    hidden = [token for token in best[0].tokens if token.hidden]
+    hidden = [token for token in best[0].tokens if token.target]
     assert len(hidden) == best[0].targets
     for token in hidden:
-        assert (token.hidden.guess.removeprefix("##") == token.text) == (token.hidden.rank == 1)
-        assert 0 < token.hidden.after <= 1
-    mean = -np.mean([math.log(token.hidden.after) for token in hidden])
+        assert (token.target.guess.removeprefix("##") == token.text) == (token.target.rank == 1)
+        assert 0 < token.target.after <= 1
+    mean = -np.mean([math.log(token.target.after) for token in hidden])
     assert mean == pytest.approx(best[0].loss_after)
+
+
+def test_a_target_that_the_model_could_read_is_not_called_hidden(tiny_bert, tuned, fixed) -> None:
+    """Of 15% targets a fifth shows a word, right or random."""
+    before, after = scored(tiny_bert, fixed), scored(tuned, fixed)
+    parts = best_and_worst_rows(tuned, fixed, before=before, after=after, count=len(SENTENCES))
+    targets = [token.target for rows in parts for row in rows for token in row.tokens if token.target]
+    assert {target.masked for target in targets} == {True, False}
 
 
 def test_training_on_the_rows_shows_in_the_report(tiny_bert, tuned, fixed) -> None:

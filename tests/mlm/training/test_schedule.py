@@ -64,7 +64,11 @@ def test_a_seed_makes_another_plan() -> None:
 
 def test_scores_and_probes_by_steps_come_at_the_start_and_the_end_too() -> None:
     made = plan(evaluate_every=50, probe_every=40, max_steps=110)
-    assert [done for done in range(111) if made.is_scored(done)] == [0, 50, 100, 110]
+    ends = [40, 80]
+    assert made.epoch_ends == [0, *ends, 110]
+    assert [done for done in range(111) if made.is_scored(done)] == sorted([0, 50, 100, 110, *ends])
+    alone = plan(evaluate_every=50, evaluate_epochs=False, max_steps=110)
+    assert [done for done in range(111) if alone.is_scored(done)] == [0, 50, 100, 110]
     assert [done for done in range(111) if made.is_probed(done)] == [0, 40, 80, 110]
     readings = sum(map(plan().is_probed, range(plan().steps + 1)))
     assert READINGS <= readings <= 2 * READINGS
