@@ -36,9 +36,9 @@ _NO_OWNER = (
 class Endpoints:
     """One method an endpoint; every argument comes from outside and is checked.
 
-    On a server for others a program says who asks with the header X-Bertdemo-Owner, as in
-    ``gradio_client.Client(url, headers={"X-Bertdemo-Owner": "a secret of my own"})``; where there is an argument
-    ``owner``, that counts instead.
+    On a server for others ``owner``, a secret of the caller's own, says who asks: whoever started a run sees it, uses
+    its model and stops it. The header X-Bertdemo-Owner says the same for all calls, as in
+    ``gradio_client.Client(url, headers={"X-Bertdemo-Owner": "a secret of my own"})``.
 
     ``received`` turns what stands for a file into its path, or into None where there is none.
     """
@@ -46,27 +46,31 @@ class Endpoints:
     def __init__(self, services: Services, *, received: Callable[[Any], Path | None] = uploaded) -> None:
         self._services, self._received = services, received
 
-    def fill_mask(self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "") -> dict[str, Any]:
+    def fill_mask(  # noqa: PLR0917 - the options of the command line
+        self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "", owner: str = ""
+    ) -> dict[str, Any]:
         """The most probable tokens for every mask; ``targets``: words to score there, separated by commas."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             words = [word for item in _text(targets).split(",") if (word := item.strip())]
             count = _whole("top_k", top_k, default=5)
             return finite(fill_masks(self._model(model), _text(text), top_k=count, targets=words).to_record())
 
-    def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
+    def compare(  # noqa: PLR0917
+        self, text: str, before: str, after: str, top_k: int = 5, owner: str = ""
+    ) -> dict[str, Any]:
         """The same text through two models."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             models = self._model(before), self._model(after)
             return finite(compare(*models, _text(text), top_k=_whole("top_k", top_k, default=5)).to_record())
 
-    def score_sentence(self, text: str, model: str = "mini-bert") -> dict[str, Any]:
+    def score_sentence(self, text: str, model: str = "mini-bert", owner: str = "") -> dict[str, Any]:
         """Every token masked in turn: surprisal in bits, pseudo-log-likelihood and pseudo-perplexity."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             return finite(score_sentence(self._model(model), _text(text)).to_record())
 
-    def run_status(self, run_id: str, cursor: int = 0) -> dict[str, Any]:
+    def run_status(self, run_id: str, cursor: int = 0, owner: str = "") -> dict[str, Any]:
         """The run's state and its events from the cursor on; ask again with the cursor that is returned."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             cursor = _whole("cursor", cursor, default=0)
             status = self._services.manager.status(_text(run_id), cursor=cursor, owner=asker())
             answer = {"run": status.run, "state": status.state, "cursor": status.cursor, "events": status.events}
@@ -83,9 +87,9 @@ class Endpoints:
             self._services.manager.share(_text(run_id), shared=bool(everyone), owner=asker())
             return {"run": run_id, "shared": bool(everyone)}
 
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self, owner: str = "") -> list[dict[str, Any]]:
         """All runs that the caller may see, the newest first; folders only where this machine's user asks."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             summaries = [run.summary() for run in self._services.runs()]
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
@@ -100,13 +104,14 @@ class Endpoints:
         delimiter: str | None = None,
         header: bool | None = None,
         long_texts: str | None = None,
+        owner: str = "",
     ) -> dict[str, Any]:
         """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
         ``encoding``, ``delimiter`` ("": each line is a text, "paragraph": each paragraph) and ``header``: how it is
         read, over what would be found. ``long_texts``: "split" or "cut".
         """
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             path = self._received(file)
             if path is None:
                 raise DataError("There is no file; send one with gradio_client.handle_file.")

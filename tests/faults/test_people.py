@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import PATIENCE, READ_AS_FOUND, CallError, ServedApp, call, raw_client, served_app, upload
+from served import PATIENCE, CallError, ServedApp, call, raw_client, served_app, upload
 
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
@@ -163,7 +163,15 @@ def downloads(client: httpx.Client, app: ServedApp, run: Run) -> bool:
 def uses_the_model(client: httpx.Client, app: ServedApp, run: Run) -> bool:
     """By its id, its name, or the folder that an event names."""
     answered = []
-    for reference in (run.id, SECRET, f"{run.id}@best", str(run.model_folder), str(run.folder)):
+    for reference in (
+        run.id,
+        SECRET,
+        f"{run.id}@best",
+        f"{run.id}@0.5",
+        f"{SECRET}@0.5",
+        str(run.model_folder),
+        str(run.folder),
+    ):
         try:
             answered.append(bool(call(client, "fill_mask", "I [MASK] it.", reference, 1, "")["masks"]))
         except CallError:
@@ -197,6 +205,13 @@ def test_a_run_is_seen_by_its_owner_and_the_operator_until_it_is_shown_to_all(
     assert way(stranger, app, run)
     call(ann, "share_run", run.id, False, "")
     assert not way(ben, app, run)
+
+
+def test_what_is_handed_out_is_too(app: ServedApp, run: Run, ann: httpx.Client, ben: httpx.Client) -> None:
+    for suffix in ("ipynb", "html", "zip"):
+        assert ben.get(f"/runs/{run.id}.{suffix}").status_code == 404
+        assert ann.get(f"/runs/{run.id}.{suffix}").status_code in (200, 404)  # what this run has
+    assert SECRET in ann.get(f"/runs/{run.id}.html").text
 
 
 def test_no_file_route_shows_a_run(app: ServedApp, run: Run, ben: httpx.Client) -> None:
@@ -304,7 +319,7 @@ def test_the_operator_sees_and_does(app: ServedApp, run: Run, stranger: httpx.Cl
 
 def start(client: httpx.Client, rows: Path, *, epochs: int = 200) -> str:
     settings = [None, "mini-bert", epochs, None, None, 16, None, None, None, None, [], [], "", ""]
-    return str(call(client, "start_training", upload(client, rows), *settings, *READ_AS_FOUND))
+    return str(call(client, "start_training", upload(client, rows), *settings))
 
 
 @pytest.mark.slow
