@@ -129,7 +129,10 @@ def _report(run: Run) -> str:
     return report_page(run, kept_report(run))
 
 
-_FILES = {_notebook: ("ipynb", "application/x-ipynb+json"), _report: ("html", "text/html")}
+_FILES: dict[Callable[[Run], str], tuple[str, str]] = {
+    _notebook: ("ipynb", "application/x-ipynb+json"),
+    _report: ("html", "text/html"),
+}
 
 
 async def _text_file(manager: RunManager, keys: OneTimeKeys, write: Callable[[Run], str], request: Request) -> Response:

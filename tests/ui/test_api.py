@@ -71,8 +71,9 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         "/fill_mask": ["text", "model", "top_k", "targets", "owner"],
         "/compare": ["text", "before", "after", "top_k", "owner"],
         "/score_sentence": ["text", "model", "owner"],
-        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header"]
-        + ["long_texts", "owner"],
+        "/inspect_csv": [
+            *("file", "column", "model", "max_length", "encoding", "delimiter", "header", "long_texts", "owner"),
+        ],
         "/start_training": [
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
             *("seed", "precision", "probe", "watch", "name", "owner"),

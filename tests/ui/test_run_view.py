@@ -273,7 +273,8 @@ def test_on_a_server_for_others_no_token_of_the_hub_is_taken(services: Services,
         outcome = run_actions.publish(shared, view, run_id=write_run().id, **given)
     assert "no token is taken here" in outcome[view.actions.note]
     with gr.Blocks() as demo:
-        build_runs(Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart()), build_report(), can_publish=False)
+        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart(), gr.State(""))
+        build_runs(watch, build_report(), can_publish=False)
     field = next(part for part in demo.blocks.values() if getattr(part, "type", "") == "password")
     assert not field.parent.parent.visible
 
