@@ -63,6 +63,8 @@ def notebook_json(source: NotebookSource) -> str:
         RunError: the data file is gone.
         DataError: it can no longer be read as it was.
     """
+    if source.data.replay is not None:
+        raise RunError("General texts are mixed in, which a notebook does not do; leave them out, or use the command.")
     if not Path(source.data.path).is_file():
         raise RunError(f"The data file {source.data.name!r} is gone, and how to read it is found in it; put it back.")
     values = _values(source)  # put in at once: a name that looks like a place for another one stays as it is
