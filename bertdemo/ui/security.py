@@ -40,6 +40,7 @@ CLOSED_PATHS = (
     *("/gradio_api/runs", "/gradio_api/custom_component/", "/gradio_api/component_server"),
     *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/"),
 )
+FILE_PATHS = ("/gradio_api/file=", "/gradio_api/file/")  # uploads; closed where others upload, too
 UPLOAD_PATH = "/gradio_api/upload"
 LOGIN_PATH = "/gradio_api/login_check"  # 200 for whoever may see the page
 OWNER_HEADER = "x-bertdemo-owner"  # whose request it is: a secret that a browser or a program keeps
@@ -62,13 +63,20 @@ class HostGuard:
     ``allowed_hosts`` None allows every name; ``any_address`` allows every IP address as a name, which no rebinding can
     forge since it takes a name of the attacker's. A page of another site is known by its Origin: browsers send it with
     every write, and with every read whose answer a script could see. A proxy's word on what it is called is passed on
-    only if that is an allowed name.
+    only if that is an allowed name. ``closed`` begin the paths that nobody may ask for.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str] | None, any_address: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Iterable[str] | None,
+        any_address: bool = False,
+        closed: tuple[str, ...] = CLOSED_PATHS,
+    ) -> None:
         self._app = app
         self._allowed = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
-        self._any_address = any_address
+        self._any_address, self._closed = any_address, closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -88,7 +96,7 @@ class HostGuard:
         origin = headers.get("origin")
         if origin is not None and not self._is_ours(origin, asked):
             return "Requests from other sites' pages are refused."
-        if path.startswith(CLOSED_PATHS):
+        if path.startswith(self._closed):
             return "This part of Gradio is closed here."
         return None
 

@@ -23,7 +23,7 @@ from bertdemo.runs.store import Workspace
 from .app import build_app
 from .options import AppOptions, check_home, check_port, configure_logging, parse_options
 from .routes import own_routes
-from .security import MEGABYTE, BodyLimit, FrameRule, HostGuard
+from .security import CLOSED_PATHS, FILE_PATHS, MEGABYTE, BodyLimit, FrameRule, HostGuard
 from .services import Services
 from .sessions import OpenPages, keep_no_traffic_figures, use_light_sessions
 from .theme import page_head, theme
@@ -142,9 +142,10 @@ def launch_settings(
 ) -> dict[str, Any]:
     """Everything for ``Blocks.launch``; tests serve the same page with the same guard."""
     room, pages = room or UploadRoom(Limits()), pages or OpenPages()
+    closed = (*CLOSED_PATHS, *FILE_PATHS) if options.public else CLOSED_PATHS
     middleware = [
         Middleware(pages.watched),
-        Middleware(HostGuard, allowed_hosts=options.allowed_hosts, any_address=options.any_address),
+        Middleware(HostGuard, allowed_hosts=options.allowed_hosts, any_address=options.any_address, closed=closed),
         Middleware(BodyLimit, max_bytes=MAX_BODY, max_upload_bytes=MAX_UPLOAD + MEGABYTE, room=room),
     ]
     if options.frame_ancestors:

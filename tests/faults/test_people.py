@@ -222,6 +222,15 @@ def test_no_file_route_shows_a_run(app: ServedApp, run: Run, ben: httpx.Client) 
             assert SECRET not in answer.text
 
 
+def test_nobody_is_given_back_what_was_uploaded(ann: httpx.Client, ben: httpx.Client, rows: Path) -> None:
+    path = upload(ann, rows)["path"]
+    for door in ("/gradio_api/file=", "/gradio_api/file/"):
+        for client in (ann, ben):
+            answer = client.get(f"{door}{path}")
+            assert answer.status_code == 403
+            assert "really good" not in answer.text
+
+
 def test_a_key_opens_one_run_once(app: ServedApp, run: Run, ann: httpx.Client, stranger: httpx.Client) -> None:
     key = ann.post(f"/runs/{run.id}/key").text
     assert stranger.get(f"/runs/20261122-1130-other-ab12.zip?key={key}").status_code == 404
