@@ -15,7 +15,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
-from bertdemo.runs.execution import stop_on_signals
+from bertdemo.runs.execution import TIDY_SECONDS, collect, stop_on_signals
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.people import Access, Limits, class_limits
 from bertdemo.runs.store import Workspace
@@ -73,12 +73,12 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
     print(f"bertdemo is ready at http://{options.address}:{options.port}", flush=True)
     if options.made_password:
         print(f"The operator's password, until this server ends: {options.operator_password}", flush=True)
-    swept = time.monotonic()
+    swept = tidied = time.monotonic()
     while not stopped():
         threading.Event().wait(0.2)
         if time.monotonic() - swept > SWEEP_SECONDS:
             sweep(uploads)
-            swept = time.monotonic()
+            swept = tidied = time.monotonic()
     logger.info("stopping; the run at work, if any, is saved first")
     if not services.manager.shutdown(SAVE_SECONDS):
         logger.warning("the run at work could not be saved within %.0f seconds", SAVE_SECONDS)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from served import PATIENCE, CallError, ServedApp, call, raw_client, served_app, upload
 
+from bertdemo.cli import main
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.people import token_hash
@@ -444,3 +445,22 @@ def test_on_this_machine_everything_is_everybodys(tmp_path: Path, tiny_bert_fold
             assert "operator" not in config.lower()
             assert "whoever runs this server" not in config
             assert "Publish on the Hugging Face hub as" in config
+
+
+def test_the_command_line_operates(app: ServedApp, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def operate(*words: str, password: str = OPERATOR) -> tuple[int, str, str]:
+        code = main(["operate", app.url, *words, "--operator-password", password])
+        return code, *capsys.readouterr()
+
+    code, out, _ = operate("--json")
+    assert code == 0
+    assert run.id in {row["run"] for row in json.loads(out)["runs"]}
+    code, out, _ = operate()
+    assert code == 0
+    assert "disk_free_mb" in out
+    assert operate("delete", run.id, "--json")[:2] == (0, f'{{"said":"The run {run.id} is deleted."}}\n')
+    code, out, error = operate(password="wrong one")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "not the operator's password" in error
+    assert main(["operate", "http://127.0.0.1:9", "--operator-password", OPERATOR]) == 2
+    assert "No server answers" in capsys.readouterr().err
