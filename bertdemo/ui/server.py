@@ -15,7 +15,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from bertdemo.mlm.errors import BertDemoError, SettingsError
-from bertdemo.runs.execution import TIDY_SECONDS, collect, stop_on_signals
+from bertdemo.runs.execution import TIDY_SECONDS, give_back, stop_on_signals
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.people import Access, Limits, class_limits
 from bertdemo.runs.store import Workspace
@@ -78,7 +78,12 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
         threading.Event().wait(0.2)
         if time.monotonic() - swept > SWEEP_SECONDS:
             sweep(uploads)
-            swept = tidied = time.monotonic()
+            swept = time.monotonic()
+        if (
+            time.monotonic() - tidied > TIDY_SECONDS
+        ):  # after answers of all sizes, in as many threads as there are pages
+            give_back()
+            tidied = time.monotonic()
     logger.info("stopping; the run at work, if any, is saved first")
     if not services.manager.shutdown(SAVE_SECONDS):
         logger.warning("the run at work could not be saved within %.0f seconds", SAVE_SECONDS)
