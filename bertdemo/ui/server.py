@@ -79,9 +79,7 @@ def serve(options: AppOptions, services: Services, *, uploads: Path, stopped: Ca
         if time.monotonic() - swept > SWEEP_SECONDS:
             sweep(uploads)
             swept = time.monotonic()
-        if (
-            time.monotonic() - tidied > TIDY_SECONDS
-        ):  # after answers of all sizes, in as many threads as there are pages
+        if time.monotonic() - tidied > TIDY_SECONDS:  # what answers of all sizes left free
             give_back()
             tidied = time.monotonic()
     logger.info("stopping; the run at work, if any, is saved first")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 import weakref
@@ -13,7 +14,7 @@ from tiny_runs import GENERAL, SETTINGS, FolderRegistry, ScriptedSession, new_ru
 
 from bertdemo.mlm.errors import BertDemoError, DataError, ModelError, RunError, SettingsError, TextError, TrainingError
 from bertdemo.runs.execution import Doing, Session, at_once
-from bertdemo.runs.manager import RunManager
+from bertdemo.runs.manager import NICENESS, RunManager
 from bertdemo.runs.people import Access, Limits
 from bertdemo.runs.record import RunRequest
 from bertdemo.runs.run import Run, RunStatus
@@ -180,6 +181,24 @@ def test_a_run_that_is_not_there_gets_a_sentence(workshop: Workshop, run_id: str
     for ask in (manager.stop, manager.status, manager.resume, manager.delete):
         with pytest.raises(RunError, match="no run"):
             ask(run_id)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have a niceness of their own on Linux only")
+def test_training_gives_way_to_answers(workshop: Workshop) -> None:
+    """The thread that trains and those that it starts are nicer than the rest of the program."""
+    nice: list[int] = []
+
+    def make_session(run: Run, do: Doing) -> Session:
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        do("looking", lambda: nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        return workshop.make_session(run, do)
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    manager = workshop.manager(make_session=make_session)
+    workshop.gate.set()
+    wait_end(manager, manager.submit(workshop.request()).run_id)
+    assert nice == [NICENESS, NICENESS]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < NICENESS
 
 
 def test_two_readers_each_see_the_whole_history(workshop: Workshop) -> None:
