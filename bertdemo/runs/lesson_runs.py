@@ -164,6 +164,7 @@ class LessonRuns:
             with self._lock:
                 self._errors[key] = str(error) if expected else A_BUG
             return
+        logger.info("lesson %s: done after %.1f s", key, result.seconds)
         with self._lock:
             self._results[key] = result
         try:

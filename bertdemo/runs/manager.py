@@ -41,7 +41,7 @@ from .store import RunStore
 logger = logging.getLogger(__name__)
 
 STOP_HEARD = 0.1  # seconds, while a run is being prepared
-NICENESS = 10  # of the thread that trains: whoever waits for an answer comes first, and nobody else does
+NICENESS = 5  # of the thread that trains where others wait for answers: a third of what each of those gets of a core
 UNHEARD_SECONDS = 5.0  # for preparations that nobody waits for any more to end, when the program does
 
 
@@ -306,9 +306,11 @@ class RunManager:
             return Activity(position=self._queue.in_order().index(job) + 1)
 
     def _work(self) -> None:
-        _step_back()
+        if self.access.owned:  # on one's own machine other programs would gain by it, and nobody else
+            _step_back()
         while (job := self._next_job()) is not None:
             began = time.monotonic()
+            _log("begins", job.run.record)
             try:
                 self._carry_out(job)
             except Exception:
@@ -376,7 +378,7 @@ def _say_stopped(run: Run) -> None:
 
 
 def _step_back() -> None:
-    """Let this thread, and those that it starts, have the processor when no other wants it, where the system can."""
+    """Let this thread, and those that it starts, leave the processor to answers first, where the system can."""
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     except (AttributeError, OSError):  # Windows; or a system where threads have no niceness of their own

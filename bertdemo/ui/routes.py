@@ -7,6 +7,7 @@ known by the token in a header. Knows nothing of how the page looks.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -22,8 +23,8 @@ from bertdemo.charts.report_page import report_page
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.export import stream_zip
 from bertdemo.runs.notebook_file import notebook_json, source_of
-from bertdemo.runs.people import OneTimeKeys
-from bertdemo.runs.record import is_run_id
+from bertdemo.runs.people import OneTimeKeys, short
+from bertdemo.runs.record import is_run_id, short_id
 from bertdemo.runs.report_file import kept_report
 from bertdemo.runs.run import Run
 
@@ -33,6 +34,8 @@ from .train.live_chart import live_payload, quick_payload, refused, requested
 
 if TYPE_CHECKING:
     from bertdemo.runs.manager import RunManager
+
+logger = logging.getLogger(__name__)
 
 _LOG_IN = PlainTextResponse("Log in on the page first.", status_code=401)
 _A_DAY = {"Cache-Control": "private, max-age=86400"}
@@ -152,6 +155,7 @@ async def _zip(manager: RunManager, keys: OneTimeKeys, request: Request) -> Resp
     try:
         run = await _run(manager, request, keys)
         parts = await run_in_threadpool(stream_zip, run.folder)
+        logger.info("zip of run %s of %s: sent", short_id(run.id), short(run.record.owner))
     except BertDemoError as error:
         return PlainTextResponse(str(error), status_code=404)
     headers = {"Content-Disposition": f'attachment; filename="{run.id}.zip"', "Cache-Control": "no-store"}

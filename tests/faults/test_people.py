@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -445,6 +446,23 @@ def test_on_this_machine_everything_is_everybodys(tmp_path: Path, tiny_bert_fold
             assert "operator" not in config.lower()
             assert "whoever runs this server" not in config
             assert "Publish on the Hugging Face hub as" in config
+
+
+def test_the_log_tells_what_became_of_whose_and_no_text(
+    app: ServedApp, run: Run, ann: httpx.Client, rows: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="bertdemo"):
+        upload(ann, rows, name="zebra-lullaby.csv")
+        call(ann, "share_run", run.id, True, "")
+        ann.get(f"/runs/{run.id}.zip")
+        call(ann, "operator_do", OPERATOR, "delete", run.id, "")
+    who, which = token_hash(ANN)[:6], f"{run.id[:13]}-{run.id[-4:]}"
+    for said in (f"upload of {who}: whole, 0.0 MB in", f"run {which} of {who}: shown to everyone"):
+        assert said in caplog.text
+    for said in (f"zip of run {which} of {who}: sent", f"run {which} of {who}: deleted", "operator: delete"):
+        assert said in caplog.text
+    for text in ("zebra", ANN, OPERATOR):
+        assert text not in caplog.text
 
 
 def test_the_command_line_operates(app: ServedApp, run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,10 +194,11 @@ def test_training_gives_way_to_answers(workshop: Workshop) -> None:
         return workshop.make_session(run, do)
 
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    manager = workshop.manager(make_session=make_session)
     workshop.gate.set()
-    wait_end(manager, manager.submit(workshop.request()).run_id)
-    assert nice == [NICENESS, NICENESS]
+    for access in (Access(owned=True), Access()):
+        manager = workshop.manager(make_session=make_session, access=access)
+        wait_end(manager, manager.submit(workshop.request()).run_id)
+    assert nice == [NICENESS, NICENESS, before, before]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < NICENESS
 
 
