@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from bertdemo.mlm.errors import ModelError, RunError, SettingsError
+from bertdemo.mlm.models.masked_lm import ModelRef, read_blend
 
 from .record import RunRecord
 from .run import RECORD_NAME, open_or_describe
 
 if TYPE_CHECKING:
-    from bertdemo.mlm.models.masked_lm import ModelRef
     from bertdemo.mlm.models.registry import ModelRegistry
 
     from .store import RunStore
@@ -114,10 +114,11 @@ def resolve_for(
         return store.find_model(name, may_see=may_see)
 
     ref = registry.resolve(reference, allow_folders=allow_folders, run_lookup=lookup)
-    source = Path(ref.source)
-    for folder in (source, *source.parents)[:3] if source.is_absolute() else ():  # a run, or its model
-        if (folder / RECORD_NAME).is_file() and not may_see(open_or_describe(folder).record):
-            raise ModelError(f"{reference.strip()!r} is no model's name here; use 'mini-bert', a run or a hub id.")
+    blend = read_blend(ref.source)
+    for source in map(Path, blend[:2] if blend else (ref.source,)):
+        for folder in (source, *source.parents)[:3] if source.is_absolute() else ():  # a run, or its model
+            if (folder / RECORD_NAME).is_file() and not may_see(open_or_describe(folder).record):
+                raise ModelError(f"{reference.strip()!r} is no model's name here; use 'mini-bert', a run or a hub id.")
     return ref
 
 

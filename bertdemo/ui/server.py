@@ -144,7 +144,8 @@ def launch_settings(
     options: AppOptions, *, room: UploadRoom | None = None, pages: OpenPages | None = None
 ) -> dict[str, Any]:
     """Everything for ``Blocks.launch``; tests serve the same page with the same guard."""
-    room, pages = room or UploadRoom(Limits()), pages or OpenPages()
+    room = UploadRoom(Limits()) if room is None else room
+    pages = OpenPages() if pages is None else pages  # an empty one is false
     closed = (*CLOSED_PATHS, *FILE_PATHS) if options.public else CLOSED_PATHS
     middleware = [
         Middleware(pages.watched),

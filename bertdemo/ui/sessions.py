@@ -78,28 +78,29 @@ class LightSessions(StateHolder):
 
     def __init__(self, open_pages: Container[str] = ()) -> None:
         super().__init__()
-        self._open_pages = open_pages
+        self.open_pages = open_pages
 
     def update(self, session_id: str) -> None:
         """As Gradio's, which forgets the one that asked for nothing longest, open or not."""
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
-            while len(self.session_data) > self.capacity and (oldest := self._to_forget(session_id)) is not None:
+            while len(self.session_data) > self.capacity and (oldest := _to_forget(self, session_id)) is not None:
                 del self.session_data[oldest]
                 self.time_last_used.pop(oldest, None)
-
-    def _to_forget(self, asking: str) -> str | None:
-        closed = (name for name in self.session_data if name not in self._open_pages and name != asking)
-        oldest = next(closed, None)
-        if oldest is None and len(self.session_data) > MOST_OPEN * self.capacity:
-            return next(iter(self.session_data))
-        return oldest
 
     def __getitem__(self, session_id: str) -> SessionState:
         if session_id not in self.session_data:
             self.session_data[session_id] = LightSession(self.blocks)
         return super().__getitem__(session_id)
+
+
+def _to_forget(sessions: LightSessions, asking: str) -> str | None:
+    closed = (name for name in sessions.session_data if name not in sessions.open_pages and name != asking)
+    oldest = next(closed, None)
+    if oldest is None and len(sessions.session_data) > MOST_OPEN * sessions.capacity:
+        return next(iter(sessions.session_data))
+    return oldest
 
 
 class _NothingToDescribe:

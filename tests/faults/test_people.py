@@ -73,12 +73,12 @@ def run(app: ServedApp, tiny_bert_folder: Path) -> Run:
     """Ann's, stopped, with a model, a watched sentence and a name."""
     made = app.services.store.create(
         name=SECRET,
-        model=ModelRef("mini-bert", str(tiny_bert_folder)),
+        model=ModelRef("tiny", str(tiny_bert_folder)),
         data=DataSource("reviews.csv", "/nowhere"),
         settings=TrainingConfig(probes=(f"{SECRET} [MASK]",)),
         owner=token_hash(ANN),
     )
-    made.log.append({"event": "step", "step": 1, "epoch": 1, "loss": 3.0, "seconds": 1})
+    made.log.append({"event": "step", "step": 1, "epoch": 1, "loss": 3.0, "learning_rate": 0.001, "seconds": 1})
     probe = {"text": f"{SECRET} [MASK]", "masks": []}
     made.log.append({"event": "probe", "step": 1, "probes": [probe]})
     made.model_folder.mkdir()
@@ -172,6 +172,7 @@ def uses_the_model(client: httpx.Client, app: ServedApp, run: Run) -> bool:
         f"{run.id}@0.5",
         f"{SECRET}@0.5",
         str(run.model_folder),
+        f"{run.model_folder}@0.5",
         str(run.folder),
     ):
         try:
