@@ -13,22 +13,40 @@ import torch
 import transformers
 from transformers import BertConfig, BertForMaskedLM
 
+from bertdemo.mlm.models.device_check import choose_device
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
-from bertdemo.runs.store import Workspace, default_home
+from bertdemo.mlm.models.registry import BUNDLED_MODEL, ModelRegistry, bundled_assets
+
+DEVICE = choose_device().device  # the GPU, where there is one that passes
 
 
 def machine() -> str:
     """One line that says where the figures come from."""
     cores, threads = os.cpu_count(), torch.get_num_threads()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{cores} CPU cores, {threads} threads"
+    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{cores} CPU cores, {threads} threads"
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}"
     return f"{device}; {versions}"
 
 
+def synchronize() -> None:
+    """Wait until the GPU, where there is one, has done what it was asked for: before a clock is looked at."""
+    if DEVICE.type != "cpu":
+        torch.accelerator.synchronize()
+
+
 def load(name: str, *, seed: int = 0) -> MaskedLM:
-    """A fresh "mini-bert", or "bert-base": its shape with random weights and the bundled tokenizer."""
-    workspace = Workspace(default_home())
-    bundled = workspace.registry.private_copy(workspace.registry.resolve("mini-bert"))
+    """A fresh "mini-bert", or "bert-base": its shape with random weights and the bundled tokenizer.
+
+    On the GPU where there is one.
+    """
+    masked_lm = _on_the_cpu(name, seed=seed)
+    masked_lm.model.to(DEVICE)
+    return masked_lm
+
+
+def _on_the_cpu(name: str, *, seed: int) -> MaskedLM:
+    registry = ModelRegistry(None, bundled=bundled_assets() / BUNDLED_MODEL)
+    bundled = registry.private_copy(registry.resolve(BUNDLED_MODEL))
     if name == "mini-bert":
         return bundled
     torch.manual_seed(seed)
@@ -36,18 +54,19 @@ def load(name: str, *, seed: int = 0) -> MaskedLM:
     return MaskedLM(ModelRef(name, name), model, bundled.tokenizer)
 
 
-def matmul_peak(dtype: torch.dtype, *, size: int = 2048, seconds: float = 2.0) -> float:
+def matmul_peak(dtype: torch.dtype, *, seconds: float = 2.0) -> float:
     """Operations per second of a large matrix product: what "share of peak" is a share of."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    size, at_once = (2048, 1) if DEVICE.type == "cpu" else (8192, 10)  # a GPU is to be busy, not waited for
+    left, right = (torch.randn(size, size, device=DEVICE).to(dtype) for _ in range(2))
     for _ in range(2):
         left @ right
+    synchronize()
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
-        left @ right
-        if device == "cuda":
-            torch.cuda.synchronize()
-        count += 1
+        for _ in range(at_once):
+            left @ right
+        synchronize()
+        count += at_once
     return 2 * size**3 * count / (time.perf_counter() - started)
 
 
@@ -100,4 +119,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def sample_csv() -> Path:
-    return Workspace(default_home()).sample_csv
+    return bundled_assets() / "sample_reviews.csv"

@@ -1,26 +1,30 @@
 """Every word of a sentence masked in turn: bertdemo against a loop of ``pipeline("fill-mask")``, in the same run.
 
-python benchmarks/scanning.py
+python benchmarks/scanning.py [--models mini-bert bert-base] [--tokens 70]
 """
 
 from __future__ import annotations
 
-from _measure import load, machine, median_seconds, print_table, sample_csv
+import argparse
+
+from _measure import DEVICE, load, machine, median_seconds, print_table, sample_csv
 from transformers import pipeline
 
 from bertdemo.mlm.data.corpus import read_corpus
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
 
-TOKENS = 70
-
 
 def main() -> None:
-    print(f"{machine()}\none text of {TOKENS} tokens, every token masked once\n")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["mini-bert", "bert-base"])
+    parser.add_argument("--tokens", type=int, default=70)
+    options = parser.parse_args()
+    print(f"{machine()}\none text of {options.tokens} tokens, every token masked once\n")
     rows = []
-    for name, times in (("mini-bert", 5), ("bert-base", 1)):
-        masked_lm = load(name)
-        text = sentence(masked_lm)
+    for name in options.models:
+        masked_lm, times = load(name), 5 if name == "mini-bert" else 1
+        text = sentence(masked_lm, options.tokens)
         theirs = median_seconds(lambda: pipeline_scan(masked_lm, text), times=times)  # noqa: B023 (called at once)
         for precision in ("fp32", "bf16"):
             mine = median_seconds(
@@ -33,18 +37,18 @@ def main() -> None:
 
 def pipeline_scan(masked_lm: MaskedLM, text: str) -> None:
     """What a user of the pipeline does: mask one word piece, ask, put it back."""
-    reference = pipeline("fill-mask", model=masked_lm.model, tokenizer=masked_lm.tokenizer, top_k=1)
+    reference = pipeline("fill-mask", model=masked_lm.model, tokenizer=masked_lm.tokenizer, top_k=1, device=DEVICE)
     token_ids = masked_lm.tokenizer(text, add_special_tokens=False)["input_ids"]
     for place, token_id in enumerate(token_ids):
         masked = [*token_ids[:place], masked_lm.mask_token_id, *token_ids[place + 1 :]]
         reference(masked_lm.tokenizer.decode(masked), targets=masked_lm.tokenizer.convert_ids_to_tokens([token_id]))
 
 
-def sentence(masked_lm: MaskedLM) -> str:
+def sentence(masked_lm: MaskedLM, tokens: int) -> str:
     """The beginning of a sample review, cut to the wanted number of tokens."""
     texts = read_corpus(sample_csv()).train
     text = max(texts, key=len)
-    token_ids = masked_lm.tokenizer(text, add_special_tokens=False)["input_ids"][:TOKENS]
+    token_ids = masked_lm.tokenizer(text, add_special_tokens=False)["input_ids"][:tokens]
     return masked_lm.tokenizer.decode(token_ids)
 
 

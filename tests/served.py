@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,19 +135,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-READ_AS_FOUND = (
-    None,
-    None,
-    None,
-)  # the last arguments of /inspect_csv and /start_training: encoding, delimiter and header
-
-
 def call(client: httpx.Client, endpoint: str, *data: object, session: str | None = None) -> Any:
     """Ask an endpoint as any program can, over HTTP; raises CallError with the sentence that it gave.
 
-    Every call is a session of its own, unless one is named.
+    Every call is a session of its own, unless one is named. What is left out at the end is the endpoint's default, as
+    gradio_client does it.
     """
-    body = {"data": list(data), **({"session_hash": session} if session else {})}
+    left_out = _defaults(str(client.base_url), endpoint, cookies=dict(client.cookies))[len(data) :]
+    body = {"data": [*data, *left_out], **({"session_hash": session} if session else {})}
     asked = client.post(f"/gradio_api/call/{endpoint}", json=body)
     if asked.status_code != 200:
         raise CallError(asked.text)
@@ -161,6 +157,19 @@ def call(client: httpx.Client, endpoint: str, *data: object, session: str | None
                     raise CallError(content.get("error") if isinstance(content, dict) else content)
                 return content[0]
     raise CallError("the answer ended early")
+
+
+@cache
+def _info(url: str, cookies: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    with raw_client(url, cookies=dict(cookies)) as client:
+        answer = client.get("/gradio_api/info")
+        return answer.json()["named_endpoints"] if answer.status_code == 200 else {}
+
+
+def _defaults(url: str, endpoint: str, *, cookies: Mapping[str, str]) -> list[Any]:
+    """Of all arguments of an endpoint in order; none where it is the page's own or nobody may ask."""
+    found = _info(url, tuple(sorted(cookies.items()))).get(f"/{endpoint}", {"parameters": []})
+    return [argument.get("parameter_default") for argument in found["parameters"]]
 
 
 def upload(client: httpx.Client, path: Path, *, name: str | None = None) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("mlm", "runs", "charts", "cli", "ui")  # each may import itself and those before it
+LAYERS = ("mlm", "runs", "charts", "interface", "cli", "ui")  # each may import itself and those before it
 ROOMS = (
     "errors",
+    "setting",
     "settings",
     "wording",
     "data",
@@ -29,6 +30,7 @@ FORBIDDEN = {  # where -> which distributions have no business there
     "mlm": {"gradio", "gradio_client", "plotly", "rich"},
     "runs": {"gradio", "gradio_client", "plotly", "rich"},
     "charts": {"gradio", "gradio_client", "torch", "transformers"},
+    "interface": {"gradio", "gradio_client", "torch", "transformers"},
     "cli": {"gradio", "gradio_client", "plotly"},
     "ui": {"torch", "transformers"},
 }

@@ -14,6 +14,7 @@ HELD_OUT, WRONG = "#12877a", "#c0436a"
 MODEL_COLORS = {"base": BASE, "tuned": TUNED}
 TEXT, GRID = "#6b7585", "rgba(128, 140, 160, 0.25)"
 CLEAR = "rgba(0,0,0,0)"
+MAX_POINTS = 400  # of one curve: more cannot be told apart on a screen
 FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"  # the page's own
 
 
@@ -71,3 +72,14 @@ def smoothed(values: Sequence[float | None]) -> list[float | None]:
             mass = kept * mass + (1 - kept)
         means.append(None if value is None else total / mass)
     return means
+
+
+def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
+    """At most ``MAX_POINTS`` of the points, evenly, the last among them."""
+    size = -(-len(steps) // MAX_POINTS) or 1
+    places = range((len(steps) - 1) % size, len(steps), size) if steps else range(0)
+    return [steps[place] for place in places], [_rounded(losses[place]) for place in places]
+
+
+def _rounded(loss: float | None) -> float | None:
+    return None if loss is None else round(loss, 4)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from .look import axis, layout, plain, smoothed
+from .look import axis, layout, plain, smoothed, thinned
 
-MAX_POINTS = 400  # of one curve: more cannot be told apart on a screen
 LONGEST_NAME = 40  # characters of a run's name
 _LEGEND_LINE = 24  # px
 _LOOKS = (  # colour, dash and marker: never colour alone
@@ -57,14 +56,3 @@ def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:
     drawn = layout(height=340 + above, legend=True, xaxis=axis("step"), yaxis=axis("loss (nats)"))
     drawn["margin"] |= {"t": above}
     return figure.update_layout({**drawn, "hovermode": "x unified"})
-
-
-def thinned(steps: Sequence[int], losses: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
-    """At most ``MAX_POINTS`` of the points, evenly, the last among them."""
-    size = -(-len(steps) // MAX_POINTS) or 1
-    places = range((len(steps) - 1) % size, len(steps), size) if steps else range(0)
-    return [steps[place] for place in places], [_rounded(losses[place]) for place in places]
-
-
-def _rounded(loss: float | None) -> float | None:
-    return None if loss is None else round(loss, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,17 +34,26 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, summary: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=summary, description=summary, parents=[common])
 
-    _add_inspect(add("inspect", "What a data file holds: encoding, columns, text, rows."))
-    _add_train(add("train", "Fine-tune a model on the texts of a CSV file."))
+    _add_inspect(add("inspect", "What a data file holds: format, encoding, columns, text, rows."))
+    _add_train(add("train", "Fine-tune a model on the texts of a file (CSV, text, JSON, Excel, Parquet)."))
     resume = add("resume", "Go on with a run from its last complete checkpoint.")
     resume.add_argument("run", help="the run's id, name or folder")
     _add_fill(add("fill", "The most probable tokens for every [MASK]."))
     _add_compare(add("compare", "The same text through two models."))
     score = add("score", "Mask every token in turn: surprisals and pseudo-perplexity.")
-    score.add_argument("text")
+    score.add_argument("text", type=as_typed)
     _add_model(score)
     _add_evaluate(add("evaluate", "Score a model on a file's texts with fixed masks."))
     add("runs", "List the runs.")
+    export = add("export", "Any model, a blend such as RUN@0.4 too, as a checkpoint.")
+    export.add_argument("model", metavar="REF", help="mini-bert, a folder, a run, a blend or a hub id")
+    export.add_argument("--output", type=Path, required=True, metavar="DIR")
+    notebook = add("notebook", "A run as a Jupyter notebook, with what it needs, without this package.")
+    notebook.add_argument("run", help="the run's id, name or folder")
+    notebook.add_argument("--output", type=Path, required=True, metavar="DIR")
+    report = add("report", "A run's report as one HTML file to hand in.")
+    report.add_argument("run", help="the run's id, name or folder")
+    report.add_argument("--output", type=Path, required=True, metavar="FILE")
     _add_pretrain(add("pretrain", "Train a vocabulary and a BERT from scratch; again: continue."))
     return parser
 
@@ -58,12 +68,15 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
     """The options of these settings; whoever leaves one out gets None, and the command its default."""
     for name in names:
         setting = SETTINGS[name]
+        if setting.kind is bool:
+            parser.add_argument(setting.option, action="store_true", default=None, help=setting.help.rstrip("."))
+            continue
         limits = f" ({setting.expected}; default: {setting.without or setting.default})"
         parser.add_argument(
             setting.option,
             action="append" if setting.separator else "store",
             default=[] if setting.separator else None,
-            type=str if setting.separator else setting.parse,
+            type=as_typed if setting.separator else setting.parse,
             metavar=setting.unit,
             help=setting.help.rstrip(".") + ("" if setting.separator else limits),
         )
@@ -74,7 +87,9 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--column", help="the text column; guessed without")
     parser.add_argument("--encoding", metavar="E", help="such as utf-8, cp1252, gb18030; found without")
-    parser.add_argument("--delimiter", metavar="D", type=delimiter, help="one character, tab, or none: a text a line")
+    parser.add_argument(
+        "--delimiter", metavar="D", type=delimiter, help="one character, tab, none: a text a line, or paragraph"
+    )
     parser.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether the first row names columns")
 
 
@@ -89,19 +104,20 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_model(parser, precision=False)
     _add_settings(parser, *SETTINGS)
     parser.add_argument("--as-in-the-notebook", action="store_true", help="100 rows, 20 epochs, 1e-5, length 512")
-    parser.add_argument("--name", default="")
+    parser.add_argument("--name", type=as_typed, default="")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
+    parser.add_argument("--notebook", type=Path, metavar="DIR", help="train nothing: write a notebook that would")
 
 
 def _add_fill(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text")
+    parser.add_argument("text", type=as_typed)
     _add_model(parser)
     parser.add_argument("--top-k", type=whole_number, default=5, metavar="K")
-    parser.add_argument("--targets", default="", metavar="A,B", help="words to score at every mask")
+    parser.add_argument("--targets", type=as_typed, default="", metavar="A,B", help="words to score at every mask")
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text")
+    parser.add_argument("text", type=as_typed)
     parser.add_argument("--before", required=True, metavar="REF")
     parser.add_argument("--after", required=True, metavar="REF")
     parser.add_argument("--top-k", type=whole_number, default=5, metavar="K")
@@ -131,6 +147,16 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
 def delimiter(text: str) -> str:
     """ "tab" and "\\t" -> a tab; "none" -> "", which stands for no delimiter; any other character is itself."""
     return {"tab": "\t", "\\t": "\t", "none": ""}.get(text.casefold(), text)
+
+
+def as_typed(text: str) -> str:
+    """The text as UTF-8 where the locale, such as C, could not read it; what is none becomes the sign for that."""
+    if not any("\udc80" <= letter <= "\udcff" for letter in text):  # how Python keeps bytes that it could not read
+        return text
+    try:
+        return os.fsencode(text).decode("utf-8", "replace")
+    except UnicodeEncodeError:  # it came from a program, as it is
+        return text
 
 
 def whole_number(text: str) -> int:

@@ -25,6 +25,7 @@ from bertdemo.runs.store import Workspace, default_home
 
 from . import display
 from .arguments import DEFAULT_MODEL
+from .handing_out import export, notebook, report
 from .training_commands import pretrain, resume, train
 
 Command = Callable[[argparse.Namespace], int]
@@ -123,4 +124,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "runs": runs,
     "pretrain": pretrain,
+    "export": export,
+    "notebook": notebook,
+    "report": report,
 }

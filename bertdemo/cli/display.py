@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from bertdemo.mlm.wording import percent
 from bertdemo.runs.log import finite
 
 Record = dict[str, Any]
+TAB = "\t"
 console = Console(highlight=False)
 
 
@@ -36,10 +38,20 @@ def show(record: Record, tables: Callable[[Record], Iterator[Table | str]], *, a
         console.print(item)
 
 
+def print_written(what: str, path: Path, *, as_json: bool) -> None:
+    """Where a file or folder was written: ``{"model": "/home/..."}``."""
+    show({what: str(path.resolve())}, lambda record: iter([escape(f"{what}: {record[what]}")]), as_json=as_json)
+
+
 def inspection_tables(record: Record) -> Iterator[Table | str]:
-    delimiter = {"\t": "tab", None: "none, each line is a text"}.get(record["delimiter"], record["delimiter"])
-    header = "with a header" if record["header"] else "no header"
-    yield escape(f"{record['file']}: {record['encoding']}, delimiter {delimiter}, {header}")
+    how = [record["format"], *([record["encoding"]] if record["encoding"] else [])]
+    if record["rows_are"] != "record":
+        how.append(f"each {record['rows_are']} is a text")
+    elif record["delimiter"]:
+        how.append(f"delimiter {'tab' if record['delimiter'] == TAB else record['delimiter']}")
+    if record["header"] is not None:
+        how.append("with a header" if record["header"] else "no header")
+    yield escape(f"{record['file']}: {', '.join(how)}")
     yield escape(f"{record['rows']} rows, {record['columns']} columns: {', '.join(record['column_names'])}")
     if record["text_column"] is None:
         yield "No column holds free text, so there is nothing to train on."
@@ -75,6 +87,7 @@ def fill_tables(record: Record) -> Iterator[Table | str]:
 
 
 def comparison_tables(record: Record) -> Iterator[Table | str]:
+    yield from map(escape, record["notes"])
     for number, mask in enumerate(record["masks"], start=1):
         rows = [
             (
@@ -93,6 +106,7 @@ def comparison_tables(record: Record) -> Iterator[Table | str]:
 
 
 def score_tables(record: Record) -> Iterator[Table | str]:
+    yield from map(escape, record["notes"])
     rows = [
         (t["token"], "-" if t["surprisal_bits"] is None else f"{t['surprisal_bits']:.2f}", t["rank"], t["prediction"])
         for t in record["tokens"]
@@ -141,8 +155,9 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             bar.update(task, description=record["phase"])
         case "started":
             bar.update(task, total=record["steps"], completed=record.get("resumed_from", 0))
+            general = f" and about {record['replay_rows']} general texts" if record.get("replay_rows") else ""
             bar.print(
-                f"run {record['run']}: {record['train_rows']} rows, {record['held_out_rows']} held out,"
+                f"run {record['run']}: {record['train_rows']} rows{general}, {record['held_out_rows']} held out,"
                 f" {record['steps']} steps, {record['precision']} on {record['device']}"
             )
             if longer := record.get("truncated"):
@@ -159,6 +174,8 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             for probe in record["probes"]:
                 words = "; ".join(", ".join(c["token"] for c in mask["candidates"]) for mask in probe["masks"])
                 bar.print(escape(f"step {record['step']}: {probe['text']} -> {words}"))
+        case "ended_early":
+            bar.print(escape(record["reason"]))
         case "warning":
             bar.print(escape(f"Note: {record['message']}"))
         case "finished" | "stopped" | "failed" as kind:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import asdict, replace
 from typing import Any
 
-from bertdemo.mlm.data.corpus import chosen_dialect, read_corpus
+from bertdemo.mlm.data.corpus import chosen_dialect
 from bertdemo.mlm.errors import RunError
-from bertdemo.mlm.models.loading import default_learning_rate
-from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, configure
-from bertdemo.mlm.text.prompt import prepare_text
+from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS
 from bertdemo.mlm.training import distributed as processes
 from bertdemo.mlm.training.loop import TrainingSession
+from bertdemo.runs.beginning import NewRun, new_run
 from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore, stop_on_signals
-from bertdemo.runs.record import DataSource
+from bertdemo.runs.notebook_file import NotebookSource, write_notebook
 from bertdemo.runs.store import Workspace, default_home
 
 from . import display
@@ -32,26 +29,20 @@ def train(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     workspace = Workspace(options.home or default_home())
-    limit = options.limit or (NOTEBOOK_ROWS if options.as_in_the_notebook else None)
-    ref = workspace.registry.resolve(options.model)
-    config = training_config(options, learning_rate=default_learning_rate(ref))
-    dialect = chosen_dialect(options.file, options.encoding, options.delimiter, options.header)
-    corpus = read_corpus(options.file, column=options.column, dialect=dialect, limit=limit, seed=config.seed)
-    masked_lm = workspace.registry.private_copy(ref)
-    config = replace(config, max_length=options.max_length or min(config.max_length, masked_lm.max_length))
-    _check_probes(masked_lm, config.probes)
-    session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english)
-    chosen = asdict(dialect) if dialect else None
-    data = DataSource(corpus.name, str(options.file.resolve()), corpus.sha256, corpus.column, limit, chosen)
+    new = begin(workspace, options)
+    if options.notebook is not None:
+        source = NotebookSource(options.name or options.file.stem, new.model, new.data, new.session.config, {})
+        display.print_written("notebook", write_notebook(source, options.notebook), as_json=options.json)
+        return 0
     with stop_on_signals() as asked:
 
         def stop() -> bool:
             return processes.any_of(asked())
 
         if processes.rank() > 0:  # one writer: the others only lend their hands
-            return _help(session, stop)
-        run = workspace.store.create(name=options.name, model=ref, data=data, settings=config, output=options.output)
-        return _follow(execute(run, session, stop=stop), as_json=options.json)
+            return _help(new.session, stop)
+        run = new.create(workspace.store, name=options.name, output=options.output)
+        return _follow(execute(run, new.session, stop=stop), as_json=options.json)
 
 
 def _help(session: TrainingSession, stop: Callable[[], bool]) -> int:
@@ -92,16 +83,20 @@ def pretrain(options: argparse.Namespace) -> int:
         return _follow(start_or_continue(workspace, options, stop=stop), as_json=options.json)
 
 
-def training_config(options: argparse.Namespace, *, learning_rate: float) -> TrainingConfig:
-    """The options over the preset over the defaults; out-of-range values raise SettingsError."""
-    base = NOTEBOOK if options.as_in_the_notebook else TrainingConfig(learning_rate=learning_rate)
-    return configure({name: getattr(options, name) for name in SETTINGS}, base=base)
-
-
-def _check_probes(masked_lm: MaskedLM, probes: Iterable[str]) -> None:
-    """Raises TextError for a probe that the model cannot fill, before anything is started."""
-    for probe in probes:
-        prepare_text(masked_lm, probe)
+def begin(workspace: Workspace, options: argparse.Namespace) -> NewRun:
+    """The run that the options describe, over the preset and the defaults."""
+    values = {name: getattr(options, name) for name in SETTINGS}
+    if options.as_in_the_notebook:
+        values["limit"] = options.limit or NOTEBOOK_ROWS
+    return new_run(
+        workspace,
+        options.file,
+        values,
+        model=options.model,
+        base=NOTEBOOK if options.as_in_the_notebook else None,
+        column=options.column,
+        dialect=chosen_dialect(options.file, options.encoding, options.delimiter, options.header),
+    )
 
 
 def _follow(records: Iterable[dict[str, Any]], *, as_json: bool) -> int:

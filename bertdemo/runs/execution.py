@@ -26,6 +26,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.training.events import RunEnded, TrainingEvent, event_record
 from bertdemo.mlm.training.loop import TrainingSession
+from bertdemo.mlm.training.replay import GENERAL, read_replay, replay_sha256
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import disk_errors, write_atomically
@@ -65,6 +66,26 @@ def read_data(data: DataSource, *, seed: int) -> Corpus:
     return corpus
 
 
+def replay_source(replay: str | None) -> dict[str, str]:
+    """General texts as a run records them: fields of its ``DataSource``. Raises DataError where they cannot be read."""
+    if replay is None:
+        return {}
+    path = replay if replay == GENERAL else str(Path(replay).resolve())
+    return {"replay": path, "replay_sha256": replay_sha256(path)}
+
+
+def read_general(data: DataSource, *, held_out: Sequence[str]) -> tuple[str, ...]:
+    """The general texts that a run mixes in, without what it holds out; () where it mixes in none.
+
+    Raises DataError where they cannot be read; RunError when the file is not the one that it was.
+    """
+    if data.replay is None:
+        return ()
+    if data.replay_sha256 and replay_sha256(data.replay) != data.replay_sha256:
+        raise RunError(f"The general texts {data.replay_name!r} have changed since the run began; start a new run.")
+    return read_replay(data.replay, held_out=held_out)
+
+
 def at_once(_phase: str, work: Callable[[], Any]) -> Any:
     return work()
 
@@ -77,13 +98,14 @@ def prepare(run: Run, registry: ModelRegistry, *, general: Sequence[str] = (), d
     """
     record = run.record
     corpus = do("reading the data", partial(read_data, record.data, seed=record.settings.seed))
+    replay = do("reading the general texts", partial(read_general, record.data, held_out=corpus.held_out))
     run.update(data=dataclasses.replace(record.data, sha256=corpus.sha256, column=corpus.column))
     settings = record.settings
     if record.precision is not None:  # a run that goes on keeps the precision that it began with
         settings = dataclasses.replace(settings, precision=record.precision)
 
     def load() -> TrainingSession:
-        return TrainingSession(registry.private_copy(record.model), corpus, settings, general=general)
+        return TrainingSession(registry.private_copy(record.model), corpus, settings, general=general, replay=replay)
 
     return do("loading the model", load)
 
@@ -189,6 +211,7 @@ class _Recorder:
         self._figures, self._step, self._seconds = run.record.figures, run.record.steps_done, run.record.seconds
         self._saved_step, self._saved_at, self._saving_took = self._step, time.monotonic(), 0.0
         self._tidied_at = time.monotonic()
+        self._reason: str | None = None  # why it finished before its last step
         self._logged = {  # a resumed session may repeat what it said about its first step
             (record["event"], record["step"]) for record in run.log.tail() if record.get("step") == self._step
         }
@@ -217,6 +240,8 @@ class _Recorder:
             self._take_step(record)
         elif kind in ("evaluated", "general"):
             self._take_figures(record)
+        elif kind == "ended_early":
+            self._reason = record["reason"]
         return record
 
     def end(self, state: str) -> dict[str, Any]:
@@ -232,7 +257,8 @@ class _Recorder:
             save_model(self._session.masked_lm, self._run.model_folder, record=self._run.record)
         if state == "stopped" and self._step > self._saved_step:
             self._save_checkpoint()
-        record = event_record(RunEnded(state, **self._run.models()))
+        reason = self._reason if state == "finished" else None
+        record = event_record(RunEnded(state, **self._run.models(), reason=reason))
         with disk_errors("The run's log"):
             self._run.log.append(record)
         self._run.update(state=state, ended=utc_now())

@@ -23,16 +23,11 @@ from bertdemo.mlm.errors import RunError
 from .files import disk_errors, replace
 from .log import decode
 from .record import command_line
-from .run import Run, open_run
+from .run import MEASURED, METRICS, Run, open_run
 
 CHUNK = 1 << 18  # bytes, of what is read and about of what is sent at once
 REPLACED_WHILE_OPENED = 5  # tries to open a model's files that is being replaced
 LARGE = 1 << 30  # bytes: a file from which on the zip is told beforehand that it may need more than 32 bits
-
-METRICS = (
-    *("event", "step", "epoch", "loss", "learning_rate", "targets", "tokens", "seconds"),
-    *("perplexity", "top1", "top5", "hidden"),
-)
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def _metric_lines(lines: Iterable[bytes]) -> Iterator[str]:
     table.writeheader()
     for line in lines:
         for record in decode([line]):
-            if record.get("event") in ("step", "evaluated", "general"):
+            if record.get("event") in MEASURED:
                 table.writerow(record)
         yield text.getvalue()
         text.seek(0)

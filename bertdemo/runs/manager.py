@@ -27,8 +27,19 @@ from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import SETTINGS, TrainingConfig
 from bertdemo.mlm.text.prompt import marked_text
+from bertdemo.mlm.training.replay import replay_sha256
 
-from .execution import Doing, Session, claim_to_resume, collect, execute, prepare, record_failure, restore
+from .execution import (
+    Doing,
+    Session,
+    claim_to_resume,
+    collect,
+    execute,
+    prepare,
+    record_failure,
+    replay_source,
+    restore,
+)
 from .files import disk_errors
 from .record import LIVE_STATES, DataSource, clean_name, slug
 from .run import EVENTS_AT_ONCE, Activity, Run, RunStatus, read_status, utc_now
@@ -50,6 +61,7 @@ class RunRequest:
     column: str | None = None
     dialect: Dialect | None = None  # what overrides the detected one
     limit: int | None = None
+    replay: str | None = None  # "general", or the path of a file, to be mixed in
     name: str = ""
     data_name: str = ""
 
@@ -58,6 +70,8 @@ class RunRequest:
         if not self.data.is_file():
             raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
         SETTINGS["limit"].check(self.limit)
+        if self.replay is not None:
+            replay_sha256(self.replay)
         for probe in self.settings.probes:
             _check_probe(probe)
 
@@ -76,8 +90,14 @@ def _check_probe(probe: str) -> None:
 def data_source(request: RunRequest) -> DataSource:
     """The request's data as a run records it."""
     dialect = dataclasses.asdict(request.dialect) if request.dialect is not None else None
-    path = str(request.data.resolve())
-    return DataSource(request.shown_name, path, column=request.column, limit=request.limit, dialect=dialect)
+    return DataSource(
+        request.shown_name,
+        str(request.data.resolve()),
+        column=request.column,
+        limit=request.limit,
+        dialect=dialect,
+        **replay_source(request.replay),
+    )
 
 
 def keep_data(run: Run) -> None:

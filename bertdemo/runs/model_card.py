@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bertdemo.mlm.errors import RunError
+from bertdemo.mlm.models.blend import parts_of
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.wording import percent
 
 from .files import disk_errors, replaced_folder
-from .record import FROM_SCRATCH, Figures, RunRecord, command_line
+from .record import FROM_SCRATCH, Figures, RunRecord, command_line, mixed_in
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -23,7 +25,7 @@ _CARD = """\
 # {name}
 
 A masked language model: it says which words it expects in a blank. It was trained {origin} on {train_rows} rows of
-`{data}`; the data itself is not part of this model.
+`{data}`; the data itself is not part of this model.{mixed_in}
 
 ## How it went
 
@@ -62,7 +64,30 @@ def save_model(masked_lm: MaskedLM, folder: Path, *, record: RunRecord) -> None:
         masked_lm.model.save_pretrained(part)
         masked_lm.tokenizer.save_pretrained(part)
         card = model_card(record, mask_token=str(masked_lm.tokenizer.mask_token))
-        (part / "README.md").write_text(card, encoding="utf-8")
+        (part / "README.md").write_text(card, encoding="utf-8", errors="replace")
+
+
+def export_model(masked_lm: MaskedLM, folder: Path) -> None:
+    """Write any model, a blend too, as a checkpoint that every library loads. Raises RunError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"The folder {folder.name!r} is not empty; choose another one.")
+    with disk_errors("The model"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_folder(folder) as part:
+            masked_lm.model.save_pretrained(part)
+            masked_lm.tokenizer.save_pretrained(part)
+            (part / "README.md").write_text(_exported_card(masked_lm), encoding="utf-8")
+
+
+def _exported_card(masked_lm: MaskedLM) -> str:
+    lines = [f"# {_plain(masked_lm.ref.label)}", "", "A masked language model, saved by bertdemo."]
+    blend = parts_of(masked_lm.ref)
+    if blend is not None:
+        lines += [
+            "",
+            f"Every weight is {1 - blend[2]:g} times the base model's and {blend[2]:g} times the tuned one's.",
+        ]
+    return "\n".join([*lines, *masked_lm.notes, ""])
 
 
 def model_card(record: RunRecord, *, mask_token: str) -> str:
@@ -84,6 +109,7 @@ def model_card(record: RunRecord, *, mask_token: str) -> str:
         data=_plain(record.data.name),
         train_rows=record.train_rows,
         held_out_rows=record.held_out_rows,
+        mixed_in=f" {_plain(sentence)}" if (sentence := mixed_in(record)) else "",
         figures=_figures_table(record.figures),
         mask=mask_token,
         command="" if from_scratch else f"\n    {' '.join(command_line(record).split())}\n",

@@ -15,13 +15,16 @@ import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from bertdemo import __version__
+from bertdemo.mlm.data.dialect import NAMED, PARAGRAPH
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
 from bertdemo.mlm.training.events import current_record
+from bertdemo.mlm.training.replay import GENERAL
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
@@ -44,6 +47,13 @@ class DataSource:
     column: str | None = None
     limit: int | None = None
     dialect: dict[str, Any] | None = None  # what the user overrode; None: as detected
+    replay: str | None = None  # general texts that are mixed in: "general" for the bundled ones, or a file's path
+    replay_sha256: str = ""
+
+    @property
+    def replay_name(self) -> str | None:
+        """The general texts as they may be shown: without the path."""
+        return None if self.replay is None else Path(self.replay).name
 
 
 @dataclass(frozen=True)
@@ -149,17 +159,30 @@ def damaged_record(run_id: str, reason: str) -> RunRecord:
 
 def command_line(record: RunRecord) -> str:
     """The command that trains the same again: ``bertdemo train reviews.csv --column review --model mini-bert ...``."""
-    values = config_values(record.settings, limit=record.data.limit)
+    values = config_values(record.settings, limit=record.data.limit, replay=record.data.replay_name)
     values["precision"] = record.precision or values["precision"]
+    if record.data.replay is None:
+        del values["replay_share"]
     dialect = record.data.dialect or {}
     words = ["bertdemo", "train", record.data.name, "--model", record.model.label]
     words += ["--column", record.data.column] if record.data.column is not None else []
     words += ["--encoding", dialect["encoding"]] if dialect.get("encoding") else []
-    if "delimiter" in dialect:
-        words += ["--delimiter", {"\t": "tab", None: "none"}.get(dialect["delimiter"], dialect["delimiter"])]
-    words += ["--header" if dialect["header"] else "--no-header"] if "header" in dialect else []
+    if "delimiter" in dialect and dialect.get("format", "csv") == "csv":
+        none = PARAGRAPH if dialect.get("paragraphs") else "none"
+        words += ["--delimiter", {"\t": "tab", None: none}.get(dialect["delimiter"], dialect["delimiter"])]
+    if "header" in dialect and dialect.get("format") not in NAMED:
+        words += ["--header" if dialect["header"] else "--no-header"]
     words += [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     return shlex.join(words)
+
+
+def mixed_in(record: RunRecord) -> str | None:
+    """A sentence about the general texts that the run trained on, too; None where there were none."""
+    if record.data.replay is None:
+        return None
+    name = "the bundled English paragraphs" if record.data.replay == GENERAL else repr(record.data.replay_name)
+    share = f"{100 * record.settings.replay_share:.3g}%"
+    return f"Against forgetting, {share} of the tokens that it was trained on came from general texts: {name}."
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:

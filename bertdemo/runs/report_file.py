@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+import pandas as pd
 
-from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.analysis.between import BlendPoint, between_sentence, blend_curve
+from bertdemo.mlm.errors import BertDemoError, ModelError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.text.tokens import readable_pieces
@@ -38,8 +41,10 @@ from bertdemo.mlm.training.report import (
 from .execution import read_data
 from .files import disk_errors, write_atomically
 from .log import finite
-from .record import FROM_SCRATCH
+from .record import FROM_SCRATCH, mixed_in
 from .run import REPORT_NAME, Run
+
+logger = logging.getLogger(__name__)
 
 COUNTED_ROWS = 20_000  # of those trained on, to count tokens in
 
@@ -49,8 +54,9 @@ class RunReport:
     """What training changed.
 
     ``verdict`` and ``remarks`` are sentences; ``best`` is there where the best epoch's weights are not the last ones;
-    ``frequent_token`` is the baseline's first guess; ``attempt`` and ``steps_done`` say of which state of the run this
-    speaks.
+    ``frequent_token`` is the baseline's first guess; ``blends`` are the losses between the two models, none where these
+    are not of one build, and ``between`` what they say; ``attempt`` and ``steps_done`` say of which state of the run
+    this speaks.
     """
 
     attempt: int
@@ -65,6 +71,17 @@ class RunReport:
     frequent_token: str
     best_rows: tuple[RowReport, ...]
     worst_rows: tuple[RowReport, ...]
+    blends: tuple[BlendPoint, ...]
+    between: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each model and text that was scored: ``rows``, ``model``, then the figures of ``evaluate``."""
+        scored = [("held-out", "before", self.held_out.before), ("held-out", "after", self.held_out.after)]
+        scored += [("held-out", "best epoch", self.best)] if self.best else []
+        scored += [("held-out", "frequency alone", self.baseline.quality)] if self.baseline else []
+        if self.general is not None:
+            scored += [("general English", name, getattr(self.general, name)) for name in ("before", "after")]
+        return pd.DataFrame([{"rows": rows, "model": model, **vars(quality)} for rows, model, quality in scored])
 
 
 def kept_report(run: Run) -> RunReport | None:
@@ -118,15 +135,21 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
     fixed = read_fixed_masks(run.held_out_path)
     before, after = _scores(base, fixed), _scores(tuned, fixed)
     held_out = before_and_after(before, after)
-    elsewhere = None
+    elsewhere = english = None
     if general:
         english = tokenize_and_fix(base, general, max_length=record.settings.max_length, seed=GENERAL_SEED)
         elsewhere = before_and_after(_scores(base, english), _scores(tuned, english))
+    blends = _blends(base, tuned, fixed, english=english, known=(held_out, elsewhere))
     history = TrainingHistory.of(run.log.records())
     best_step, best = _best(run, registry, fixed)
     baseline = _baseline(run, base, after)
     best_rows, worst_rows = best_and_worst_rows(tuned, fixed, before=before, after=after)
-    remarks = (overfitting(history), forgetting(elsewhere) if elsewhere else None)
+    remarks = (
+        history.ended_early["reason"] if history.ended_early else None,
+        overfitting(history),
+        forgetting(elsewhere) if elsewhere else None,
+        mixed_in(record),
+    )
     return RunReport(
         attempt=record.attempt,
         steps_done=record.steps_done,
@@ -140,7 +163,30 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
         frequent_token=readable_pieces(base, [baseline.token_id])[0] if baseline else "",
         best_rows=best_rows,
         worst_rows=worst_rows,
+        blends=blends,
+        between=between_sentence(blends, held_out=held_out, general=elsewhere) if blends else "",
     )
+
+
+def _blends(
+    base: MaskedLM,
+    tuned: MaskedLM,
+    fixed: FixedMasks,
+    *,
+    english: FixedMasks | None,
+    known: tuple[BeforeAfter, BeforeAfter | None],
+) -> tuple[BlendPoint, ...]:
+    """The losses between the two; () where they are not of one build, as when a tokenizer was changed by hand."""
+    held_out, elsewhere = known
+    ends = tuple(
+        BlendPoint(share, getattr(held_out, name).loss, getattr(elsewhere, name).loss if elsewhere else None)
+        for share, name in ((0.0, "before"), (1.0, "after"))
+    )
+    try:
+        return blend_curve(base, tuned, fixed, general=english, ends=ends)
+    except ModelError as error:
+        logger.info("no blends are scored: %s", error)
+        return ()
 
 
 def _scores(masked_lm: MaskedLM, fixed: FixedMasks) -> TargetScores:

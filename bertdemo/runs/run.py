@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from bertdemo.mlm.errors import RunError
 
@@ -32,6 +35,11 @@ RUN_ENTRIES = (  # all that may lie in a run's folder; "corpus" and "recipe.json
 )
 ATTEMPT = 2**40  # a cursor is attempt * ATTEMPT + byte offset; a log of a terabyte is not to be feared
 EVENTS_AT_ONCE = 2000
+MEASURED = ("step", "evaluated", "general")  # the events that hold figures, and what they hold
+METRICS = (
+    *("event", "step", "epoch", "loss", "learning_rate", "targets", "tokens", "seconds"),
+    *("perplexity", "top1", "top5", "hidden"),
+)
 
 _writing = threading.Lock()  # reading, changing and writing a record is one act within this process
 
@@ -119,6 +127,19 @@ class Run:
         with disk_errors("The run's log"):
             records, end = self.log.read(since - first, limit=limit)
         return EventPage(0 if cursor == 0 else since, first + end, records)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each step and evaluation, as logged: ``METRICS`` are its columns."""
+        rows = [record for record in self.log.records() if record["event"] in MEASURED]
+        return pd.DataFrame(rows, columns=list(METRICS)).convert_dtypes()
+
+    def keep_data(self, path: Path) -> None:
+        """Copy the data file into the run's folder, where it outlives the place that it came from. Raises RunError."""
+        kept = self.folder / "data" / path.name
+        with disk_errors("The run's data"):
+            kept.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, kept)
+        self.update(data=dataclasses.replace(self.record.data, path=str(kept.resolve())))
 
     def summary(self) -> dict[str, Any]:
         """What a list of runs shows of it, as a JSON object; neither the owner's hash nor the data's path."""

@@ -239,12 +239,11 @@ def _read_pointer(pointer: Path) -> Path | None:
 
 def default_home() -> Path:
     """``BERTDEMO_HOME``, else the user's data folder."""
-    chosen = os.environ.get("BERTDEMO_HOME")
-    if not chosen:
-        from platformdirs import user_data_path  # not needed where the home is named
+    if chosen := os.environ.get("BERTDEMO_HOME"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path  # not needed where the home is named
 
-        chosen = user_data_path("bertdemo", appauthor=False)
-    return Path(chosen).expanduser()
+    return user_data_path("bertdemo", appauthor=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from bertdemo.mlm.errors import DataError, RunError, TextError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
 from bertdemo.mlm.models.masked_lm import MaskedLM
-from bertdemo.mlm.settings import SETTINGS, Setting
+from bertdemo.mlm.setting import Setting
+from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
@@ -74,7 +75,7 @@ class Endpoints:
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
-    def inspect_csv(  # noqa: PLR0917 - the options of the command line
+    def inspect_csv(  # noqa: PLR0913, PLR0917 - the options of the command line
         self,
         file: dict[str, Any] | None,
         column: str | None = None,
@@ -87,7 +88,8 @@ class Endpoints:
     ) -> dict[str, Any]:
         """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
-        ``encoding``, ``delimiter`` ("": each line is a text) and ``header``: how it is read, over what would be found.
+        ``encoding``, ``delimiter`` ("": each line is a text, "paragraph": each paragraph) and ``header``: how it is
+        read, over what would be found. ``long_texts``: "split" or "cut".
         """
         with user_errors(as_html=False):
             path = self._received(file)
@@ -128,32 +130,30 @@ class Endpoints:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        whole_words: bool | None = None,
+        patience: int | None = None,
+        evaluate_every: int | None = None,
+        replay: str | None = None,
+        replay_share: float | None = None,
         long_texts: str | None = None,
         device: str | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
         ``owner``: a secret of the caller's own, with which the run can be stopped; needed where the server is shared.
+        ``replay``: "general" mixes in general English, the share ``replay_share`` of all tokens.
         """
-        numbers = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-        numbers |= {"max_length": max_length, "mask_rate": mask_rate, "limit": limit, "seed": seed}
+        sent = locals()
         with user_errors(as_html=False):
-            texts = {"precision": _optional(precision), "device": _optional(device)}
-            texts |= {"long_texts": _optional(long_texts)}
-            values = {**numbers, **texts, "probe": _texts(probe), "watch": _texts(watch)}
+            values = {key: sent[key] for key in SETTINGS}
+            values |= {key: _optional(values[key]) for key in ("precision", "device", "long_texts", "replay")}
+            values |= {"probe": _texts(probe), "watch": _texts(watch)}
             if self._services.require_owner and not _text(owner):
                 raise RunError(_NO_OWNER)
             path = self._received(file)
             dialect = _dialect(path, encoding, delimiter, header) if path else None
-            request = run_request(
-                self._services,
-                values,
-                path=path,
-                column=_optional(column),
-                dialect=dialect,
-                model=_text(model),
-                name=_text(name),
-            )
+            named: dict[str, Any] = {"column": _optional(column), "model": _text(model), "name": _text(name)}
+            request = run_request(self._services, values, path=path, dialect=dialect, **named)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:

@@ -17,9 +17,13 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import Message
 
+from bertdemo.charts.report_page import report_page
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.export import stream_zip
+from bertdemo.runs.notebook_file import notebook_json, source_of
 from bertdemo.runs.record import is_run_id
+from bertdemo.runs.report_file import kept_report
+from bertdemo.runs.run import Run
 
 from .plot import PLOTLY_JS, plotly_source
 from .security import LOGIN_PATH
@@ -42,6 +46,8 @@ def own_routes(manager: RunManager, *, needs_login: bool) -> list[Route]:
         Route(f"/{plotly_source()}", guard(_plotly)),
         Route("/live/{run}", guard(partial(_live, manager))),
         Route("/runs/{run}.zip", guard(partial(_zip, manager))),
+        Route("/runs/{run}.ipynb", guard(partial(_text_file, manager, _notebook, "ipynb"))),
+        Route("/runs/{run}.html", guard(partial(_text_file, manager, _report, "html"))),
     ]
 
 
@@ -83,6 +89,32 @@ async def _live(manager: RunManager, request: Request) -> Response:
         answer = refused(str(error))
     body = json.dumps(answer, separators=(",", ":")).encode("ascii")
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _notebook(run: Run) -> str:
+    return notebook_json(source_of(run))
+
+
+def _report(run: Run) -> str:
+    """With the comparison if it is kept; it is made when the run is looked at on the page."""
+    return report_page(run, kept_report(run))
+
+
+_MEDIA_TYPES = {"ipynb": "application/x-ipynb+json", "html": "text/html"}
+
+
+async def _text_file(manager: RunManager, write: Callable[[Run], str], suffix: str, request: Request) -> Response:
+    """A run as one file, to be saved and never shown on this server's own address."""
+    run_id = request.path_params["run"]
+    try:
+        if not is_run_id(run_id):
+            raise RunError("This is not the id of a run.")
+        run = await run_in_threadpool(manager.store.get, run_id)
+        text = await run_in_threadpool(write, run)
+    except BertDemoError as error:
+        return PlainTextResponse(str(error), status_code=404)
+    headers = {"Content-Disposition": f'attachment; filename="{run_id}.{suffix}"', "Cache-Control": "no-store"}
+    return Response(text, media_type=_MEDIA_TYPES[suffix], headers=headers)
 
 
 async def _zip(manager: RunManager, request: Request) -> Response:

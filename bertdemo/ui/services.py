@@ -18,6 +18,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.models.blend import split_reference
 from bertdemo.runs.record import is_run_id
 from bertdemo.runs.store import BEST_MODEL
 
@@ -81,6 +82,9 @@ class Services:
 
         Only an id is looked up: whatever else names a run is its name already.
         """
+        blend = split_reference(reference)
+        if blend is not None and self.find_run(blend[0].removesuffix(BEST_MODEL)) is not None:
+            return f"{self.label(blend[0])} at {blend[1]:g}"
         run = self.find_run(reference.removesuffix(BEST_MODEL))
         if run is not None:
             return f"{run.record.name}, best epoch" if reference.endswith(BEST_MODEL) else run.record.name

@@ -130,6 +130,23 @@ def test_the_curve_grows_in_place_and_keeps_the_readers_zoom(write_run, open_cha
     page.wait_for_function(f"{RANGE}[0] <= 0 && {RANGE}[1] >= 190")
 
 
+def test_where_a_run_ended_early_is_marked_and_why_is_said(write_run, open_chart) -> None:
+    written = write_run()
+    written.train(40)
+    page = open_chart(written)
+    wait_for_points(page, 40)
+    reason = "The held-out loss was no better for 2 epochs, so the run ended after epoch 3."
+    written.log("ended_early", step=40, epoch=3, best_step=20, best_epoch=1, reason=reason)
+    written.run.update(state="finished", steps_done=40)
+    page.evaluate(ASK_NOW)
+    page.wait_for_function("document.querySelector('.live-plot')._fullLayout.shapes.length === 1", timeout=20_000)
+    assert page.evaluate("document.querySelector('.live-plot')._fullLayout.shapes[0].x0") == 40
+    assert page.get_by_text("ended early", exact=True).is_visible()
+    assert reason in page.inner_text(".live-caption")
+    page.reload()
+    page.wait_for_function("document.querySelector('.live-plot')?._fullLayout?.shapes.length === 1", timeout=60_000)
+
+
 def test_a_page_that_is_fed_for_long_does_not_grow(write_run, open_chart) -> None:
     written = write_run(steps=5000)
     written.train(10)

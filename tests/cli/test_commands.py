@@ -145,6 +145,62 @@ def test_a_stopped_run_goes_on_with_the_same_losses(
     assert resumed.records[-1]["event"] == "finished"
 
 
+def test_general_texts_are_mixed_in_and_found_again_by_a_resumption(
+    cli: Cli, reviews: Path, tiny_bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def after_twelve_events() -> Iterator[Callable[[], bool]]:
+        counter = count()
+        yield lambda: next(counter) > 12
+
+    general = tmp_path / "general.txt"
+    general.write_text("".join(f"the {word} is a good old house\n" for word in TEXT.split()), encoding="utf-8")
+    options = ("--batch-size", 8, "--precision", "fp32", "--replay", general, "--replay-share", 0.2, "--whole-words")
+    with monkeypatch.context() as patch:
+        patch.setattr(training_commands, "stop_on_signals", after_twelve_events)
+        stopped = cli("train", reviews, "--model", tiny_bert_folder, *options, "--json")
+    begun = stopped.records[0]
+    assert (stopped.code, stopped.err) == (130, "")
+    assert begun["replay_tokens"] == pytest.approx(begun["train_tokens"] / 4, abs=12)
+    kept = general.read_text(encoding="utf-8")
+    general.write_text(kept + "one more\n", encoding="utf-8")
+    refused = cli("resume", begun["run"], "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "general texts 'general.txt' have changed" in refused.err
+    general.write_text(kept, encoding="utf-8")
+    assert cli("resume", begun["run"], "--json").records[-1]["event"] == "finished"
+
+
+def test_a_run_ends_when_its_patience_does_and_scores_by_steps(cli: Cli, reviews: Path, tiny_bert_folder: Path) -> None:
+    options = ("--epochs", 60, "--batch-size", 8, "--learning-rate", 0.05, "--precision", "fp32", "--limit", 30)
+    outcome = cli(
+        "train", reviews, "--model", tiny_bert_folder, *options, "--patience", 1, "--evaluate-every", 2, "--json"
+    )
+    (ended,) = outcome.events("ended_early")
+    assert (outcome.code, outcome.records[-1]["reason"]) == (0, ended["reason"])
+    assert ended["step"] == outcome.events("step")[-1]["step"] < outcome.records[0]["steps"]
+    assert {2, 4, 6} <= {record["step"] for record in outcome.events("evaluated")}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--replay", "nowhere.txt"), "There is no file 'nowhere.txt'"),
+        (("--replay-share", 0.2), "add --replay general"),
+        (("--replay", "general", "--replay-share", 1), "share of general texts must be"),
+        (("--patience", -1), "patience must be a whole number from 0"),
+        (("--evaluate-every", 0), "interval between scores must be"),
+        (("--whole-words=yes",), "explicit argument"),
+    ],
+)
+def test_options_of_a_run_that_cannot_be_are_refused_in_a_line(
+    cli: Cli, reviews: Path, tiny_bert_folder: Path, options: tuple[object, ...], said: str
+) -> None:
+    outcome = cli("train", reviews, "--model", tiny_bert_folder, *options, "--json")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert said in outcome.err
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_a_training_run_as_stopped(
     cli: Cli, home: Path, reviews: Path, tiny_bert_folder: Path, tmp_path: Path

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served import READ_AS_FOUND, CallError, ServedApp, call, served_app, upload
+from served import CallError, ServedApp, call, served_app, upload
 
 from bertdemo.ui import uploads
 
@@ -32,9 +32,8 @@ LONG_RUN = [
     [],
     "mine",
     OWNER,
-    *READ_AS_FOUND,
 ]
-SHORT_RUN = ["review", "mini-bert", 1, None, None, 16, None, None, None, None, [], [], "mine", OWNER, *READ_AS_FOUND]
+SHORT_RUN = ["review", "mini-bert", 1, None, None, 16, None, None, None, None, [], [], "mine", OWNER]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +96,7 @@ def test_readers_who_leave_change_nothing(client: httpx.Client, app: ServedApp, 
 
 def test_a_second_upload_while_a_run_trains_waits_its_turn(client: httpx.Client, at_work: str, rows: Path) -> None:
     rows.write_text(rows.read_text().replace("show", "another film"))
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
     waiting = call(client, "start_training", upload(client, rows), *SHORT_RUN)
     status = call(client, "run_status", waiting, 0)
     assert (status["state"], status["position"]) == ("queued", 1)
@@ -111,19 +110,19 @@ def test_an_upload_that_is_broken_off_is_cleared_away(client: httpx.Client, app:
     part = 'Content-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\n'
     for _ in range(3):
         leave(app.port, f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n{part}{'word ' * 200_000}")
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
     for path in folder.iterdir():
         if path.is_file():
             os.utime(path, (time.time() - 1000,) * 2)
     uploads.sweep(folder)
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["lock"]
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
 
 
 def test_what_an_upload_says_beside_its_files_is_bounded(client: httpx.Client, rows: Path) -> None:
     with suppress(httpx.WriteError):  # the server may hang up before it has been told all
         assert client.post("/gradio_api/upload", files={"files": (None, b"x" * 9_000_000)}).status_code == 413
-    assert call(client, "inspect_csv", upload(client, rows), None, None, None, *READ_AS_FOUND)["rows"] == 40
+    assert call(client, "inspect_csv", upload(client, rows), None, None, None)["rows"] == 40
 
 
 # --- the page's own events, sent by somebody else

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from served import READ_AS_FOUND, app_process, call, raw_client, upload
+from served import app_process, call, raw_client, upload
 from survival import assert_all_survived, losses, wait_for_line
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -109,7 +109,7 @@ def test_the_app_behind_a_dead_proxy_starts_and_saves_on_sigterm(tmp_path: Path)
     home, sample = tmp_path / "home", Path(__file__).parents[2] / "assets" / "sample_reviews.csv"
     with app_process(home, environment=environment) as app, raw_client(app.url) as client:
         settings = [None, "mini-bert", 100, None, None, 32, None, None, None, None, [], [], "a long one", ""]
-        run_id = call(client, "start_training", upload(client, sample), *settings, *READ_AS_FOUND)
+        run_id = call(client, "start_training", upload(client, sample), *settings)
         while call(client, "run_status", run_id, 0)["step"] < 2:
             time.sleep(0.1)
         assert httpx.get(f"{app.url}/health", trust_env=False).json() == {"status": "ok"}

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from served import PATIENCE, READ_AS_FOUND, ROOT, CallError, ServedApp, call, raw_client, served_app, upload
+from served import PATIENCE, ROOT, CallError, ServedApp, call, raw_client, served_app, upload
 
 from bertdemo.ui.plot import plotly_source
 
@@ -99,7 +99,7 @@ def test_the_server_fetches_nothing_for_strangers(client: httpx.Client, app: Ser
         assert '"ok"' not in answer.text
     for payload in ({"path": inside}, {"path": inside, "url": inside, "meta": {"_type": "gradio.FileData"}}):
         with pytest.raises(CallError):
-            call(client, "inspect_csv", payload, None, None, None, *READ_AS_FOUND)
+            call(client, "inspect_csv", payload, None, None, None)
 
 
 def payloads(path: Path) -> list[object]:
@@ -272,7 +272,7 @@ def test_without_the_password_there_is_nothing_to_see_or_do(shared: ServedApp, r
 @pytest.mark.slow
 def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows: Path) -> None:
     settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
-    run_id = call(guest, "start_training", upload(guest, rows), *settings, *READ_AS_FOUND)
+    run_id = call(guest, "start_training", upload(guest, rows), *settings)
     for token in ("", "guess", "token of the owne"):
         with pytest.raises(CallError) as caught:
             call(guest, "stop_training", run_id, token)
@@ -287,7 +287,7 @@ def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows
 @pytest.mark.slow
 def test_the_news_of_a_run_at_work_takes_the_password(guest: httpx.Client, shared: ServedApp, rows: Path) -> None:
     settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
-    run_id = call(guest, "start_training", upload(guest, rows), *settings, *READ_AS_FOUND)
+    run_id = call(guest, "start_training", upload(guest, rows), *settings)
     deadline = time.monotonic() + PATIENCE
     while not (cursor := call(guest, "run_status", run_id, 0)["cursor"]) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -350,6 +350,7 @@ def test_nonsense_to_our_own_routes_is_refused(client: httpx.Client) -> None:
 
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load"}
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib", "subprocess", "tarfile", "gzip", "bz2"}
+ALLOWED = {("encoding.py", "gzip")}  # which unpacks to memory, up to a limit, and writes nothing
 UNPACKING = {"extractall", "extract", "unpack_archive"}
 
 
@@ -362,7 +363,7 @@ def test_nothing_is_ever_unpickled_unpacked_evaluated_or_run() -> None:
                 names = {alias.name.split(".")[0] for alias in node.names} | {
                     (getattr(node, "module", "") or "").split(".")[0]
                 }
-                assert not names & FORBIDDEN_MODULES, where
+                assert not {name for name in names & FORBIDDEN_MODULES if (path.name, name) not in ALLOWED}, where
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in FORBIDDEN_CALLS, where

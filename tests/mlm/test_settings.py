@@ -22,6 +22,8 @@ from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, confi
         ("learning_rate", 0, 0),
         ("precision", "bf16", "bf16"),
         ("probe", "a [MASK].\n\n b [MASK]. ", ("a [MASK].", "b [MASK].")),
+        ("whole_words", True, True),
+        ("evaluate_every", "50", 50),
         ("watch", "love, like,", ("love", "like")),
         ("watch", ["a, b"], ("a, b",)),
     ],
@@ -42,6 +44,18 @@ def test_what_is_typed_is_understood(name: str, typed: object, meant: object) ->
         ("learning_rate", "nan", "The learning rate must be a number from 0 to 1, but is nan."),
         ("mask_rate", 1, "The mask rate must be a number between 0 and 1, both excluded, but is 1; 0.15 is usual."),
         ("limit", 0, "The limit of rows must be a whole number from 1 on, but is 0."),
+        ("whole_words", "perhaps", "Whole-word masking must be true or false, but is 'perhaps'."),
+        ("patience", -1, "The patience must be a whole number from 0 to 10000, but is -1; 0 is usual."),
+        (
+            "evaluate_every",
+            0,
+            "The interval between scores must be a whole number from 1 on, but is 0.",
+        ),
+        (
+            "replay_share",
+            1,
+            "The share of general texts must be a number between 0 and 1, both excluded, but is 1; 0.1 is usual.",
+        ),
         ("precision", "fp16", "The precision must be fp32 or bf16, but is 'fp16'."),
     ],
 )
@@ -60,13 +74,23 @@ def test_left_out_and_blank_values_change_nothing() -> None:
 
 def test_values_and_words_lead_back_to_the_same_settings() -> None:
     config = TrainingConfig(
-        *(7, 3e-4, 8, 32, MaskingConfig(0.4), 5, "fp32"), probes=("-a [MASK].", "b [MASK]."), watch=("-x", "y")
+        *(7, 3e-4, 8, 32),
+        masking=MaskingConfig(0.4, whole_words=True),
+        seed=5,
+        precision="fp32",
+        long_texts="cut",
+        probes=("-a [MASK].", "b [MASK]."),
+        watch=("-x", "y"),
+        patience=2,
+        evaluate_every=9,
+        replay_share=0.3,
     )
-    assert configure(config_values(config, limit=100), base=TrainingConfig()) == config
-    words = [word for name, value in config_values(config, limit=100).items() for word in SETTINGS[name].words(value)]
+    values = config_values(config, limit=100, replay="general")
+    assert configure(values, base=TrainingConfig()) == config
+    words = [word for name, value in values.items() for word in SETTINGS[name].words(value)]
     options = build_parser().parse_args(["train", "file.csv", *words])
     assert configure({name: getattr(options, name) for name in SETTINGS}, base=TrainingConfig()) == config
-    assert options.limit == 100
+    assert (options.limit, options.replay) == (100, "general")
 
 
 def test_the_help_tells_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +98,6 @@ def test_the_help_tells_range_and_default(capsys: pytest.CaptureFixture[str]) ->
         build_parser().parse_args(["train", "--help"])
     helped = " ".join(capsys.readouterr().out.split())
     for setting in SETTINGS.values():
-        assert f"{setting.option} {setting.unit}" in helped
+        assert setting.option + ("" if setting.kind is bool else f" {setting.unit}") in helped
         assert setting.help.rstrip(".") in helped
     assert "read (a whole number from 1 to 10000; default: 3)" in helped

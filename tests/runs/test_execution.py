@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import ScriptedSession, new_run, new_session
+from tiny_runs import SETTINGS, ScriptedSession, new_run, new_session, sentences
 from transformers import AutoModelForMaskedLM, pipeline
 
 from bertdemo.mlm.errors import RunError, TrainingError
+from bertdemo.mlm.settings import MaskingConfig
 from bertdemo.runs.execution import claim_to_resume, execute, restore, stop_on_signals
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
@@ -111,6 +113,35 @@ def test_stop_keeps_what_was_trained_and_a_resumption_gives_the_same_losses(
             weights = load_file(run.folder / name / "model.safetensors")
             expected = load_file(whole_run.folder / name / "model.safetensors")
             assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def test_a_run_whose_patience_ends_is_finished_and_says_why(store: RunStore, base_folder: Path) -> None:
+    impatient = dataclasses.replace(SETTINGS, epochs=60, learning_rate=0.05, patience=1)
+    run = new_run(store, base_folder, settings=impatient)
+    *_, last = execute(run, new_session(base_folder, impatient))
+    (ended,) = [record for record in run.log.records() if record["event"] == "ended_early"]
+    assert (last["event"], last["reason"]) == ("finished", ended["reason"])
+    record = store.get(run.id).record
+    assert (record.state, record.steps_done) == ("finished", ended["step"])
+    assert record.steps_done < record.steps
+    assert record.figures.best["step"] == ended["best_step"]
+    best = load_file(run.best_model_folder / "model.safetensors")
+    assert any((tensor != best[key]).any() for key, tensor in load_file(run.model_folder / "model.safetensors").items())
+
+
+def test_whole_words_and_general_texts_are_the_same_after_a_stop(store: RunStore, base_folder: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, masking=MaskingConfig(whole_words=True), replay_share=0.4)
+    texts = tuple(f"{text} you loved it" for text in sentences(40))
+    whole = list(execute(new_run(store, base_folder), new_session(base_folder, settings, replay=texts)))
+    run, asked = new_run(store, base_folder), threading.Event()
+    for record in execute(run, new_session(base_folder, settings, replay=texts), stop=asked.is_set):
+        if record.get("step") == 5:
+            asked.set()
+    claim_to_resume(run)
+    session = new_session(base_folder, settings, replay=texts)
+    restore(run, session)
+    list(execute(run, session))
+    assert losses(list(run.log.records())) == losses(whole)
 
 
 @pytest.mark.slow

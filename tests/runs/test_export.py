@@ -14,6 +14,7 @@ from tiny_runs import ScriptedSession, new_run
 from transformers import AutoModelForMaskedLM
 
 from bertdemo.cli.arguments import build_parser
+from bertdemo.mlm.data.dialect import Dialect
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
@@ -128,9 +129,11 @@ def test_the_command_line_says_all_that_was_chosen(store: RunStore, base_folder:
         "--learning-rate": "5e-05",
         "--batch-size": "16",
         "--max-length": "256",
+        "--long-texts": "split",
         "--mask-rate": "0.15",
         "--limit": "100",
         "--seed": "0",
+        "--patience": "0",
         "--probe": "it's [MASK]; rm -rf /",
         "--watch": "a b",
     }
@@ -146,6 +149,27 @@ def test_how_the_file_was_read_stands_in_the_command_line(
     assert (options.encoding, options.header) == ("cp1252", False)
     assert options.delimiter == (delimiter or "")
     assert f"--delimiter {shlex.quote(typed)}" in command_line(run.record)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "typed"),
+    [
+        (
+            Dialect("utf-8", None, None, header=False, paragraphs=True),
+            "--encoding utf-8 --delimiter paragraph --no-header",
+        ),
+        (Dialect("", None, None, header=False, format="excel"), "--no-header"),
+        (Dialect("utf-16", None, None, header=True, format="json"), "--encoding utf-16"),
+    ],
+)
+def test_of_other_formats_only_what_can_be_chosen_stands_there(
+    store: RunStore, base_folder: Path, dialect: Dialect, typed: str
+) -> None:
+    run = new_run(store, base_folder, data=DataSource("rows", "/x", dialect=vars(dialect)))
+    words = shlex.split(command_line(run.record))
+    start = words.index("--epochs") - len(typed.split())
+    assert words[start : words.index("--epochs")] == typed.split()
+    build_parser().parse_args(words[1:])
 
 
 def test_the_card_shows_figures_and_lets_no_markup_in(store: RunStore, base_folder: Path) -> None:

@@ -60,6 +60,24 @@ def test_the_figures_can_be_recomputed_from_the_run_s_own_files(run: Run, regist
         assert quality.hidden == shown.count(registry.shared(run.record.model).mask_token_id)
 
 
+def test_the_report_says_what_was_mixed_in_and_why_the_run_ended(
+    store: RunStore, base_folder: Path, tmp_path: Path, registry: Loading
+) -> None:
+    data = tmp_path / "reviews.csv"
+    data.write_text("review\n" + "".join(f"{sentence}\n" for sentence in sentences(24)))
+    source = DataSource("reviews.csv", str(data), column="review", replay=str(tmp_path / "old.txt"))
+    settings = dataclasses.replace(SETTINGS, epochs=60, learning_rate=0.05, patience=1, replay_share=0.25)
+    made = new_run(store, base_folder, data=source, settings=settings)
+    *_, last = execute(made, new_session(base_folder, settings, replay=GENERAL))
+    mixed_in = "Against forgetting, 25% of the tokens that it was trained on came from general texts: 'old.txt'."
+    remarks = make_report(store.get(made.id), registry, general=GENERAL).remarks
+    assert remarks[0] == last["reason"]
+    assert remarks[-1] == mixed_in
+    assert mixed_in in (made.model_folder / "README.md").read_text()
+    assert str(tmp_path) not in (made.model_folder / "README.md").read_text()
+    assert "--replay old.txt --replay-share 0.25" in (made.model_folder / "README.md").read_text()
+
+
 def test_what_is_kept_is_what_was_computed(run: Run, registry: Loading) -> None:
     assert kept_report(run) is None
     report = make_report(run, registry, general=GENERAL)

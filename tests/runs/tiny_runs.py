@@ -37,9 +37,9 @@ def load(folder: Path) -> MaskedLM:
     return MaskedLM(ModelRef("tiny", str(folder)), model, AutoTokenizer.from_pretrained(folder))
 
 
-def new_session(folder: Path, config: TrainingConfig = SETTINGS) -> TrainingSession:
+def new_session(folder: Path, config: TrainingConfig = SETTINGS, *, replay: tuple[str, ...] = ()) -> TrainingSession:
     rows = sentences(24)
-    return TrainingSession(load(folder), TrainingTexts(rows[4:], rows[:4]), config, general=GENERAL)
+    return TrainingSession(load(folder), TrainingTexts(rows[4:], rows[:4]), config, general=GENERAL, replay=replay)
 
 
 def new_run(store: RunStore, base_folder: Path, **options: Any) -> Run:

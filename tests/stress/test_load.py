@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import READ_AS_FOUND, ROOT, AppProcess, CallError, app_process, call, raw_client, upload
+from served import ROOT, AppProcess, CallError, app_process, call, raw_client, upload
 
 from bertdemo.ui.server import MAX_SESSIONS
 
@@ -32,7 +32,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 def start_run(client: httpx.Client, *, epochs: int) -> str:
     settings = [None, "mini-bert", epochs, None, None, 64, None, None, None, None, [TEXTS[0]], ["love"], "", "class"]
-    return str(call(client, "start_training", upload(client, SAMPLE), *settings, *READ_AS_FOUND))
+    return str(call(client, "start_training", upload(client, SAMPLE), *settings))
 
 
 class Crowd:
@@ -187,15 +187,13 @@ def test_memory_stays_where_it_was(app: AppProcess, figure: Figure) -> None:
     with raw_client(app.url) as client:
         for _ in range(MAX_SESSIONS + 50):  # what is kept of the latest sessions is full then
             call(client, "fill_mask", TEXTS[0], "mini-bert", 5, "")
-        call(
-            client, "inspect_csv", upload(client, SAMPLE), None, None, None, *READ_AS_FOUND
-        )  # imports what reads files
+        call(client, "inspect_csv", upload(client, SAMPLE), None, None, None)  # imports what reads files
         before = resident_megabytes(app.process.pid)
         rounds = int(SECONDS * 10)
         for number in range(rounds):
             call(client, "fill_mask", f"Show {number} was [MASK].", "mini-bert", 5, "")
             if number % 20 == 0:
-                call(client, "inspect_csv", upload(client, SAMPLE), None, None, None, *READ_AS_FOUND)
+                call(client, "inspect_csv", upload(client, SAMPLE), None, None, None)
         after = resident_megabytes(app.process.pid)
     figure(f"memory over {rounds} requests", f"{before:.0f} MB before, {after:.0f} MB after")
     assert after - before < 60

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import READ_AS_FOUND, ROOT, app_process, call, raw_client, upload
+from served import ROOT, app_process, call, raw_client, upload
 
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
@@ -133,9 +133,7 @@ def early_and_late(values: Sequence[float]) -> tuple[float, float]:
 def test_a_real_run_of_many_minutes_keeps_memory_flat(tmp_path: Path, figure: Figure) -> None:
     with app_process(tmp_path / "home") as app, raw_client(app.url) as client, ExitStack() as closing:
         settings = [None, "mini-bert", 10_000, None, None, 64, None, None, None, None, ["I [MASK] it."], [], "", ""]
-        run_id = call(
-            client, "start_training", upload(client, ROOT / "assets" / "sample_reviews.csv"), *settings, *READ_AS_FOUND
-        )
+        run_id = call(client, "start_training", upload(client, ROOT / "assets" / "sample_reviews.csv"), *settings)
         while call(client, "run_status", run_id, 0, session="watcher")["step"] < 20:
             time.sleep(0.5)
         page = WatchingPage(app.url, closing)

@@ -43,7 +43,8 @@ def bundled(app: ServedApp):
 @pytest.fixture(scope="module")
 def trained(client: Client) -> str:
     """A run that has ended."""
-    options = {**SETTINGS, "probe": [TEXT], "watch": ["love"]}
+    options = {**SETTINGS, "probe": [TEXT], "watch": ["love"], "whole_words": True, "patience": 3, "evaluate_every": 2}
+    options |= {"replay": "general", "replay_share": 0.1}
     run_id = client.predict(file=handle_file(SAMPLE), **options, api_name="/start_training")
     follow(client, run_id)
     return run_id
@@ -70,13 +71,12 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         "/fill_mask": ["text", "model", "top_k", "targets"],
         "/compare": ["text", "before", "after", "top_k"],
         "/score_sentence": ["text", "model"],
-        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header"],
+        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header", "long_texts"],
         "/start_training": [
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
             *("seed", "precision", "probe", "watch", "name", "owner"),
-            "encoding",
-            "delimiter",
-            "header",
+            *("encoding", "delimiter", "header", "whole_words", "patience", "evaluate_every", "replay"),
+            *("replay_share", "long_texts", "device"),
         ],
         "/run_status": ["run_id", "cursor"],
         "/stop_training": ["run_id", "owner"],

@@ -128,6 +128,14 @@ def test_the_masking_lesson_counts_what_it_draws(drawn: Callable[..., SimpleName
     assert drawn(seed=1).drawing != view.drawing
 
 
+def test_the_masking_lesson_shows_whole_words_beside_single_pieces(drawn: Callable[..., SimpleNamespace]) -> None:
+    alone, both = drawn(rate=0.4), drawn(rate=0.4, whole_words=True)
+    assert both.drawing.count("<h3>Single pieces, epoch") == both.drawing.count("<h3>Whole words, epoch") == 3
+    assert (alone.counts.count("<table"), both.counts.count("<table")) == (1, 2)
+    assert both.counts.startswith(alone.counts)
+    assert "Whole words: all" in both.counts
+
+
 def test_the_masking_lesson_draws_what_a_run_on_the_same_file_reads_first(
     services: Services, drawn: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +161,7 @@ def test_the_masking_lesson_draws_what_a_run_on_the_same_file_reads_first(
         assert [token.read for token in tokens] == list(read[: len(tokens)])
         assert [token.label for token in tokens] == labels[: len(tokens)]
     shown = drawn(seed=7, row=2).drawing
-    assert shown == masks.row_html(view, 1)
+    assert shown == masks.row_html({"Single pieces": view}, 1)
 
 
 def test_the_masking_lesson_says_what_is_wrong_with_rules_and_files(

@@ -13,7 +13,7 @@ import pytest
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.mlm.training.events import Evaluated, GeneralEvaluated, StepDone, Warned, event_record
+from bertdemo.mlm.training.events import EndedEarly, Evaluated, GeneralEvaluated, StepDone, Warned, event_record
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import Activity, Run, RunStatus
@@ -100,6 +100,17 @@ def test_held_out_general_warnings_and_probes_arrive(manager: RunManager, run: R
     assert at == 0
     assert [word for word, _ in mask["top"]] == list("abcde")
     assert mask["watched"] == [["love", 0.3]]
+
+
+def test_where_and_why_a_run_ended_early_arrives_once(manager: RunManager, run: Run) -> None:
+    reason = "The held-out loss was no better for 2 epochs."
+    write(run, step(1), event_record(EndedEarly(step=1, epoch=3, best_step=1, best_epoch=1, reason=reason)))
+    run.update(state="finished", steps_done=1)
+    answer = live_payload(manager, run.id, 0)
+    assert answer["ended_early"] == [1, reason]
+    assert answer["words"].startswith("Ended early at step 1 of 190")
+    assert answer["done"] == 1.0
+    assert live_payload(manager, run.id, answer["to"])["ended_early"] is None
 
 
 def test_many_probes_are_thinned_and_keep_the_ends(manager: RunManager, run: Run) -> None:

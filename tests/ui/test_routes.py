@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import plotly
@@ -41,7 +42,9 @@ def run(app: ServedApp) -> Iterator[Run]:
         settings=TrainingConfig(),
     )
     for step in range(1, 4):
-        made.log.append({"event": "step", "step": step, "epoch": 1, "loss": 3 / step, "seconds": step / 4})
+        made.log.append(
+            {"event": "step", "step": step, "epoch": 1, "loss": 3 / step, "learning_rate": 0.1, "seconds": step / 4}
+        )
     made.model_folder.mkdir()
     (made.model_folder / "model.safetensors").write_bytes(bytes(range(256)) * 20_000)
     made.update(state="training", steps=9, steps_done=3)
@@ -92,3 +95,19 @@ def test_plotly_comes_from_here(client: httpx.Client) -> None:
     assert f"plotly.js v{plotly.offline.get_plotlyjs_version()}" in script.text[:200]
     assert "max-age" in script.headers["cache-control"]
     assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_a_run_is_a_page_to_hand_in_and_a_notebook(client: httpx.Client, run: Run, tmp_path: Path) -> None:
+    end(run)
+    page = client.get(f"/runs/{run.id}.html").raise_for_status()
+    assert page.headers["content-disposition"] == f'attachment; filename="{run.id}.html"'
+    assert "reviews" in page.text
+    assert len(page.content) < 2_000_000
+    gone = client.get(f"/runs/{run.id}.ipynb")
+    assert (gone.status_code, "is gone" in gone.text) == (404, True)
+    data = tmp_path / "reviews.csv"
+    data.write_text("review\n" + "".join(f"This is review number {row}, and I like it.\n" for row in range(12)))
+    run.update(data=DataSource("reviews.csv", str(data), column="review"))
+    notebook = client.get(f"/runs/{run.id}.ipynb").raise_for_status().json()
+    assert notebook["nbformat"] == 4
+    assert client.get("/runs/..%2F..%2Fetc.html").status_code == 404

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
+from bertdemo.mlm.analysis.between import BlendPoint
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.report import Baseline, BeforeAfter, Interval, Quality, RowReport, RowToken, TargetWord
@@ -42,6 +43,8 @@ REPORT = RunReport(
     frequent_token=HOSTILE,
     best_rows=(ROW,),
     worst_rows=(ROW,),
+    blends=(BlendPoint(0.0, 3.0, 3.1), BlendPoint(0.5, 2.6, 3.2), BlendPoint(1.0, 2.5, 3.4)),
+    between=f"At 0.5 it keeps 80% {HOSTILE}.",
 )
 
 
@@ -75,6 +78,8 @@ def test_the_line_comes_first_and_the_numbers_behind_it() -> None:
     assert html.index("now 45%") < html.index("<summary>Numbers")
     for words in ("38.1%", "44.6%", "20.1", "−0.500 [−0.600, −0.400]", "+6.4 [+3.0, +10.0]", "best epoch (step 52)"):
         assert words in html
+    assert "At 0.5 it keeps 80% &lt;img" in html
+    assert html.count("<circle") == 6  # three blends, on held-out rows and on general English
 
 
 def test_every_text_is_escaped() -> None:

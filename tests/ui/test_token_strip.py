@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import score_hidden_tokens
+from bertdemo.mlm.models.blend import BlendPairs
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.ui.fill.answer import NO_BLANK, NO_TEXT, FillView, Shown, add_full_stop, answer, original_scores, strip_of
 from bertdemo.ui.fill.export import predictions_file, safe_cell, shared
@@ -216,8 +217,12 @@ def test_files_hold_the_predictions_at_full_precision(services: Services) -> Non
         "compared": NO_MODEL,
         "top_k": 600,
     }
-    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", **asked)["text"].removeprefix("\ufeff"))))
-    record = json.loads(predictions_file(services, "json", **asked)["text"])
+    rows = list(
+        csv.DictReader(
+            io.StringIO(predictions_file(services, BlendPairs(), "csv", **asked)["text"].removeprefix("\ufeff"))
+        )
+    )
+    record = json.loads(predictions_file(services, BlendPairs(), "json", **asked)["text"])
     candidates = record["masks"][0]["candidates"]
     assert [float(row["probability"]) for row in rows] == [candidate["probability"] for candidate in candidates]
     assert [int(row["token_id"]) for row in rows] == [candidate["token_id"] for candidate in candidates]
@@ -228,7 +233,11 @@ def test_files_hold_the_predictions_at_full_precision(services: Services) -> Non
 def test_the_file_of_a_comparison_has_both_models(services: Services) -> None:
     model = services.default_model
     asked = {"text": "i [MASK] this show .", "strip": None, "model": model, "compared": model, "top_k": 3}
-    rows = list(csv.DictReader(io.StringIO(predictions_file(services, "csv", **asked)["text"].removeprefix("\ufeff"))))
+    rows = list(
+        csv.DictReader(
+            io.StringIO(predictions_file(services, BlendPairs(), "csv", **asked)["text"].removeprefix("\ufeff"))
+        )
+    )
     assert all(row["probability_before"] == row["probability_after"] for row in rows)
     assert {float(row["log2_ratio"]) for row in rows} == {0.0}
 

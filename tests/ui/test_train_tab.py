@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertdemo.mlm.errors import BertDemoError, ModelError
+from bertdemo.mlm.errors import BertDemoError, ModelError, SettingsError
 from bertdemo.mlm.models.loading import bundled_assets, load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
@@ -298,7 +298,9 @@ def look(
 
     def measure(request: RunRequest) -> Estimate:
         measured.append(request)
-        return Estimate(18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",))
+        return Estimate(
+            18, 2, 240, 3, 6, 75.0, 400_000_000, exact=True, warnings=("Such a rate is unusual.",), pieces=11
+        )
 
     chosen = {"path": str(path), "file": name_on_page(str(path)), "column": "review", **DETECTED}
     form = {name: field.value for name, field in page.fields.items()} | typed
@@ -319,7 +321,9 @@ def test_before_start_the_page_says_what_the_run_will_take(services: Services, p
         "rate is unusual",
     ):
         assert words in shown
-    assert "too long <b>3</b> (cut at 256 tokens)" in too_long
+    assert "<b>3</b> of 20 texts are longer than 256 tokens: <b>11</b> pieces" in too_long
+    ((_, _), (_, too_long)), _ = look(services, page, sample, long_texts="cut")
+    assert "<b>3</b> of 20 texts are cut at 256 tokens" in too_long
 
 
 def test_a_vocabulary_that_cannot_write_the_texts_is_said_before_start(
@@ -367,9 +371,13 @@ def test_presets_fill_in_the_notebook_and_the_model_s_own_rate(services: Service
     filled = {name: notebook[fields[name]] for name in fields if fields[name] in notebook}
     assert (filled["epochs"], filled["learning_rate"]) == (NOTEBOOK.epochs, 1e-5)
     assert (filled["batch_size"], filled["max_length"], filled["limit"]) == (16, 512, 100)
+    assert filled["long_texts"] == "cut"
     usual = usual_preset(services, fields, "mini-bert")
     assert usual[fields["learning_rate"]] == 1e-4
     assert usual[fields["limit"]] == ""
+    off = {"whole_words": False, "patience": 0, "evaluate_every": "", "replay": False}
+    for preset in (notebook, usual):
+        assert {name: preset[fields[name]] for name in off} == off
 
 
 def test_the_form_as_it_opens_is_what_a_run_trains_with_by_itself(services: Services, sample: Path) -> None:
@@ -379,6 +387,20 @@ def test_the_form_as_it_opens_is_what_a_run_trains_with_by_itself(services: Serv
     request = run_request(services, values, path=sample, model=fields["model"].value)
     usual = TrainingConfig(learning_rate=1e-4, probes=tuple(values["probe"].splitlines()))
     assert (request.settings, request.limit, request.name) == (usual, None, "")
+    assert request.replay is None
+
+
+def test_the_rarer_switches_reach_the_run(services: Services, sample: Path) -> None:
+    with gr.Blocks():
+        fields = build_form(services)
+    values = {name: field.value for name, field in fields.items() if name not in ("model", "name")}
+    chosen = {"whole_words": True, "patience": 2, "evaluate_every": "50", "replay": True, "replay_share": 0.2}
+    request = run_request(services, {**values, **chosen}, path=sample, model=fields["model"].value)
+    settings = request.settings
+    assert (settings.masking.whole_words, settings.patience, settings.evaluate_every) == (True, 2, 50)
+    assert (request.replay, settings.replay_share) == ("general", 0.2)
+    with pytest.raises(SettingsError, match="takes the command line"):
+        run_request(services, {**values, "replay": "/etc/passwd"}, path=sample, model=fields["model"].value)
 
 
 def test_the_list_of_runs_escapes_and_marks_the_one_shown(services: Services, page: Page, sample: Path) -> None:

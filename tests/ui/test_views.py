@@ -331,3 +331,13 @@ def test_figures_show_hostile_words_as_text() -> None:
     ]
     assert not any("<img" in figure.to_json().replace("\\u003c", "<") for figure in figures[:1] + figures[2:])
     assert "<img" not in str(figures[1].data[0].name)
+
+
+def test_a_text_is_written_from_blanks_only_while_its_fold_is_open(tiny_bert: MaskedLM) -> None:
+    view = built(SeveralBlanks)
+    chance = {"blanks": 5, "temperature": 0.7, "seed": 3, "way": "few_at_a_time"}
+    closed = view.show(asked(tiny_bert), strategy="confident", writing=False, **chance)
+    assert view.written not in closed
+    html = view.show(asked(tiny_bert), strategy="confident", writing=True, **chance)[view.written]
+    assert html.count("<li") == 5  # in the sixth round of mask-predict nothing of five would be hidden
+    assert "Ghazvininejad" in html

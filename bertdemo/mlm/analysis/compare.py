@@ -168,7 +168,7 @@ def compare(
     )
     names = _names(before, shared)
     formats = (*precision_notes(before, precision), *precision_notes(after, precision))
-    notes = dict.fromkeys((*first.notes, *second.notes, *formats, *_vocabulary_notes(shared, masks)))
+    notes = dict.fromkeys((*first.notes, *second.notes, *after.notes, *formats, *_vocabulary_notes(shared, masks)))
     return Comparison(first.tokens, masks, names, tuple(notes))
 
 

@@ -101,7 +101,7 @@ def sniff(
     path: PathLike, *, encoding: str | None = None, delimiter: str | None = None, header: bool | None = None
 ) -> Dialect:
     """The file's dialect: the encoding judged by all its bytes, the rest by its beginning. What is given is not sought;
-    delimiter ``""``: each line is a text.
+    delimiter ``""``: each line is a text, ``"paragraph"``: each paragraph.
 
     Raises:
         DataError: the file cannot be read or is not a table in text form, or what is given cannot be.
@@ -127,15 +127,15 @@ def preview(
         DataError: the file cannot be read, or ``column`` is not there or holds no text.
     """
     table = open_table(path, dialect=dialect, column=column, max_bytes=max_bytes)
-    whole = max_bytes is None or table.facts.complete
-    factor = 1.0 if whole else table.facts.size / len(table.facts.head)
+    whole = max_bytes is None or table.complete
     texts: Sequence[str] = ()
     if table.text_column is None:
         with table.open_rows(whole=whole) as records:
-            rows, report = round(factor * sum(1 for _ in records)), DataReport(0, 0, 0, 0, 0, 0, table.warnings)
+            rows, report = sum(1 for _ in records), DataReport(0, 0, 0, 0, 0, 0, table.warnings)
+        rows = rows if whole else round(rows * table.factor(rows))
     else:
         texts, report = _read_rows(table, whole=whole)
-        report = _scaled(report, factor)
+        report = report if whole else _scaled(report, table.factor(report.rows))
         rows = report.rows
     first = table.first_records[table.dialect.header + table.dialect.subheaders :][:_SHOWN_ROWS]
     return Preview(

@@ -12,12 +12,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bertdemo.mlm.data.columns import Kind, cell_kind, count_words, profile_column
-from bertdemo.mlm.data.encoding import LONGEST_RECORD
+from bertdemo.mlm.data.encoding import BINARY, LONGEST_RECORD
 from bertdemo.mlm.data.header import find_header
 from bertdemo.mlm.errors import DataError
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SAMPLE_CHARS = 300_000
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
+PARAGRAPH = "paragraph"  # in place of a delimiter: each paragraph is a text
+NAMED = ("json", "parquet")  # formats whose columns always have names
+_WRAPPED_CHARS = 200  # a line of more is a text of its own
 _MAX_ANCHORED = 64  # searching for the one broken column costs the square of the width
 _SAMPLE_RECORDS = 2000
 _NO_DELIMITER = "\uffff"  # no character, so no text has it
@@ -46,6 +49,9 @@ class Dialect:
         spaced: whether a quoted cell may follow a space after the delimiter.
         skipped_lines: title and comment lines above the table, blank ones not counted.
         subheaders: records below the header that are no rows either, such as types or the wording of questions.
+        paragraphs: whether each paragraph is a text, up to a blank line (without a delimiter).
+        format: ``csv``, plain text included, or ``json``, ``excel``, ``parquet``, which have no delimiter and no
+            quotes, the last two no encoding ("") either.
     """
 
     encoding: str
@@ -56,8 +62,12 @@ class Dialect:
     spaced: bool = False
     skipped_lines: int = 0
     subheaders: int = 0
+    paragraphs: bool = False
+    format: str = "csv"
 
     def __post_init__(self) -> None:
+        if self.format in BINARY:
+            return
         try:
             is_text = codecs.lookup(self.encoding)._is_text_encoding
         except (LookupError, ValueError):
@@ -84,6 +94,27 @@ class Dialect:
             strict=strict,
         )
 
+    def records(self, lines: Iterable[str]) -> Iterable[list[str]]:
+        """All records of lines with their ends; blank ones and titles are among them."""
+        return _paragraphs(lines) if self.paragraphs else self.reader(lines)
+
+    @property
+    def rows_are(self) -> str:
+        """What makes a row: ``record``, ``line`` or ``paragraph``."""
+        if self.format != "csv" or self.delimiter:
+            return "record"
+        return "paragraph" if self.paragraphs else "line"
+
+    def named(self) -> dict[str, Any]:
+        """``format``, ``encoding``, ``delimiter``, ``header`` and ``rows_are``; None where there is no such thing."""
+        return {
+            "format": self.format if self.rows_are == "record" else "text",
+            "encoding": self.encoding or None,
+            "delimiter": self.delimiter,
+            "header": None if self.format in NAMED else self.header,
+            "rows_are": self.rows_are,
+        }
+
     def _real_escapes(self, line: str) -> str:
         """The line with backslashes doubled that escape nothing, since csv would drop them (``C:\\temp``, ``\\N``)."""
         special = ("\\", "\r\n", "\n", "\r", self.quote, self.delimiter)
@@ -92,6 +123,19 @@ class Dialect:
             return match[0].replace("\r\n", "\n") if match[1] in special else "\\" + match[0]
 
         return _ESCAPED.sub(kept, line) if "\\" in line else line
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[list[str]]:
+    """What stands between two blank lines, its line ends as spaces."""
+    block: list[str] = []
+    for line in lines:
+        if line.strip():
+            block.append(line.strip())
+        elif block:
+            yield [" ".join(block)]
+            block = []
+    if block:
+        yield [" ".join(block)]
 
 
 @dataclass(frozen=True)
@@ -129,7 +173,7 @@ def sniff_text(
         encoding: copied into the result.
         suffix: of the file's name, such as ``.csv``; decides only what a single column is called.
         complete: False when the text may end in the middle of a record.
-        delimiter: the one to use; ``""``: each line is a text; None: to be found.
+        delimiter: the one to use; ``""``: each line is a text; ``"paragraph"``: each paragraph; None: to be found.
         header: None: to be found.
 
     >>> sniff_text("stars;text\\n5;Good, really good.\\n1;Bad, sadly.\\n", encoding="ascii").delimiter
@@ -140,8 +184,23 @@ def sniff_text(
     declared = declared_delimiter(text)
     lines = list(_lines(text))[bool(declared) :]
     wanted = declared if delimiter is None else delimiter
+    if wanted == PARAGRAPH:
+        return Dialect(encoding, None, None, header=bool(header), paragraphs=True)
     reading = _chosen_reading(lines, encoding, suffix=suffix, complete=complete, delimiter=wanted)
+    if wanted is None and not reading.dialect.delimiter and suffix.lower() != ".csv" and _are_wrapped(lines):
+        return Dialect(encoding, None, None, header=bool(header), paragraphs=True)
     return _with_header(reading, lines, header)
+
+
+def _are_wrapped(lines: Sequence[str]) -> bool:
+    """Whether the lines are those of paragraphs between blank lines: most do not end where a sentence does."""
+    filled = [line.strip() for line in lines]
+    inner = [line for line, below in pairwise(filled) if line and below]  # a paragraph goes on behind these
+    ended = sum(line.rstrip("\"'”’»)").endswith((".", "!", "?", "…", "。", "！", "？")) for line in inner)
+    paragraphs = sum(1 for line, below in pairwise([*filled, ""]) if line and not below)
+    if paragraphs < 2 or len(inner) < paragraphs or max(map(len, inner)) > _WRAPPED_CHARS:
+        return False
+    return ended < len(inner) / 2
 
 
 def _chosen_reading(lines: list[str], encoding: str, *, suffix: str, complete: bool, delimiter: str | None) -> _Reading:

@@ -1,128 +1,29 @@
 """A file whose beginning has been understood: its dialect, its columns, and which of them holds the texts.
 
-Opens the file to be read again in full, one record at a time, and says where each cell of a record belongs. Repairs
-what can be repaired (stray bytes, texts broken by their own commas) and counts it; refuses an unclosed quote with its
-line. Memory is bounded by the longest record. Counts no rows and cleans no texts.
+Opens the file to be read again in full, one record at a time, and says where each cell of a record belongs; texts
+broken by their own commas are joined again. Counts no rows and cleans no texts.
 """
 
-import codecs
-import csv
-import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice
 
 from bertdemo.mlm.data.columns import REFUSED, UNUSUAL, ColumnProfile, Kind, cell_kind, profile_column
-from bertdemo.mlm.data.dialect import MAX_COLUMNS, Dialect, declared_delimiter, find_anchor, sniff_text
-from bertdemo.mlm.data.encoding import LONGEST_RECORD, FileFacts, readable, survey_file
+from bertdemo.mlm.data.dialect import MAX_COLUMNS, NAMED, PARAGRAPH, Dialect, find_anchor, sniff_text
+from bertdemo.mlm.data.encoding import FileFacts, decoding, head_text, survey_file
+from bertdemo.mlm.data.formats import SAMPLE_RECORDS, head_records, look_into, open_records
+from bertdemo.mlm.data.header import find_header
 from bertdemo.mlm.data.texts import clean_text
 from bertdemo.mlm.errors import DataError
 
-_SAMPLE_RECORDS = 2000
 _TYPED = (Kind.NUMBER, Kind.DATE, Kind.LINK)
+_LABELS = {"excel": "an Excel workbook", "parquet": "a Parquet file", "json": "JSON"}
 _LOOKS_WRONG = re.compile("[\ufffd\x80-\x9f]")
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
-
-
-def _as_windows(error: UnicodeError) -> tuple[str, int]:
-    """Reads the bytes that are not UTF-8 as Windows-1252, as most files of mixed origin are."""
-    assert isinstance(error, UnicodeDecodeError)
-    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
-
-
-codecs.register_error("bertdemo_windows", _as_windows)
-
-
-class RecordReader:
-    """Iterates over the non-blank records of ``lines``, from the header on (or the first row, where there is none).
-
-    With ``complete=False`` the last record may be cut off and is left out.
-
-    Raises:
-        DataError: a quote is never closed, or is closed in the middle of a cell lines later; a record beyond 100 MB.
-    """
-
-    def __init__(self, lines: Iterable[str], dialect: Dialect, *, name: str, complete: bool = True) -> None:
-        self.line = 0  # the last one read
-        self._lines = lines
-        self._dialect = dialect
-        self._name = name
-        self._complete = complete
-        self._start = 0
-        self._recent: list[str] = []
-        self._chars = 0
-        self._ended = False
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return self.all_records() if self._complete else _without_last(self.all_records())
-
-    def all_records(self) -> Iterator[list[str]]:
-        """The last one, too, even if it may be cut off."""
-        recent = self._recent
-        lines = self._below_titles()
-        self._start = self.line
-        try:
-            for record in self._dialect.reader(lines):
-                if self._ended and self._complete:  # csv asked for one more line: a quote is open
-                    raise self._unclosed()
-                if len(recent) > 1 and not self._ended and not self._dialect.escape:
-                    self._check_closing_quotes()
-                blank = len(record) < 2 and all(line.isspace() or not line for line in recent)
-                self._start = self.line
-                self._chars = 0
-                recent.clear()
-                if not blank:
-                    yield record
-        except csv.Error as exc:
-            raise DataError(f"{self._name!r} cannot be split near line {self.line} ({exc}).") from exc
-
-    def _below_titles(self) -> Iterator[str]:
-        skipped = self._dialect.skipped_lines
-        for line in self._lines:
-            self.line += 1
-            if self.line == 1:
-                line = line.removeprefix("\ufeff")  # noqa: PLW2901
-                if self._dialect.delimiter and declared_delimiter(line) == self._dialect.delimiter:
-                    self._start = 1
-                    continue
-            if skipped:
-                skipped -= not line.isspace()
-                self._start = self.line
-                continue
-            self._recent.append(line)
-            self._chars += len(line)
-            if self._chars > LONGEST_RECORD:
-                raise self._unclosed()
-            yield line
-        self._ended = True
-
-    def _check_closing_quotes(self) -> None:
-        """In a record of several lines, text right after a closing quote means that another one never closed."""
-        quote, edge = self._dialect.quote, re.escape(self._dialect.delimiter or "\n")
-        lines = [re.sub(rf"{quote} +(?={edge}|[\r\n]|\Z)", str(quote), line) for line in self._recent]
-        try:
-            list(self._dialect.reader(lines, strict=True))
-        except csv.Error as exc:
-            raise self._unclosed() from exc
-
-    def _unclosed(self) -> DataError:
-        quote = self._dialect.quote or '"'
-        before = quote.join("".join(self._recent).replace(quote * 2, "  ").split(quote)[:-1]) if self._ended else ""
-        line = self._start + 1 + before.count("\n") + before.count("\r") - before.count("\r\n")
-        return DataError(
-            f"{self._name!r} has a quote that opens on line {line} and is not closed; "
-            f"close it, or write quotes inside a quoted cell twice ({quote * 2})."
-        )
-
-
-def _without_last(records: Iterator[list[str]]) -> Iterator[list[str]]:
-    """All records but the last, which may be cut off; a lone row after the first record is kept all the same."""
-    yield from islice(records, 2)
-    yield from (record for record, _ in pairwise(records))
 
 
 @dataclass(frozen=True)
@@ -242,6 +143,22 @@ class Table:
     text_columns: tuple[str, ...]
     first_records: tuple[list[str], ...]
     warnings: tuple[str, ...]
+    total: int | None = None  # records that a binary file says it holds
+
+    @property
+    def complete(self) -> bool:
+        """Whether the beginning of the file is all of it."""
+        return self.facts.complete if not self.facts.binary else (self.total or 0) <= SAMPLE_RECORDS
+
+    def factor(self, rows: int) -> float:
+        """About how many times as many rows as in its beginning the whole file holds."""
+        if self.total:
+            return max(1.0, (self.total - self._above) / max(1, rows))
+        return self.facts.size / len(self.facts.head)
+
+    @property
+    def _above(self) -> int:
+        return self.dialect.skipped_lines + self.dialect.header + self.dialect.subheaders
 
     @property
     def name(self) -> str:
@@ -260,7 +177,7 @@ class Table:
     @property
     def lines_above(self) -> int:
         """Lines from the file's beginning to its first row, all blank, title and header lines among them."""
-        reader = _head_records(self.facts, self.dialect)
+        reader = head_records(self.facts, self.dialect)
         for _ in islice(reader.all_records(), self.dialect.header + self.dialect.subheaders):
             pass
         return reader.line
@@ -270,15 +187,8 @@ class Table:
         """All records of the file or of its head below the header, which may be repeated there; closed on leaving."""
         header = self.first_records[0] if self.dialect.header else None
         below = self.dialect.header + self.dialect.subheaders
-        with _decoding(self.facts, self.dialect), readable(self.facts.path):
-            if not whole or self.facts.complete:
-                records: Iterable[list[str]] = _head_records(self.facts, self.dialect)
-                yield (record for record in islice(records, below, None) if record != header)
-                return
-            name, errors = _codec(self.dialect.encoding)
-            with self.facts.path.open(encoding=name, errors=errors, newline="") as lines:
-                records = RecordReader(lines, self.dialect, name=self.name)
-                yield (record for record in islice(records, below, None) if record != header)
+        with open_records(self.facts, self.dialect, whole=whole, only=self.text_column_index) as records:
+            yield (record for record in islice(records, below, None) if record != header)
 
 
 def open_table(
@@ -294,8 +204,11 @@ def open_table(
         dialect = sniff_head(facts)
     elif dialect.encoding == "ascii":  # true of the beginning that was previewed; now more is known
         dialect = replace(dialect, encoding=facts.encoding)
-    with _decoding(facts, dialect):
-        records = tuple(islice(_head_records(facts, dialect), _SAMPLE_RECORDS))
+    if facts.binary and dialect.format != facts.format:
+        raise DataError(f"{facts.path.name!r} is {_LABELS[facts.format]}, which cannot be read as {dialect.format}.")
+    total, left_out = look_into(facts) if facts.binary else (None, ())
+    with open_records(facts, dialect, whole=False) as opened:
+        records = tuple(islice(opened, SAMPLE_RECORDS))
     if len(records) <= dialect.header + dialect.subheaders:
         what = "a header line and no rows" if records else "no rows"
         raise DataError(f"{facts.path.name!r} holds {what}; add rows with text.")
@@ -307,11 +220,11 @@ def open_table(
     names = tuple(profile.name for profile in sorted(texts, key=lambda profile: -profile.score))
     wanted = column if column is not None else next(iter(names), None)
     index = None if wanted is None else _column_index(wanted, layout, names, facts.path.name)
-    warnings = [*_doubts(facts, dialect)]
+    warnings = [*left_out, *_doubts(facts, dialect)]
     if index is not None and layout.profiles[index].kind in UNUSUAL:
         kind = layout.profiles[index].kind
         warnings.append(f"Column {layout.columns[index]!r} holds {kind}, not sentences; it is used since it was named.")
-    return Table(facts, dialect, layout, index, names, records[:10], tuple(warnings))
+    return Table(facts, dialect, layout, index, names, records[:10], tuple(warnings), total)
 
 
 def _column_index(wanted: str, layout: Layout, text_columns: tuple[str, ...], name: str) -> int:
@@ -330,8 +243,8 @@ def _column_index(wanted: str, layout: Layout, text_columns: tuple[str, ...], na
 def _doubts(facts: FileFacts, dialect: Dialect) -> Iterator[str]:
     """What was skipped, and whether characters look wrong: undefined ones, or all beyond ASCII if the encoding is but a
     guess or not the one that was found."""
-    text = _head_text(facts, dialect.encoding)
-    agrees = dialect.encoding == facts.encoding or text == _head_text(facts, facts.encoding)
+    text = "" if facts.binary else head_text(facts, dialect.encoding)
+    agrees = dialect.encoding == facts.encoding or text == head_text(facts, facts.encoding)
     sure = agrees and not facts.doubtful
     wrong = len((_LOOKS_WRONG if sure else _NOT_ASCII).findall(text))
     if wrong > (len(text) / 5000 if sure else 0):  # a stray one says nothing about the others
@@ -348,12 +261,34 @@ def sniff_head(
     facts: FileFacts, *, encoding: str | None = None, delimiter: str | None = None, header: bool | None = None
 ) -> Dialect:
     """The dialect of the surveyed file; what is given is not sought."""
+    name, label = facts.path.name, _LABELS.get(facts.format)
+    if facts.binary and (encoding or delimiter is not None):
+        raise DataError(f"{name!r} is {label}, which has neither encoding nor delimiter to choose; leave them out.")
+    if facts.format in NAMED and delimiter is None:  # with one it is read as text, whatever it looks like
+        if header is not None:
+            raise DataError(f"{name!r} is {label}, whose columns have names of their own; leave out the header.")
+        return Dialect(encoding or facts.encoding, None, None, header=True, format=facts.format)
+    if facts.format == "excel":
+        return _sniff_sheet(facts, header)
     encoding = encoding or facts.encoding
-    blank = Dialect(encoding, delimiter or None, None, header=False)  # refuses what cannot be
-    with _decoding(facts, blank):
-        text = _head_text(facts, encoding)
+    sign = None if delimiter == PARAGRAPH else delimiter or None
+    Dialect(encoding, sign, None, header=False)  # refuses what cannot be
+    with decoding(facts.path, encoding):
+        text = head_text(facts, encoding)
     suffix, complete = facts.path.suffix, facts.complete
     return sniff_text(text, encoding=encoding, suffix=suffix, complete=complete, delimiter=delimiter, header=header)
+
+
+def _sniff_sheet(facts: FileFacts, header: bool | None) -> Dialect:
+    """Where the header of a workbook's sheet is."""
+    draft = Dialect("", None, None, header=False, format="excel")
+    with open_records(facts, draft, whole=False) as records:
+        first = list(records)
+    if not first:
+        return draft
+    above, found, subheaders = find_header(first, len(first[0]))
+    header = found if header is None else header
+    return replace(draft, header=header, skipped_lines=above, subheaders=subheaders * header)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -364,30 +299,3 @@ def listed(names: Sequence[str]) -> str:
     """
     shown = ", ".join(repr(name[:40]) for name in names[:10])
     return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _codec(encoding: str) -> tuple[str, str]:
-    """The codec and error handler to read with: ASCII as UTF-8, whose stray bytes are taken for Windows-1252."""
-    name = codecs.lookup(encoding).name
-    if name in ("ascii", "utf-8"):
-        return "utf-8", "bertdemo_windows"
-    return name, "bertdemo_windows" if name == "utf-8-sig" else "replace"
-
-
-def _head_text(facts: FileFacts, encoding: str) -> str:
-    name, errors = _codec(encoding)
-    return codecs.getincrementaldecoder(name)(errors).decode(facts.head, final=facts.complete)
-
-
-def _head_records(facts: FileFacts, dialect: Dialect) -> RecordReader:
-    lines = io.StringIO(_head_text(facts, dialect.encoding), newline="")
-    return RecordReader(lines, dialect, name=facts.path.name, complete=facts.complete)
-
-
-@contextmanager
-def _decoding(facts: FileFacts, dialect: Dialect) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeError as exc:
-        name = facts.path.name
-        raise DataError(f"{name!r} cannot be decoded as {dialect.encoding}; choose another encoding.") from exc

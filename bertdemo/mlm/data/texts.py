@@ -29,12 +29,12 @@ MISSING = frozenset(
 
 # A tag's name is followed by its end, a slash or attributes, so that "<I love it>" keeps its words.
 _ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)|\s+(?:hidden|noshade|nowrap))*"""
-_BLOCK_TAG = re.compile(
+BLOCK_TAG = re.compile(
     r"</?(?:br|p|div|ul|ol|li|h[1-6]|hr|img|table|tr|td|th|blockquote|pre|section|center)"
     rf"{_ATTRIBUTES}\s*/?>",
     re.IGNORECASE,
 )
-_INLINE_TAG = re.compile(
+INLINE_TAG = re.compile(
     rf"</?(?:b|i|u|s|em|strong|span|a|font|small|sub|sup|code|q|strike|del|ins|mark){_ATTRIBUTES}\s*/?>",
     re.IGNORECASE,
 )
@@ -51,7 +51,7 @@ def clean_text(raw: str) -> str:
     'Fish & chips: great!'
     """
     if "<" in raw:
-        raw = _INLINE_TAG.sub("", _BLOCK_TAG.sub(" ", raw))
+        raw = INLINE_TAG.sub("", BLOCK_TAG.sub(" ", raw))
     if "&" in raw:
         raw = html.unescape(raw)
     if not raw.isprintable():

@@ -18,6 +18,7 @@ from ..data.corpus import read_corpus
 from ..models.masked_lm import MaskedLM
 from ..settings import MaskingConfig, TrainingConfig
 from ..text.tokens import readable_pieces
+from ..text.words import WordPieces
 from ..training.batching import TokenizedTexts, tokenize_all
 from ..training.masking import IGNORED
 from ..training.schedule import TrainingPlan
@@ -39,12 +40,16 @@ TARGET_CORRUPTIONS = (Corruption.MASKED, Corruption.RANDOM, Corruption.KEPT)
 
 @dataclass(frozen=True)
 class DrawnToken:
-    """One place: what the text says, what the model reads, and the label (the text's id, or ``IGNORED``)."""
+    """One place: what the text says, what the model reads, and the label (the text's id, or ``IGNORED``).
+
+    ``goes_on``: it belongs to the same word as the one before it.
+    """
 
     written: str
     read: str
     label: int
     corruption: Corruption
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,10 @@ def view_masking(masked_lm: MaskedLM, texts: TokenizedTexts, config: TrainingCon
     Later epochs shuffle the rows into other batches: each row is looked up in the batch that it stands in there.
     """
     plan = TrainingPlan(texts.lengths, config)
-    drawer = BatchLoss(masked_lm, config, precision="fp32")
+    drawer, words = BatchLoss(masked_lm, config, precision="fp32"), WordPieces(masked_lm)
     rows = plan.batches(0)[0].tolist()
     drawn = [_draw_rows(drawer, plan, texts, rows, epoch=epoch) for epoch in range(epochs)]
-    views = [[_tokens(masked_lm, *found[row]) for row in rows] for found in drawn]
+    views = [[_tokens(masked_lm, *found[row], words=words) for row in rows] for found in drawn]
     return MaskingView(
         tuple(
             DrawnRow(row, tuple(view[place][0] for view in views), tuple(view[place][1] for view in views))
@@ -124,13 +129,16 @@ def _row(drawn: MaskedBatch, place: int) -> tuple[Tensor, Tensor]:
     return drawn.masked.token_ids[place], drawn.masked.labels[place]
 
 
-def _tokens(masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor, real: int) -> tuple[tuple[DrawnToken, ...], int]:
+def _tokens(
+    masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor, real: int, *, words: WordPieces
+) -> tuple[tuple[DrawnToken, ...], int]:
     """token_ids (T,), labels (T,) -> the real tokens of the row, and how much padding follows."""
     token_ids, labels, padding = token_ids[:real], labels[:real], len(token_ids) - real
     written = torch.where(labels == IGNORED, token_ids, labels)
     corruptions = token_corruptions(masked_lm, token_ids, labels)
     pieces = (readable_pieces(masked_lm, written.tolist()), readable_pieces(masked_lm, token_ids.tolist()))
-    return tuple(map(DrawnToken, *pieces, labels.tolist(), corruptions)), padding
+    goes_on = (words.first_of_word(written[None])[0] != torch.arange(real)).tolist()
+    return tuple(map(DrawnToken, *pieces, labels.tolist(), corruptions, goes_on)), padding
 
 
 def token_corruptions(masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor) -> list[Corruption]:
@@ -153,8 +161,11 @@ def token_corruptions(masked_lm: MaskedLM, token_ids: Tensor, labels: Tensor) ->
 
 def _counts(rows: list[tuple[DrawnToken, ...]], masking: MaskingConfig) -> tuple[CorruptionCount, ...]:
     actual = Counter(token.corruption for tokens in rows for token in tokens)
-    eligible = [sum(token.corruption is not Corruption.NEVER for token in tokens) for tokens in rows]
-    targets = sum(expected_targets(count, masking.selection_rate) for count in eligible)
+    may_be = [[token for token in tokens if token.corruption is not Corruption.NEVER] for tokens in rows]
+    eligible = list(map(len, may_be))
+    units = [sum(not (masking.whole_words and token.goes_on) for token in tokens) for tokens in may_be]
+    chances = zip(eligible, units, strict=True)
+    targets = sum(expected_targets(count, masking.selection_rate, units=unit) for count, unit in chances)
     kept_rate = max(0.0, 1 - masking.mask_token_rate - masking.random_token_rate)
     expected = {
         Corruption.MASKED: targets * masking.mask_token_rate,
@@ -166,10 +177,13 @@ def _counts(rows: list[tuple[DrawnToken, ...]], masking: MaskingConfig) -> tuple
     return tuple(CorruptionCount(corruption, expected[corruption], actual[corruption]) for corruption in expected)
 
 
-def expected_targets(eligible: int, rate: float) -> float:
+def expected_targets(eligible: int, rate: float, *, units: int | None = None) -> float:
     """Targets in a row on average: a coin for each eligible token, and one target more where none was chosen.
+
+    ``units``: how many words the tokens make up, where these are chosen: a coin for each, and one word more.
 
     >>> round(expected_targets(100, 0.15), 3), round(expected_targets(5, 0.15), 3), expected_targets(0, 0.15)
     (15.0, 1.194, 0.0)
     """
-    return eligible * rate + (1 - rate) ** eligible if eligible else 0.0
+    units = eligible if units is None else units
+    return eligible * rate + (1 - rate) ** units * eligible / units if eligible else 0.0

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,12 @@ def step_and_fill(device: torch.device, precision: str) -> Tensor:
 
 def _tiny_model() -> BertForMaskedLM:
     """A BERT of 64 words and two layers, the same every time."""
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     with torch.random.fork_rng(devices=[]):
         model = BertForMaskedLM(BertConfig(vocab_size=64, max_position_embeddings=16, **sizes)).eval()
     generator = torch.Generator().manual_seed(0)

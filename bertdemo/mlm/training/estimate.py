@@ -49,12 +49,12 @@ class Estimate:
     held_out_rows: int
     train_tokens: int
     truncated: int
-    pieces: int
     steps: int
     seconds: float
     memory: int
     exact: bool
     warnings: tuple[str, ...] = ()
+    pieces: int = 0
 
 
 def estimate_run(
@@ -72,13 +72,8 @@ def estimate_run(
 
     Raises SettingsError, TextError or TrainingError for what would make the run fail as well.
     """
-    tokenizer, max_length = masked_lm.tokenizer, config.max_length
-    train, held_out, english = (
-        texts
-        if isinstance(texts, TokenizedTexts)
-        else tokenize_all(tokenizer, texts, max_length=max_length, split=config.splits and texts is not general)
-        for texts in (corpus.train, corpus.held_out, general)
-    )
+    train, held_out = (_tokenized(masked_lm, texts, config) for texts in (corpus.train, corpus.held_out))
+    english = tokenize_all(masked_lm.tokenizer, general, max_length=config.max_length)
     epochs = min(config.epochs, PLANNED_EPOCHS)
     timed_config = replace(config, epochs=epochs, learning_rate=0.0, dropout=0.0, patience=0, probes=(), watch=())
     texts = TrainingTexts(train, _first(held_out, TIMED_ROWS))
@@ -89,6 +84,7 @@ def estimate_run(
     steps = round(min(unlimited, limit))
     epoch_steps = len(session.plan.batches(0)) / read_share
     epochs_done = steps / epoch_steps if steps == config.max_steps else config.epochs
+    scorings = _scorings(config, steps=steps, epochs=epochs_done)
     read_tokens = len(train.token_ids) / (1 - (config.replay_share if replay else 0.0)) / read_share * epochs_done
     suits = default_learning_rate(masked_lm.ref)
     return Estimate(
@@ -99,9 +95,7 @@ def estimate_run(
         pieces=round(train.pieces / read_share) + held_out.pieces,
         steps=steps,
         seconds=timing.step_rate * read_tokens
-        + timing.score_rate
-        * (len(held_out.token_ids) + len(english.token_ids))
-        * _scorings(config, steps=steps, epochs=epochs_done)
+        + timing.score_rate * (len(held_out.token_ids) + len(english.token_ids)) * scorings
         + _reading_seconds(masked_lm, config) * (1 + steps // probe_interval(config, steps=steps)),
         memory=timing.activations + _ADAM_COPIES * _bytes(masked_lm.model),
         exact=read_share == 1 and (cut_short or epochs == config.epochs),
@@ -110,6 +104,12 @@ def estimate_run(
             *unusual_settings(config, train_rows=len(train), default_learning_rate=suits),
         ),
     )
+
+
+def _tokenized(masked_lm: MaskedLM, texts: Sequence[str] | TokenizedTexts, config: TrainingConfig) -> TokenizedTexts:
+    if isinstance(texts, TokenizedTexts):
+        return texts
+    return tokenize_all(masked_lm.tokenizer, texts, max_length=config.max_length, split=config.splits)
 
 
 def _scorings(config: TrainingConfig, *, steps: int, epochs: float) -> int:
@@ -211,7 +211,8 @@ def inspect_file(
     max_length: int | None = None,
     long_texts: str | None = None,
 ) -> dict[str, Any]:
-    """``encoding``, ``delimiter``, ``header``, ``rows``, ``columns``, ``text_column`` (or None) and the ``report``.
+    """``format``, ``encoding``, ``delimiter``, ``header`` (None where there is no such thing), ``rows`` and what makes
+    one (``rows_are``), ``columns``, ``text_column`` (or None) and the ``report``.
 
     ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
     rows that its tokenizer makes longer than ``max_length``, ``pieces`` is what these become under ``long_texts``, and
@@ -223,9 +224,7 @@ def inspect_file(
     found = preview(path, dialect=dialect, column=column, max_bytes=None)
     record: dict[str, Any] = {
         "file": found.name,
-        "encoding": found.dialect.encoding,
-        "delimiter": found.dialect.delimiter,
-        "header": found.dialect.header,
+        **found.dialect.named(),
         "rows": found.rows,
         "columns": len(found.columns),
         "column_names": list(found.columns),

@@ -195,10 +195,8 @@ class TrainingSession:
         result: int | TokenizedTexts = TokenizedTexts(np.zeros(0, np.int64), np.zeros(1, np.int64))
         if self._replay_texts:
             wanted = tokens_wanted(len(self._own.token_ids), share=self.config.replay_share)
-            options = {"max_length": self.config.max_length, "enough": wanted * self.config.epochs}
-            for result in tokenize_replay(
-                self.masked_lm.tokenizer, self._replay_texts, **options, seed=self.config.seed
-            ):
+            tokenizer, enough = self.masked_lm.tokenizer, wanted * self.config.epochs
+            for result in tokenize_replay(tokenizer, self._replay_texts, config=self.config, enough=enough):
                 if isinstance(result, int):
                     yield Progress("tokenising general texts", result, len(self._replay_texts))
         assert isinstance(result, TokenizedTexts)  # what comes last is the result

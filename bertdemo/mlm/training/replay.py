@@ -19,6 +19,7 @@ from ..data.corpus import Dialect, read_texts
 from ..data.texts import same_text_key
 from ..errors import DataError
 from ..models.loading import bundled_assets
+from ..settings import TrainingConfig
 from .batching import ROWS_AT_ONCE, TokenizedTexts, tokenize_all
 from .masking import Stream
 
@@ -66,15 +67,15 @@ def tokens_wanted(own_tokens: int, *, share: float) -> int:
 
 
 def tokenize_replay(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int, enough: int, seed: int
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, config: TrainingConfig, enough: int
 ) -> Iterator[int | TokenizedTexts]:
     """The texts in a random order that the seed decides, tokenised until there are ``enough`` tokens or no more texts;
-    yields the rows done so far, and last the result."""
-    order = np.random.default_rng((seed, Stream.REPLAY)).permutation(len(texts))
+    yields the texts done so far, and last the result. Long ones are split or cut as the run's own are."""
+    order = np.random.default_rng((config.seed, Stream.REPLAY)).permutation(len(texts))
     parts: list[TokenizedTexts] = []
     for start in range(0, len(order), ROWS_AT_ONCE):
         chosen = [texts[index] for index in order[start : start + ROWS_AT_ONCE]]
-        parts.append(tokenize_all(tokenizer, chosen, max_length=max_length))
+        parts.append(tokenize_all(tokenizer, chosen, max_length=config.max_length, split=config.splits))
         yield start + len(chosen)
         if sum(len(part.token_ids) for part in parts) >= enough:
             break
@@ -97,9 +98,8 @@ def rows_of_epoch(offsets: NDArray[np.int64], *, wanted: int, epoch: int) -> NDA
 
 
 def joined(own: TokenizedTexts, general: TokenizedTexts) -> TokenizedTexts:
-    """The rows of both, end to end; what was cut is counted for the first alone."""
+    """The rows of both, end to end; what was too long is counted for the first alone."""
     dtype = np.result_type(own.token_ids, general.token_ids)
     token_ids = np.concatenate([own.token_ids, general.token_ids], dtype=dtype)
-    return TokenizedTexts(
-        token_ids, np.concatenate([own.offsets, general.offsets[1:] + own.offsets[-1]]), own.truncated
-    )
+    offsets = np.concatenate([own.offsets, general.offsets[1:] + own.offsets[-1]])
+    return TokenizedTexts(token_ids, offsets, own.truncated, own.pieces)

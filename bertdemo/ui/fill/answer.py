@@ -5,7 +5,8 @@ Handlers: values of the page in, {component: value} out. Nothing is laid out or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,26 +63,33 @@ def answer(  # noqa: PLR0913 - one argument for each control of the tab
     blank: int = 0,
     order: str = BY_CHANGE,
     table_open: bool = False,
+    between: Callable[[Question], AbstractContextManager[Question]] = nullcontext,
 ) -> Shown:
-    """Fill every blank with one model or compare two; what is wrong with the text is said in place, not in a toast."""
+    """Fill every blank with one model or compare two; what is wrong with the text is said in place, not in a toast.
+
+    ``between`` may lend another question in the place of what was asked, such as one to a blend of the two models.
+    """
     with user_errors():
         try:
             if not (text or "").strip():
                 return _nothing(view, strip)
-            question = ask(services, text=text, strip=strip, model=model, compared=compared, blank=blank)
-            new_strip = strip_of(question, text=text, strip=strip, said=original_scores(question))
-            if not question.prepared.mask_positions:
-                return {**_refusal(view, NO_BLANK), view.strip: new_strip}
-            about = _about(view, question)
-            if len(question.models) == 1:
-                filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
-                answered = _one_model(view, question, filled, table_open=table_open)
-            else:
-                comparison = compare_both(question, top_k=int(top_k))
-                answered = _two_models(view, question, comparison, order=order, table_open=table_open)
-            return {**about, view.strip: new_strip, **answered}
+            asked = ask(services, text=text, strip=strip, model=model, compared=compared, blank=blank)
+            with between(asked) as question:
+                new_strip = strip_of(question, text=text, strip=strip, said=original_scores(question))
+                if not question.prepared.mask_positions:
+                    return {**_refusal(view, NO_BLANK), view.strip: new_strip}
+                answered = _answered(view, question, top_k=int(top_k), order=order, table_open=table_open)
+            return {**_about(view, question), view.strip: new_strip, **answered}
         except BertDemoError as error:
             return _refusal(view, str(error))
+
+
+def _answered(view: FillView, question: Question, *, top_k: int, order: str, table_open: bool) -> Shown:
+    if len(question.models) == 1:
+        filled = fill_masks(question.models[0], question.prepared, top_k=top_k)
+        return _one_model(view, question, filled, table_open=table_open)
+    comparison = compare_both(question, top_k=top_k)
+    return _two_models(view, question, comparison, order=order, table_open=table_open)
 
 
 def add_full_stop(services: Services, *, text: str, strip: object, model: str) -> tuple[str, object]:

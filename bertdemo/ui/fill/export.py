@@ -20,9 +20,11 @@ from gradio.blocks import Block
 from bertdemo.mlm.analysis.compare import Comparison
 from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
+from bertdemo.mlm.models.blend import BlendPairs
 
 from ..question import Question, ask, chosen_models, compare_both
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
+from .blend import at_share
 
 MAX_TOKENS = 2_000  # that a link may hold
 MAX_CHARACTERS = 20_000
@@ -73,21 +75,33 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def predictions_file(
-    services: Services, kind: str, *, text: str, strip: object, model: str, compared: str, top_k: int
+def predictions_file(  # noqa: PLR0913 - one argument a field of the page
+    services: Services,
+    pairs: BlendPairs,
+    kind: str,
+    *,
+    text: str,
+    strip: object,
+    model: str,
+    compared: str,
+    top_k: int,
+    share: float = 1.0,
 ) -> dict[str, str]:
-    """The file for the browser to save; ``kind`` is "csv" or "json"."""
+    """The file for the browser to save; ``kind`` is "csv" or "json", ``share`` where the slider stands."""
     with user_errors():
         question = ask(services, text=text, strip=strip, model=model, compared=compared)
         if not question.prepared.mask_positions:
             raise TextError(_NOTHING_TO_SAVE)
         filled = fill_masks(question.models[0], question.prepared, top_k=int(top_k))
-        comparison = compare_both(question, top_k=int(top_k)) if len(question.models) == 2 else None
+        two = len(question.models) == 2
+        with at_share(pairs, share)(question) as asked:
+            comparison = compare_both(asked, top_k=int(top_k)) if two else None
         if kind == "csv":
             frame = compared_frame(comparison) if comparison else filled_frame(filled)
             written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
             return {"name": "predictions.csv", "type": "text/csv;charset=utf-8", "text": f"\ufeff{written}"}
-        record = _record(question, filled, comparison, models=chosen_models(model, compared))
+        models = chosen_models(model, compared if share == 1 else f"{compared}@{share:g}")
+        record = _record(question, filled, comparison, models=models if two else (model,))
         written = json.dumps(record, ensure_ascii=False, indent=2)
         return {"name": "predictions.json", "type": "application/json", "text": written}
 
@@ -138,7 +152,15 @@ def _record(
     return {**asked, **filled.to_record(), **compared}
 
 
-def build_export(services: Services, *, source: Mapping[str, Block], top_k: Block, view: Block) -> None:
+def build_export(
+    services: Services,
+    pairs: BlendPairs,
+    *,
+    source: Mapping[str, Block],
+    top_k: Block,
+    share: Block,
+    view: Block,
+) -> None:
     """The buttons, on demand; ``source``: text, strip, model, compared."""
     with gr.Accordion("Share and save", open=False, elem_classes="share"), gr.Row(elem_classes="share-row"):
         copy = gr.Button("Copy link", size="sm", elem_id="copy-link")
@@ -146,19 +168,20 @@ def build_export(services: Services, *, source: Mapping[str, Block], top_k: Bloc
         record = gr.Button("Predictions as JSON", size="sm", elem_id="save-json")
         picture = gr.Button("Chart as PNG", size="sm", elem_id="save-png")
         file = gr.JSON(visible=False)
-    scripts = _SCRIPTS.read_text(encoding="utf-8")
-    copy.click(None, [*source.values(), top_k, view], None, js=_call(scripts, "copyLink"), **PAGE_EVENT)
-    asked = {**source, "top_k": top_k}
+    copy.click(None, [*source.values(), top_k, view], None, js=browser_call("copyLink"), **PAGE_EVENT)
+    asked = {**source, "top_k": top_k, "share": share}
     for button, kind in ((table, "csv"), (record, "json")):
         made = button.click(
-            partial(predictions_file, services, kind),
+            partial(predictions_file, services, pairs, kind),
             inputs_kwargs=asked,
             outputs=file,
             **{**MODEL_EVENT, **PAGE_EVENT},
         )
-        made.success(None, file, None, js=_call(scripts, "saveFile"), **PAGE_EVENT)
-    picture.click(None, source["text"], None, js=_call(scripts, "savePicture"), **PAGE_EVENT)
+        made.success(None, file, None, js=browser_call("saveFile"), **PAGE_EVENT)
+    picture.click(None, source["text"], None, js=browser_call("savePicture"), **PAGE_EVENT)
 
 
-def _call(scripts: str, name: str) -> str:
+def browser_call(name: str) -> str:
+    """The ``js`` of an event: a function of ``export.js`` on the event's values."""
+    scripts = _SCRIPTS.read_text(encoding="utf-8")
     return f"async (...values) => {{\n{scripts}\nreturn {name}(...values);\n}}"

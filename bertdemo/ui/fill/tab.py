@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.blocks import Block
 
+from bertdemo.mlm.models.blend import BlendPairs
+
 from ..events import Fold, only_if_set, when_typed
 from ..inside.look_inside import VIEWS, LookInside, build_look_inside
 from ..question import ask
 from ..services import MODEL_EVENT, NO_MODEL, PAGE_EVENT, READ_EVENT, Services, comparison_choices, model_choices
-from .answer import FillView, add_full_stop, answer
+from .answer import FillView, add_full_stop
 from .bars import BY_AFTER, BY_CHANGE, build_bars
+from .blend import answer_between, build_slider, offer_slider
 from .export import build_export, shared
 from .token_strip import token_strip
 
@@ -84,6 +87,7 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
             strip = token_strip()
         with gr.Column(scale=1, min_width=240, elem_classes="fill-models"):
             form = Form(text, strip, *_build_models(services))
+    share, pairs = build_slider(), BlendPairs()
     order = _build_order()
     bars = build_bars(elem_id="fill-bars")
     summary = gr.HTML(apply_default_css=False, elem_id="fill-summary")
@@ -94,8 +98,15 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
     source: dict[str, Block] = {name: part for name, part in form._asdict().items() if name != "top_k"}
     look = build_look_inside(partial(ask, services), source=source)
     view = FillView(notes, full_stop, strip, order, bars, summary, table, entropies, look.blank)
-    build_export(services, source=source, top_k=form.top_k, view=look.choice)
-    _wire(services, form, view=view, fold=fold, examples=examples, look=look, demo=demo)
+    build_export(services, pairs, source=source, top_k=form.top_k, share=share, view=look.choice)
+    fill = _filling(services, form, pairs, view=view, fold=fold, share=share)
+    _wire(services, form, fill, view=view, fold=fold, examples=examples, look=look)
+    only_if_set(demo.load(**_opening(services, form, look)).then(**fill), look.choice).then(**look.refresh)
+    share.input(**fill)
+    chosen = {"model": form.model, "compared": form.compared}
+    offered = {"inputs_kwargs": chosen, "outputs": share, **MODEL_EVENT, **PAGE_EVENT}
+    models = gr.on([form.model.change, form.compared.change], partial(offer_slider, services), **offered)
+    only_if_set(models.then(**fill), look.choice).then(**look.refresh)
     return FillMaskTab(text, form.model, form.compared)
 
 
@@ -145,30 +156,32 @@ def _build_order() -> gr.Radio:
     )
 
 
-def _wire(
-    services: Services,
-    form: Form,
-    *,
-    view: FillView,
-    fold: Fold,
-    examples: list[tuple[gr.Button, str]],
-    look: LookInside,
-    demo: gr.Blocks,
-) -> None:
-    fill: dict[str, Any] = {
-        "fn": partial(answer, services, view),
-        "inputs_kwargs": {**form._asdict(), "blank": view.blank, "order": view.order, "table_open": fold.opened},
+def _filling(
+    services: Services, form: Form, pairs: BlendPairs, *, view: FillView, fold: Fold, share: gr.Slider
+) -> dict[str, Any]:
+    """The event that answers anew with whatever the page shows by then."""
+    more = {"blank": view.blank, "order": view.order, "table_open": fold.opened, "share": share}
+    return {
+        "fn": partial(answer_between, services, pairs, view),
+        "inputs_kwargs": {**form._asdict(), **more},
         "outputs": view.all,
         **MODEL_EVENT,
         **PAGE_EVENT,
         "trigger_mode": "always_last",
     }
-    answered = [
-        when_typed(form.text).then(**fill),
-        gr.on([form.model.change, form.compared.change, form.top_k.change], **fill),
-        form.strip.tapped(**fill),
-        demo.load(**_opening(services, form, look)).then(**fill),  # with what stands in the box by then
-    ]
+
+
+def _wire(
+    services: Services,
+    form: Form,
+    fill: dict[str, Any],
+    *,
+    view: FillView,
+    fold: Fold,
+    examples: list[tuple[gr.Button, str]],
+    look: LookInside,
+) -> None:
+    answered = [when_typed(form.text).then(**fill), form.top_k.change(**fill), form.strip.tapped(**fill)]
     for button, example in examples:
         chosen = button.click(partial(_example, example), None, [form.text, form.strip], **PAGE_EVENT)
         answered.append(chosen.then(**fill))

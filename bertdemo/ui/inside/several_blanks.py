@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import gradio as gr
 
@@ -13,9 +14,11 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.text.prompt import PreparedText
 from bertdemo.mlm.wording import percent
 
+from ..events import Fold
 from ..markup import model_heading, ordinal, said, signed, visible
 from ..question import Question
 from .view import Shown, View, result_html
+from .writing import build_controls, writing_html
 
 STRATEGIES = (("most confident first", "confident"), ("left to right", "left_to_right"), ("keeping the 3 best", "beam"))
 BEAM = 3
@@ -30,10 +33,15 @@ class SeveralBlanks(View):
             list(STRATEGIES), value="confident", label="Order of filling", elem_id="filling-order", elem_classes="pills"
         )
         self.steps = result_html()
-        self.controls = {"strategy": strategy}
-        self.outputs = [self.steps]
+        writing = Fold("Can BERT write? A text from blanks alone")
+        with writing.accordion:
+            controls = build_controls()
+            self.written = result_html()
+        self.folds = [writing]
+        self.controls = {"strategy": strategy, "writing": writing.opened, **controls}
+        self.outputs = [self.steps, self.written]
 
-    def show(self, question: Question, *, strategy: Strategy) -> Shown:
+    def show(self, question: Question, *, strategy: Strategy, writing: bool = False, **chance: Any) -> Shown:
         several = len(question.models)
         parts = [
             f"{model_heading(question.labels[number], question.kinds[number], count=several)}"
@@ -42,7 +50,10 @@ class SeveralBlanks(View):
         ]
         one = len(question.prepared.mask_positions) == 1
         hint = said("With one blank both sides are the same; hide a second word to see them differ.") if one else ""
-        return {self.steps: hint + "".join(parts)}
+        shown: Shown = {self.steps: hint + "".join(parts)}
+        if writing:
+            shown[self.written] = writing_html(question, **chance)
+        return shown
 
 
 def _compared(model: MaskedLM, prepared: PreparedText, strategy: Strategy, *, head: str) -> str:

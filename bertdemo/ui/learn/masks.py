@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from bertdemo.mlm.lessons.masking_view import (
     TARGET_CORRUPTIONS,
     Corruption,
     CorruptionCount,
+    DrawnRow,
     DrawnToken,
     MaskingView,
     view_file,
@@ -56,23 +59,31 @@ def draw(  # noqa: PLR0913 - one argument for each control of the lesson
     seed: float | None,
     row: float | None,
     file: str | None,
+    whole_words: bool = False,
 ) -> Updates:
-    """The first batch that a run with these settings would train on; the three shares may be any three numbers, of
-    which the ratio counts."""
+    """The first batch that a run with these settings would train on, and with ``whole_words`` below it the same batch
+    with whole words hidden; the three shares may be any three numbers, of which the ratio counts."""
     with user_errors():
         masked_lm = services.shown_model()
         masking = _masking(rate, [float(share or 0) for share in (masked, random, kept)])
         length = min(DEFAULT_MAX_LENGTH, masked_lm.max_length)
         config = TrainingConfig(max_length=length, masking=masking, seed=int(seed or 0))
+        rules = {"Single pieces": masking, "Whole words": replace(masking, whole_words=True)}
+        path = file or services.sample_csv
         try:
-            found = view_file(masked_lm, file or services.sample_csv, config)
+            drawn = {
+                name: view_file(masked_lm, path, replace(config, masking=rule))
+                for name, rule in rules.items()
+                if whole_words or rule is masking
+            }
         except BertDemoError as error:
             return {view.drawing: f'<p class="notes" role="status">{escape(str(error))}</p>', view.counts: ""}
-        place = min(max(1, int(row or 1)), len(found.rows))
+        rows = len(drawn["Single pieces"].rows)
+        place = min(max(1, int(row or 1)), rows)
         return {
-            view.drawing: row_html(found, place - 1),
-            view.row: gr.Slider(maximum=max(2, len(found.rows)), value=place),
-            view.counts: counts_html(found, masking),
+            view.drawing: row_html(drawn, place - 1),
+            view.row: gr.Slider(maximum=max(2, rows), value=place),
+            view.counts: "".join(counts_html(found, rules[name], name=name) for name, found in drawn.items()),
         }
 
 
@@ -82,18 +93,23 @@ def _masking(rate: float, shares: list[float]) -> MaskingConfig:
     return MaskingConfig(float(rate), shares[0] / sum(shares), shares[1] / sum(shares))
 
 
-def row_html(view: MaskingView, place: int) -> str:
-    """One row of the batch in every epoch, side by side where there is room."""
-    row = view.rows[place]
-    epochs = "".join(
-        f'<section class="draw-epoch"><h3>Epoch {number}</h3>{_tokens_html(tokens)}{_padding(padding)}</section>'
-        for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
-    )
+def row_html(drawn: Mapping[str, MaskingView], place: int) -> str:
+    """One row of the batch in every epoch, side by side where there is room; below each other by what was chosen."""
+    epochs = "".join(_epochs_html(view.rows[place], name if len(drawn) > 1 else "") for name, view in drawn.items())
     key = "".join(
         f'<li><span class="draw-swatch {corruption}">{_SIGNS[corruption]}</span> {escape(words)}</li>'
         for corruption, words in FATES.items()
     )
-    return f'<div class="draw"><ul class="draw-key">{key}</ul><div class="draw-epochs">{epochs}</div></div>'
+    return f'<div class="draw"><ul class="draw-key">{key}</ul>{epochs}</div>'
+
+
+def _epochs_html(row: DrawnRow, name: str) -> str:
+    title = f"{name}, epoch" if name else "Epoch"
+    epochs = "".join(
+        f'<section class="draw-epoch"><h3>{title} {number}</h3>{_tokens_html(tokens)}{_padding(padding)}</section>'
+        for number, (tokens, padding) in enumerate(zip(row.epochs, row.padding, strict=True), start=1)
+    )
+    return f'<div class="draw-epochs">{epochs}</div>'
 
 
 _SIGNS = {
@@ -117,8 +133,9 @@ def _tokens_html(tokens: tuple[DrawnToken, ...]) -> str:
 
 def _token_html(token: DrawnToken) -> str:
     label = "−100" if token.label == IGNORED else visible(token.written)
+    joined = " goes-on" if token.goes_on else ""
     return (
-        f'<li class="draw-token {token.corruption}" title="{escape(FATES[token.corruption])}">'
+        f'<li class="draw-token {token.corruption}{joined}" title="{escape(FATES[token.corruption])}">'
         f"<span><bdi>{visible(token.read)}</bdi></span><small><bdi>{label}</bdi></small></li>"
     )
 
@@ -127,7 +144,7 @@ def _padding(padding: int) -> str:
     return f'<p class="quiet">and {padding} × [PAD], never chosen</p>' if padding else ""
 
 
-def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
+def counts_html(view: MaskingView, masking: MaskingConfig, *, name: str) -> str:
     """Expected against actual counts over the whole batch, a column an epoch."""
     chosen = [[_of(counts, corruption) for corruption in TARGET_CORRUPTIONS] for counts in view.counts]
     shares = [*_shares(masking), masking.selection_rate]
@@ -143,7 +160,7 @@ def counts_html(view: MaskingView, masking: MaskingConfig) -> str:
         actual = [count.actual for count in found]
         frame[f"epoch {epoch}"] = [*actual, sum(actual)]
     eligible = round(sum(expected) + _of(view.counts[0], Corruption.UNTOUCHED).expected)
-    caption = f"All {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
+    caption = f"{name}: all {len(view.rows)} rows of the batch: {eligible:,} tokens that may be chosen"
     formats = {"share": percent, "expected": "{:.1f}".format}
     return table(frame, label="Expected and actual counts", caption=caption, formats=formats, total=True) + quiet(
         "The draw is random, so the counts differ from the expectation and from epoch to epoch. "
@@ -187,25 +204,40 @@ def build(services: Services) -> Opening:
             masked = gr.Slider(0, 100, value=80, step=5, label="of these, to [MASK]")
             random = gr.Slider(0, 100, value=10, step=5, label="to a random token")
             kept = gr.Slider(0, 100, value=10, step=5, label="kept as they are")
-        file = gr.File(label=f"Your own CSV (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
+        whole_words = gr.Checkbox(
+            False,
+            label="Show whole words beside single pieces",
+            info="The pieces of a word are hidden together or not at all.",
+            elem_id="masks-whole-words",
+        )
+        file = gr.File(label=f"Your own file (its first {MAX_ROWS:,} rows)", file_count="single", height=120)
+    _explain()
+    choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
+    choice |= {"whole_words": whole_words}
+    view = MasksView(drawing, row, counts)
+    event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
+    opening = Opening(partial(draw, services, view), choice, list(view), event)
+    released = [part.release for part in (rate, masked, random, kept, row)]
+    gr.on([*released, row.input, file.change, whole_words.input], **opening.wiring)
+    when_typed(seed).then(**opening.wiring)
+    redraw.click(next_seed, seed, seed, **PAGE_EVENT)
+    return opening
+
+
+def _explain() -> None:
     text(
         "<p><strong>Why not always [MASK]?</strong> Where BERT is used later, there is no [MASK] in the texts. "
         "Because any word might have been changed, the model has to keep a sense of every word, not only of the holes. "
         "15% and 80/10/10 are the choices of the BERT paper (Devlin et al. 2019, section 3.1). They are a convention: "
         "larger models can learn better from 40% (Wettig et al. 2023).</p>"
+        "<p><strong>Whole words.</strong> A word of several pieces can lose one of them while the others stand by and "
+        "give it away. Whole-word masking hides all pieces of a word together, at the same share of tokens; "
+        "what becomes of each piece is still drawn for itself, as in BERT's own whole-word release. A full stop is no "
+        "part of a word. In Chinese and other scripts without spaces every piece counts as a word.</p>"
         f"<p><strong>Three things are called mask.</strong> The {term('[MASK] token')} that you see here, the "
         f"{term('attention mask')} over {term('padding')}, and GPT's {term('causal mask')}. Only the first is a blank "
         "to fill.</p>"
     )
-    choice = {"rate": rate, "masked": masked, "random": random, "kept": kept, "seed": seed, "row": row, "file": file}
-    view = MasksView(drawing, row, counts)
-    event = {**MODEL_EVENT, **PAGE_EVENT, "trigger_mode": "always_last"}
-    opening = Opening(partial(draw, services, view), choice, list(view), event)
-    released = [part.release for part in (rate, masked, random, kept, row)]
-    gr.on([*released, row.input, file.change], **opening.wiring)
-    when_typed(seed).then(**opening.wiring)
-    redraw.click(next_seed, seed, seed, **PAGE_EVENT)
-    return opening
 
 
 MASKS = Lesson("masks", "Which words are hidden", "15%, and 80/10/10 of them, on real rows", build)

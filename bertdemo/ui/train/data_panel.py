@@ -24,11 +24,19 @@ ENCODINGS = (
     *("utf-8", "utf-8-sig", "utf-16", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1256", "koi8-r"),
     *("gb18030", "big5", "cp932", "cp949", "cp850", "cp852", "cp866", "mac_roman"),
 )
-DELIMITERS = (("comma", ","), ("semicolon", ";"), ("tab", "\t"), ("bar |", "|"), ("none: each line is a text", ""))
+DELIMITERS = (
+    ("comma", ","),
+    ("semicolon", ";"),
+    ("tab", "\t"),
+    ("bar |", "|"),
+    ("none: each line is a text", ""),
+    ("none: each paragraph is a text", "paragraph"),
+)
 AS_DETECTED = "as detected"
 _SHOWN_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a mark in front", "ascii": "ASCII", "cp1252": "Windows-1252"}
 _NO_TEXT = "No column holds free text, so there is nothing to train on; choose a file with sentences."
-_WAITING = "Choose a CSV file, or use the sample reviews."
+_FORMATS = {"json": "JSON", "excel": "Excel", "parquet": "Parquet"}
+_WAITING = "Choose a file, or use the sample reviews."
 
 
 class Reading(NamedTuple):
@@ -169,12 +177,11 @@ def show_sample(services: Services, panel: DataPanel) -> Updates:
 def found_html(found: Preview) -> str:
     """How the file was read and what became of its rows; "about" where only the beginning was read."""
     about = "" if found.complete else "about "
-    dialect = [
-        _SHOWN_NAMES.get(found.dialect.encoding, found.dialect.encoding),
-        _delimiter_name(found.dialect.delimiter),
-        "header" if found.dialect.header else "no header",
-        f"{about}{found.rows:,} rows",
-    ]
+    how = found.dialect.named()
+    parts = [_FORMATS.get(how["format"]), _SHOWN_NAMES.get(how["encoding"], how["encoding"])]
+    parts += [_delimiter_name(found.dialect)] if found.dialect.format == "csv" else []
+    parts += [] if how["header"] is None else ["header" if how["header"] else "no header"]
+    dialect = [*filter(None, parts), f"{about}{found.rows:,} rows"]
     lines = [f"<strong>{escape(found.name)}</strong> <span>{escape(', '.join(dialect))}</span>"]
     if found.text_column is None:
         return _status([*lines, f"<strong>{_NO_TEXT}</strong>", *map(escape, found.report.warnings)])
@@ -188,9 +195,9 @@ def _counts(report: DataReport, *, about: str) -> str:
     return f'<span class="counts">{counts}</span>'
 
 
-def _delimiter_name(delimiter: str | None) -> str:
-    names = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", None: "one text a line"}
-    return names.get(delimiter, repr(delimiter))
+def _delimiter_name(dialect: Dialect) -> str:
+    names = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", None: f"one text a {dialect.rows_are}"}
+    return names.get(dialect.delimiter, repr(dialect.delimiter))
 
 
 def _status(lines: list[str]) -> str:
@@ -207,7 +214,9 @@ def build_data_panel(services: Services) -> DataPanel:
     first = describe(ChosenFile(str(services.sample_csv)))
     with gr.Row(elem_classes="data-row"):
         with gr.Column(scale=2, min_width=280):
-            upload = gr.File(label="Your CSV file", file_count="single", elem_id="upload", height=170)
+            upload = gr.File(
+                label="Your file: CSV, text, JSON, Excel or Parquet", file_count="single", elem_id="upload", height=170
+            )
             sample = gr.Button("Use the sample reviews", size="sm", elem_id="use-sample")
         with gr.Column(scale=3, min_width=280):
             found = gr.HTML(first.found, elem_id="found", apply_default_css=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from html import escape
 
-import pandas as pd
-
 from bertdemo.mlm.data.corpus import Preview
 
 from ..markup import Html, table
@@ -15,9 +13,8 @@ def preview_html(found: Preview) -> str:
     """At most five rows; style sheets cut long cells, and the whole of what is known of them shows on hover."""
     if not found.sample_rows:
         return ""
-    rows = [[_cell(cell) for cell in row] for row in found.sample_rows]
-    frame = pd.DataFrame(rows, columns=found.columns)
-    label = f"The first {len(rows)} rows"
+    frame = found.to_frame().map(_cell)
+    label = f"The first {len(frame)} rows"
     return table(frame, label=label, look="preview", marked=found.text_column)
 
 

@@ -23,6 +23,7 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run
+from bertdemo.mlm.training.replay import read_replay
 from bertdemo.runs.manager import RunRequest
 
 from ..notes import note_html
@@ -124,7 +125,8 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     masked_lm = services.registry.private_copy(ref)
     whole = corpus.report.used < limit or limit == request.limit
     share = 1.0 if whole else min(1.0, corpus.report.used / _usable_rows(request))
-    return estimate_run(masked_lm, corpus, settings, general=services.general, read_share=share)
+    replay = read_replay(request.replay, held_out=corpus.held_out) if request.replay else ()
+    return estimate_run(masked_lm, corpus, settings, general=services.general, replay=replay, read_share=share)
 
 
 def _shown(view: EstimateView, estimate: Estimate, settings: TrainingConfig) -> Updates:

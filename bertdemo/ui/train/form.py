@@ -18,6 +18,7 @@ from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, config_values, configure
+from bertdemo.mlm.training.replay import GENERAL
 from bertdemo.runs.manager import RunRequest
 
 from ..services import READ_EVENT, Services, Updates, model_choices
@@ -30,15 +31,10 @@ DEFAULT_PROBES = (
     "It sucks! I really really [MASK] this show!\n"
     "It's awesome and full of mystery! I really really [MASK] this show!"
 )
-PRESET = (
-    "epochs",
-    "learning_rate",
-    "batch_size",
-    "max_length",
-    "long_texts",
-    "mask_rate",
-    "limit",
-)  # what a preset fills in
+PRESET = (  # what a preset fills in
+    *("epochs", "learning_rate", "batch_size", "max_length", "long_texts", "mask_rate", "whole_words", "limit"),
+    *("patience", "evaluate_every", "replay", "replay_share"),
+)
 
 Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
 
@@ -58,9 +54,10 @@ def run_request(
     Raises DataError without a file, SettingsError for values that cannot be, ModelError for no model.
     """
     if not path:
-        raise DataError("There is no data yet; upload a CSV file, or use the sample reviews.")
+        raise DataError("There is no data yet; upload a file, or use the sample reviews.")
     ref = services.resolve(str(model or ""))
-    config = configure(values, base=TrainingConfig(learning_rate=default_learning_rate(ref)))
+    replay = _general_texts(values.get("replay"))
+    config = configure({**values, "replay": replay}, base=TrainingConfig(learning_rate=default_learning_rate(ref)))
     if len(config.probes) > MAX_PROBES:
         raise SettingsError(f"At most {MAX_PROBES} sentences can be watched, but there are {len(config.probes)}.")
     if len(config.watch) > MAX_WATCHED:
@@ -73,9 +70,19 @@ def run_request(
         column=column or None,
         dialect=dialect,
         limit=None if limit is None or not str(limit).strip() else SETTINGS["limit"].parse(limit),
+        replay=replay,
         name=str(name or ""),
         data_name=Path(path).name,
     )
+
+
+def _general_texts(chosen: object) -> str | None:
+    """What is mixed in, by the switch on the page or by a program's word for it. Raises SettingsError."""
+    if not chosen:
+        return None
+    if chosen not in (True, GENERAL):  # a path here would let anybody read the server's files
+        raise SettingsError(f"Only {GENERAL!r} texts can be mixed in from here; a file takes the command line.")
+    return GENERAL
 
 
 def request_of(  # noqa: PLR0913 - one argument for each field of the data panel
@@ -123,7 +130,8 @@ def _usual(services: Services, model: str) -> dict[str, Any]:
 
 
 def _preset(fields: Fields, values: Mapping[str, Any]) -> Updates:
-    return {fields[name]: "" if values[name] is None else values[name] for name in PRESET}
+    empty = {name: False if isinstance(fields[name], gr.Checkbox) else "" for name in PRESET}
+    return {fields[name]: empty[name] if values[name] is None else values[name] for name in PRESET}
 
 
 def build_form(services: Services) -> Fields:
@@ -179,11 +187,37 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
         name = gr.Textbox(
             "", label="Name of the run", info="Empty: the name of the file.", max_length=80, min_width=220
         )
+    switches = _build_switches(usual)
     probe = _text("probe", DEFAULT_PROBES, info="One a line, each with a [MASK].", lines=3)
     watch = _text("watch", info="Separated by commas. Empty: the likeliest words of each moment.")
     fields: Fields = {"batch_size": batch_size, "max_length": max_length, "mask_rate": mask_rate, "limit": limit}
     fields["long_texts"] = long_texts
-    return {**fields, "seed": seed, "name": name, "probe": probe, "watch": watch}
+    return {**fields, **switches, "seed": seed, "name": name, "probe": probe, "watch": watch}
+
+
+def _build_switches(usual: Mapping[str, Any]) -> Fields:
+    """What is off by default."""
+    with gr.Row():
+        whole_words = gr.Checkbox(
+            False, label=SETTINGS["whole_words"].label, info=SETTINGS["whole_words"].help, min_width=220
+        )
+        patience = _number("patience", usual, min_width=150)
+        evaluate_every = _text(
+            "evaluate_every", info="Besides every epoch's end. Empty: only then.", max_lines=1, min_width=150
+        )
+    with gr.Row():
+        replay = gr.Checkbox(
+            False,
+            label="Mix in general English",
+            info="Paragraphs of all kinds, so that an English model forgets less of what it knew.",
+            min_width=220,
+        )
+        share = SETTINGS["replay_share"]
+        replay_share = gr.Slider(
+            0.01, 0.9, value=share.default, step=0.01, label=share.label, info=share.help, min_width=220
+        )
+    fields: Fields = {"whole_words": whole_words, "patience": patience, "evaluate_every": evaluate_every}
+    return {**fields, "replay": replay, "replay_share": replay_share}
 
 
 def _number(name: str, usual: Mapping[str, Any], **look: Any) -> gr.Number:

@@ -227,7 +227,19 @@ class LossFigure {
     };
   }
 
-  #layout({ curve, evaluated, total, words }) {
+  // A line where the run's patience ended; why is said in words below the chart.
+  #endedEarly(endedEarly, size) {
+    if (!endedEarly) return {};
+    const color = this.color('--held-out');
+    const [x] = endedEarly;
+    return {
+      shapes: [{ type: 'line', x0: x, x1: x, yref: 'paper', y0: 0, y1: 1, line: { color, width: 1.5, dash: 'dash' } }],
+      annotations: [{ x, y: 1, yref: 'paper', yanchor: 'top', xanchor: 'left', xshift: 4, showarrow: false,
+        text: 'ended early', font: { color, size } }],
+    };
+  }
+
+  #layout({ curve, evaluated, total, words, endedEarly }) {
     const drawn = curve.steps.length + evaluated.length > 0;
     const size = parseFloat(getComputedStyle(this.node).fontSize) || 13;
     const split = words.length > 0;
@@ -237,6 +249,7 @@ class LossFigure {
     };
     const title = (text) => ({ text, font: { size }, standoff: 6 });
     return {
+      ...this.#endedEarly(endedEarly, size),
       uirevision: `${this.run}/${this.zoom}`,
       paper_bgcolor: 'rgba(0,0,0,0)',
       plot_bgcolor: 'rgba(0,0,0,0)',
@@ -435,6 +448,7 @@ class LiveChart {
     this.general = [];
     this.epoch = null;
     this.about = null;
+    this.endedEarly = null;
     this.part('warnings').replaceChildren();
     this.part('warnings').hidden = true;
     this.part('caption').textContent = '';
@@ -486,6 +500,7 @@ class LiveChart {
     this.cursor = answer.to;
     this.epoch = answer.epoch ?? this.epoch;
     this.about = answer.about ?? this.about;
+    this.endedEarly = answer.ended_early ?? this.endedEarly;
     this.evaluated.push(...answer.evaluated);
     this.general.push(...answer.general);
     this.history.add(answer.sentences, answer.probed);
@@ -518,7 +533,7 @@ class LiveChart {
     const first = !this.curve.steps.length;
     const points = this.curve.add(answer.steps, answer.loss);
     const more = answer.evaluated.length + answer.general.length + answer.probed.length;
-    if (this.curve.thin() || more || first) return this.drawAll();
+    if (this.curve.thin() || more || answer.ended_early || first) return this.drawAll();
     return points.steps.length && this.figure ? this.figure.extend(points) : undefined;
   }
 
@@ -538,8 +553,8 @@ class LiveChart {
     this.part('empty').hidden = this.curve.steps.length + this.evaluated.length > 0;
     if (!this.figure) return undefined;
     this.figure.run = this.runId;
-    const { curve, evaluated, general, total } = this;
-    return this.figure.draw({ curve, evaluated, general, total, words });
+    const { curve, evaluated, general, total, endedEarly } = this;
+    return this.figure.draw({ curve, evaluated, general, total, words, endedEarly });
   }
 
   show(state, words, done) {
@@ -584,7 +599,9 @@ class LiveChart {
       if (now !== null) parts.push(`held-out loss ${now.toFixed(2)}`);
       if (this.evaluated.length > 1 && start !== null) parts.push(`before training ${start.toFixed(2)}`);
     }
-    return parts.length ? `Step ${this.curve.last.toLocaleString('en')}: ${parts.join(', ')}.` : '';
+    if (!parts.length) return '';
+    const why = this.endedEarly ? ` ${this.endedEarly[1]}` : '';
+    return `Step ${this.curve.last.toLocaleString('en')}: ${parts.join(', ')}.${why}`;
   }
 
   async start(source) {

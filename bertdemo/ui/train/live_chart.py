@@ -76,9 +76,10 @@ def live_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any
     """What happened in a run since ``cursor``, ready to be sent; ``run_id`` "" stands for the newest run, if any.
 
     Columns ``steps`` and ``loss`` run side by side; ``evaluated`` and ``general`` hold ``[step, loss]``; ``probed``
-    holds ``[step, sentences]`` (see :func:`_probe_columns`). ``from`` and ``to`` are the cursor before and after; where
-    ``from`` is not what was asked for, the run was resumed and the page starts anew with this answer. A run that is not
-    there gives the state "missing" and its sentence, not an error: a page may well outlive a run.
+    holds ``[step, sentences]`` (see :func:`_probe_columns`); ``ended_early`` is ``[step, why]`` or None. ``from`` and
+    ``to`` are the cursor before and after; where ``from`` is not what was asked for, the run was resumed and the page
+    starts anew with this answer. A run that is not there gives the state "missing" and its sentence, not an error: a
+    page may well outlive a run.
     """
     run_id = run_id or newest_run(manager)
     if not run_id:
@@ -119,7 +120,9 @@ def state_words(status: RunStatus) -> str:
     words = {
         "queued": f"Waiting for the run before it: number {status.activity.position or 1} in the queue.",
         "stopping": "Finishing this step, then saving what was learned.",
-        "finished": f"All {status.step:,} steps done; the model is ready to use.",
+        "finished": f"All {status.step:,} steps done; the model is ready to use."
+        if status.step == (status.steps or status.step)
+        else f"Ended early at {at}, since the held-out loss got no better; the model is ready to use.",
         "stopped": f"Stopped at {at}; what it had learned is kept."
         if status.step
         else "Stopped before its first step.",
@@ -187,6 +190,8 @@ def _share_done(status: RunStatus) -> float:
     activity = status.activity
     if status.state == "preparing" and not status.step and activity.total:
         return activity.done / activity.total
+    if status.state == "finished":  # early, it may be
+        return 1.0
     return status.step / status.steps if status.steps else 0.0
 
 
@@ -198,6 +203,7 @@ def _columns(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "epoch": next((record["epoch"] for record in reversed(events) if record.get("event") == "step"), None),
         "evaluated": [[record["step"], record["loss"]] for record in _of_kind(events, "evaluated")],
         "general": [[record["step"], record["loss"]] for record in _of_kind(events, "general")],
+        "ended_early": next(([record["step"], record["reason"]] for record in _of_kind(events, "ended_early")), None),
         "warnings": [record["message"] for record in _of_kind(events, "warning")],
         **_probe_columns(list(_of_kind(events, "probe"))),
     }

@@ -11,6 +11,7 @@ from html import escape
 
 import pandas as pd
 
+from bertdemo.charts.between import blend_svg
 from bertdemo.mlm.training.evaluation import Quality
 from bertdemo.mlm.training.report import BeforeAfter, Interval, RowReport, RowToken
 from bertdemo.mlm.wording import percent
@@ -32,9 +33,21 @@ def report_html(report: RunReport, *, base: str, tuned: str) -> str:
     verdict = f'<p class="report-verdict" role="status">{escape(report.verdict)}</p>'
     return (
         f'<section class="report" aria-label="What changed">{verdict}'
-        f'{_bars(report, base=base, tuned=tuned)}<ul class="remarks">{remarks}</ul>'
+        f'{_bars(report, base=base, tuned=tuned)}<ul class="remarks">{remarks}</ul>{_between(report)}'
         f"<details><summary>Numbers</summary>{_numbers(report)}</details>"
         f"<details><summary>Rows predicted best and worst</summary>{_rows(report)}</details></section>"
+    )
+
+
+def _between(report: RunReport) -> str:
+    """The losses of blends as a picture, with what they say."""
+    if not report.blends:
+        return ""
+    return (
+        f'<figure class="between"><figcaption>Between before and after: {escape(report.between)}</figcaption>'
+        f"{blend_svg(report.blends)}"
+        "<p>Each point is a model whose weights are mixed from the two (Wortsman et al. 2022), asked the"
+        " same questions; 1.25 goes beyond the tuned model.</p></figure>"
     )
 
 

@@ -19,6 +19,7 @@ from bertdemo.charts.runs import RunSeries, overlay_figure
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.runs.manager import owns
+from bertdemo.runs.next_steps import NEXT_STEPS
 from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES
 from bertdemo.runs.report_file import can_report, kept_report, make_report
 from bertdemo.runs.run import Run
@@ -59,6 +60,8 @@ class Actions(NamedTuple):
 
     title: gr.HTML
     download: gr.Button
+    notebook: gr.Button
+    report: gr.Button
     resume: gr.Button
     note: gr.HTML
     more: gr.Accordion
@@ -109,7 +112,8 @@ class RunView(NamedTuple):
     def outputs(self) -> list[gr.blocks.Block]:
         """All that :func:`show_run` may fill."""
         actions, overlay = self.actions, self.overlay
-        named = [actions.title, actions.download, actions.resume, actions.more, actions.name, actions.named]
+        files = [actions.download, actions.notebook, actions.report]
+        named = [actions.title, *files, actions.resume, actions.more, actions.name, actions.named]
         more = [self.deletion.ask, self.deletion.row, self.publishing.publish, self.publishing.best]
         lists = [*self.models, *self.compared, overlay.chosen, overlay.plot]
         return [self.watch.stop, self.watch.note, *self.report, self.table, *named, *more, *lists]
@@ -170,7 +174,7 @@ def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updat
     actions, over = view.actions, run is not None and run.record.state not in LIVE_STATES
     shown: Updates = {
         actions.title: _title(run) if run else "",
-        actions.download: gr.Button(visible=over, link=f"runs/{run.id}.zip" if run else None),
+        **_files(actions, run, over=over),
         actions.resume: gr.Button(visible=mine and run is not None and can_resume(run)),
         actions.more: gr.Accordion(visible=mine),
         actions.named: run.id if run else "",
@@ -181,6 +185,15 @@ def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updat
     }
     if run is None or named != run.id:
         shown[actions.name] = run.record.name if run else ""
+    return shown
+
+
+def _files(actions: Actions, run: Run | None, *, over: bool) -> Updates:
+    """What can be taken home of a run that is over; a pretraining is no notebook."""
+    shown: Updates = {}
+    for button, suffix in ((actions.download, "zip"), (actions.notebook, "ipynb"), (actions.report, "html")):
+        useful = over and (suffix != "ipynb" or (run is not None and run.record.model.source != FROM_SCRATCH))
+        shown[button] = gr.Button(visible=useful, link=f"runs/{run.id}.{suffix}" if run else None)
     return shown
 
 
@@ -280,6 +293,8 @@ def build_runs(watch: Watch, report: Report) -> RunView:
         download = gr.Button(
             "Download as zip", size="sm", visible=False, scale=0, min_width=160, elem_id="download-run"
         )
+        notebook = gr.Button("As a notebook", size="sm", visible=False, scale=0, min_width=160, elem_id="run-notebook")
+        page = gr.Button("Report to hand in", size="sm", visible=False, scale=0, min_width=160, elem_id="run-report")
         resume = gr.Button("Resume", size="sm", visible=False, scale=0, min_width=120, elem_id="resume-run")
     note = gr.HTML(elem_id="run-note", apply_default_css=False)
     with gr.Accordion("Rename, publish or delete this run", open=False, visible=False) as more:
@@ -288,8 +303,20 @@ def build_runs(watch: Watch, report: Report) -> RunView:
             rename = gr.Button("Rename", size="sm", scale=0, min_width=120)
         publishing, deletion = _build_publishing(), _build_deletion()
     overlay = _build_overlay()
-    actions = Actions(title, download, resume, note, more, name, rename, gr.State(""))
+    _build_next_steps()
+    actions = Actions(title, download, notebook, page, resume, note, more, name, rename, gr.State(""))
     return RunView(watch, report, table, actions, publishing, deletion, overlay)
+
+
+def _build_next_steps() -> None:
+    """Code that works in the folder of a downloaded zip; the same for every run."""
+    with gr.Accordion("What now? Four pieces of code", open=False, elem_id="next-steps"):
+        gr.HTML(
+            '<p class="quiet">They run where the folder “model” of a downloaded zip lies.</p>', apply_default_css=False
+        )
+        for step in NEXT_STEPS:
+            needs = f" (pip install {step.needs})" if step.needs else ""
+            gr.Code(step.code, language="python", label=f"{step.title}{needs}", interactive=False, lines=4)
 
 
 def _build_publishing() -> Publishing:

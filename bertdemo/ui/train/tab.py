@@ -37,6 +37,7 @@ from .run_view import (
     show_overlay,
     show_run,
 )
+from .settings_notebook import build_settings_notebook
 
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
 # What may take a while has a few places of its own, so that a class cannot take every thread of the server.
@@ -69,11 +70,12 @@ def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
 
 def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab, *, tabs: gr.Tabs) -> None:
     owner = gr.BrowserState("", storage_key="bertdemo-owner", secret="bertdemo")
-    heading(1, "Data", "A CSV file with a column of texts. It stays on this server, with its run.")
+    heading(1, "Data", "A file with a column of texts, such as a CSV. It stays on this server, with its run.")
     data = build_data_panel(services)
     heading(2, "Settings", "They are fine as they are.")
     fields = build_form(services)
     estimate, check = build_estimate(data.too_long)
+    build_settings_notebook(services, {**data.chosen, **fields})
     heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")
     watch = _build_watch()
     heading(4, "What changed")

@@ -20,15 +20,15 @@ def zipped(name):
 
 
 OTHER_FORMATS = {
-    "Excel workbook": zipped("xl/workbook.xml"),
+    "binary Excel workbook": zipped("xl/workbook.bin"),
     "zip archive": zipped("data.csv"),
-    "gzip": gzip.compress(b"text\n" * 100),
+    "zip archive; unpack": gzip.compress(zipped("data.csv")),
+    "unpacks to more than 10 MB": gzip.compress(b"text\n" * 10_000_000),
+    "cannot be read": gzip.compress(b"text\n" * 100)[:20],
     "old Excel": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600,
     "PDF": b"%PDF-1.7\n1 0 obj\n",
     "PNG": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
-    "Parquet": b"PAR1\x15\x04",
     "web page": b"<!DOCTYPE html>\n<html><body>csv</body></html>",
-    "JSON": b'[\n {"review": "Good, really."}\n]',
     "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
     "not a text": bytes(range(1, 32)) * 100,
     "is empty": b"",

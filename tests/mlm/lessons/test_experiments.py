@@ -34,7 +34,14 @@ TEXTS = [
     for end in (".", "! it was awesome .")
 ]
 SHORT = TrainingConfig(
-    epochs=50, learning_rate=3e-3, batch_size=8, max_length=32, max_steps=24, evaluate_every=8, precision="fp32"
+    epochs=50,
+    learning_rate=3e-3,
+    batch_size=8,
+    max_length=32,
+    max_steps=24,
+    evaluate_every=8,
+    evaluate_epochs=False,
+    precision="fp32",
 )
 
 

@@ -117,7 +117,33 @@ def test_the_counts_add_up_and_come_close_to_what_is_expected(tiny_bert: MaskedL
         assert counts[corruption].actual == pytest.approx(counts[corruption].expected, rel=0.15)
 
 
+def test_whole_words_are_drawn_whole_in_every_epoch_and_counted_so(any_tiny: MaskedLM) -> None:
+    many = [f"{text} unfilmed{place} walking , barked." for place, text in enumerate(TEXTS * 12)]
+    texts = tokenize_all(any_tiny.tokenizer, many, max_length=64)
+    whole = replace(CONFIG, batch_size=4000, max_length=64, masking=MaskingConfig(0.3, whole_words=True))
+    view = view_masking(any_tiny, texts, whole, epochs=2)
+    several = 0
+    for row in view.rows:
+        for tokens in row.epochs:
+            words: list[list[bool]] = []
+            for token in tokens:
+                words.append([]) if not token.goes_on else None
+                words[-1].append(token.label != IGNORED)
+            assert all(len(set(word)) == 1 for word in words)
+            several += sum(len(word) > 1 and word[0] for word in words)
+    assert several > 100
+    for counts in view.counts:
+        targets = [count for count in counts if count.corruption in TARGET_CORRUPTIONS]
+        expected = sum(count.expected for count in targets)
+        assert sum(count.actual for count in targets) == pytest.approx(expected, rel=0.1)
+    single = view_masking(any_tiny, texts, replace(whole, masking=MaskingConfig(0.3)), epochs=1)
+    assert any(token.goes_on and token.label == IGNORED for row in single.rows for token in row.epochs[0])
+
+
 def test_the_average_counts_the_target_that_every_row_gets() -> None:
     generator = torch.Generator().manual_seed(0)
     chosen = choose_targets(torch.ones(20_000, 5, dtype=torch.bool), rate=0.15, generator=generator)
     assert float(chosen.sum(1).float().mean()) == pytest.approx(expected_targets(5, 0.15), abs=0.02)
+    words = torch.tensor([[0, 1, 1, 1, 4]] * 20_000)
+    chosen = choose_targets(torch.ones_like(words, dtype=torch.bool), rate=0.15, generator=generator, words=words)
+    assert float(chosen.sum(1).float().mean()) == pytest.approx(expected_targets(5, 0.15, units=3), abs=0.03)

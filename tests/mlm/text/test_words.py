@@ -57,25 +57,20 @@ def joins(left: str, right: str) -> bool:
 def words_by_characters(masked_lm: MaskedLM, text: str) -> tuple[list[int], list[list[int]]]:
     """(token ids, places of each word's tokens), from where the tokens stand in the text."""
     encoded = masked_lm.tokenizer(text, return_offsets_mapping=True)
+    ids = encoded["input_ids"]
     words: list[list[int]] = []
-    end, special = -1, masked_lm.special_ids
-    for place, (token_id, (start, stop)) in enumerate(
-        zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    ):
-        while start < stop and text[start].isspace():
-            start += 1
-        same = start < end or (start == end and 0 < start < len(text) and joins(text[start - 1], text[start]))
-        blank = bool(words) and masked_lm.tokenizer.convert_ids_to_tokens(encoded["input_ids"][place - 1]) in ("▁", "Ġ")
-        if token_id in special:
-            words.append([place])
-            end = -1
-            continue
-        if (same or (blank and words[-1][-1] == place - 1 and start == end)) and end >= 0:
+    end = -1  # of the piece before in the text; -1 behind a special token
+    for place, (token_id, (first, stop)) in enumerate(zip(ids, encoded["offset_mapping"], strict=True)):
+        start = stop - len(text[first:stop].lstrip())
+        touching = start == end and 0 < start < len(text) and joins(text[start - 1], text[start])
+        before = masked_lm.tokenizer.convert_ids_to_tokens(ids[place - 1]) if place else ""
+        behind_a_lone_space = before in ("▁", "Ġ") and start == end
+        if token_id not in masked_lm.special_ids and end >= 0 and (start < end or touching or behind_a_lone_space):
             words[-1].append(place)
         else:
             words.append([place])
-        end = max(stop, start)
-    return encoded["input_ids"], words
+        end = -1 if token_id in masked_lm.special_ids else max(stop, start)
+    return ids, words
 
 
 def grouped(firsts: list[int]) -> list[list[int]]:

@@ -142,6 +142,7 @@ def test_the_held_out_masks_are_the_same_whatever_the_recipe(started: Callable[.
         return list(session.held_out_masks())
 
     assert masks() == masks(batch_size=2, epochs=9, masking=MaskingConfig(0.5), pad_to_max_length=True)
+    assert masks() == masks(masking=MaskingConfig(whole_words=True))
     assert masks() != masks(seed=1)
     share = sum(label != -100 for row in masks(masking=MaskingConfig(0.9)) for label in row["labels"])
     assert share < 0.4 * sum(len(row["labels"]) for row in masks())
@@ -429,6 +430,7 @@ def test_rows_padded_to_the_maximum_length_cost_as_much_and_learn_the_same(
         ({"masking": MaskingConfig(0.8)}, 500, "mask rate of 80% is unusual"),
         ({"masking": MaskingConfig(0.01)}, 500, "mask rate of 1% is unusual"),
         ({"batch_size": 64}, 50, "more than the 50 rows"),
+        ({"patience": 2}, 500, "a run of 3 epochs never ends early"),
     ],
 )
 def test_legal_but_unusual_settings_are_remarked_on(changes: dict[str, Any], rows: int, words: str) -> None:

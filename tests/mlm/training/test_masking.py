@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 
 import pytest
 import torch
@@ -143,3 +145,76 @@ def test_a_rate_that_leaves_nothing_to_do_is_refused(rate: float) -> None:
 def test_shares_beyond_all_targets_are_refused(shares: tuple[float, float]) -> None:
     with pytest.raises(SettingsError, match="together at most 1"):
         MaskingConfig(0.15, *shares)
+
+
+# Whole words
+
+
+def blocks(lengths: Sequence[int], *, rows: int) -> Tensor:
+    """Rows that are all cut into words of these lengths: (rows, sum of lengths) first places."""
+    starts = [start for start, length in zip(accumulate([0, *lengths]), lengths, strict=False) for _ in range(length)]
+    return torch.tensor([starts] * rows)
+
+
+def chosen_words(chosen: Tensor, words: Tensor) -> list[list[int]]:
+    """How many pieces of each word were chosen, row by row."""
+    return [
+        torch.zeros(words.shape[1], dtype=torch.long).index_add_(0, first, row.long())[first.unique()].tolist()
+        for row, first in zip(chosen, words, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.15, 0.4])
+def test_the_pieces_of_a_word_are_chosen_together_at_the_same_share_of_tokens(rate: float) -> None:
+    lengths = (1, 3, 1, 1, 7, 2, 1, 4) * 3
+    words = blocks(lengths, rows=4000)
+    eligible = torch.ones_like(words, dtype=torch.bool)
+    chosen = choose_targets(eligible, rate=rate, generator=mask_generator(3), words=words)
+    counts = torch.tensor(chosen_words(chosen, words))
+    assert bool(((counts == 0) | (counts == torch.tensor(lengths))).all())
+    drawn_words = counts > 0
+    none = (1 - rate) ** len(lengths)  # such a row gets a word all the same
+    expected = rate + none / len(lengths)
+    assert_share(int(drawn_words.sum()), drawn_words.numel(), expected)
+    for place in range(words.shape[1]):  # a token of a long word no more often than one that stands alone
+        assert_share(int(chosen[:, place].sum()), len(chosen), expected)
+
+
+def test_a_row_without_a_chosen_word_gets_a_whole_one() -> None:
+    words = blocks((1, 4, 2), rows=3000)
+    eligible = torch.ones_like(words, dtype=torch.bool)
+    eligible[:, 0] = False
+    chosen = choose_targets(eligible, rate=1e-9, generator=mask_generator(3), words=words)
+    counts = torch.tensor(chosen_words(chosen, words))
+    assert {tuple(row) for row in counts.tolist()} == {(0, 4, 0), (0, 0, 2)}
+    assert_share(int((counts[:, 1] == 4).sum()), 3000, 0.5)
+
+
+def test_what_becomes_of_a_piece_is_drawn_for_itself_in_whole_words_too() -> None:
+    words = blocks((1, 3, 2, 4), rows=400)[:, :10]
+    tokens = TOKENS[:, :10]
+    masked = mask_tokens(
+        tokens,
+        torch.ones_like(tokens, dtype=torch.bool),
+        config=MaskingConfig(0.5, whole_words=True),
+        mask_token_id=MASK,
+        vocabulary_size=VOCABULARY,
+        generator=mask_generator(0),
+        words=words,
+    )
+    targets = masked.labels != IGNORED
+    count, became = int(targets.sum()), masked.token_ids[targets]
+    assert_share(int((became == MASK).sum()), count, 0.8 + 0.1 / VOCABULARY)
+    assert_share(int((became == tokens[targets]).sum()), count, 0.1 + 0.1 / VOCABULARY)
+    long = targets[:, 6:10].all(dim=1)
+    hidden = (masked.token_ids[:, 6:10] == MASK).sum(dim=1)[long]
+    assert_share(int((hidden == 4).sum()), int(long.sum()), (0.8 + 0.1 / VOCABULARY) ** 4)
+
+
+def test_words_of_one_piece_are_drawn_as_pieces_are() -> None:
+    eligible = torch.rand(50, 30, generator=mask_generator(9)) < 0.9
+    alone = torch.arange(30).expand(50, 30)
+    pieces, words = (
+        choose_targets(eligible, rate=0.15, generator=mask_generator(1), words=first) for first in (None, alone)
+    )
+    assert torch.equal(pieces, words)
