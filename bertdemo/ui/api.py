@@ -137,6 +137,7 @@ class Endpoints:
         replay_share: float | None = None,
         long_texts: str | None = None,
         device: str | None = None,
+        new_words: int | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 

@@ -19,6 +19,7 @@ from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.blend import split_reference
+from bertdemo.mlm.models.known import KNOWN_MODELS
 from bertdemo.runs.record import is_run_id
 from bertdemo.runs.store import BEST_MODEL
 
@@ -133,14 +134,16 @@ def user_errors(*, as_html: bool = True) -> Iterator[None]:
 
 
 def model_choices(services: Services) -> list[tuple[str, str]]:
-    """(label, reference) for a list of models: the one the page opens with, then the newest runs that left one.
+    """(label, reference) for a list of models: the one the page opens with, the newest runs that left one, and
+    well-known ones, each with whether it is here or what would have to be downloaded.
 
     Any other reference may be typed in.
     """
     default = services.default_model
     label = f"{default} (bundled)" if default == "mini-bert" else default
     runs = [choice for run in services.store.list()[:MAX_LISTED] for choice in _run_choices(run)]
-    return [(label, default), *runs]
+    known = [(model.label, model.repository) for model in KNOWN_MODELS if model.repository != default]
+    return [(label, default), *runs, *known]
 
 
 def comparison_choices(services: Services) -> list[tuple[str, str]]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+import huggingface_hub.constants
+from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -22,8 +25,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import ModelError
+from .downloads import CountingBar, Download, join_download
 
 MAX_BYTES = 4_000_000_000  # of weights, twice the largest model of this kind that is in common use
+_MORE_BYTES = 100_000_000  # for what comes beside the weights
 ANSWER_WITHIN = 5.0  # seconds: a hub that is silent for longer counts as out of reach
 _WEIGHTS = re.compile(r"model(-\d+-of-(?P<shards>\d+))?\.safetensors")
 _DESCRIPTIONS = re.compile(
@@ -70,27 +75,67 @@ def fetch_checkpoint(repository: str) -> Path:
     Raises:
         ModelError: offline, out of reach, unknown, private, too large, or without safetensors.
     """
-    folder = _cached_checkpoint(repository)
-    if folder is not None:
-        return folder
+    return _cached_checkpoint(repository) or begin_download(repository).result()
+
+
+def is_here(repository: str) -> bool:
+    """Whether a checkpoint of this name can be loaded without the network."""
+    return _cached_checkpoint(repository) is not None
+
+
+def begin_download(repository: str) -> Download:
+    """The download of a repository that is not here, in the background; whoever asks for the same one joins it."""
+    return join_download(repository, partial(_fetch, repository))
+
+
+def _fetch(repository: str, download: Download) -> Path:
     try:
-        siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
-        names = [sibling.rfilename for sibling in siblings]
-        weights = [name for name in names if _WEIGHTS.fullmatch(name)]
-        if "model.safetensors" in weights:
-            weights = ["model.safetensors"]
-        if not weights and has_pickles(names):
-            raise refuse_pickles(repository)
-        size = sum(sibling.size or 0 for sibling in siblings if sibling.rfilename in weights)
-        if size > MAX_BYTES:
-            raise ModelError(
-                f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MAX_BYTES / 1e9:.0f} GB are fetched;"
-                " choose a smaller model, or name a folder that holds it."
-            )
-        wanted = [name for name in names if _DESCRIPTIONS.fullmatch(name)] + weights
-        return Path(snapshot_download(repository, allow_patterns=wanted or ["config.json"]))
+        sizes = _wanted_sizes(repository)
+        download.total = sum(sizes.values())
+        bar: Any = partial(_BoundedBar, download)
+        # One after the other, small ones first. Xet, a protocol of the hub's own, can be neither stopped nor counted.
+        huggingface_hub.constants.HF_HUB_DISABLE_XET = True
+        for name in sorted(sizes, key=sizes.__getitem__):
+            path = hf_hub_download(repository, name, tqdm_class=bar)
+        return Path(path).parent
     except (HTTPError, OSError) as exc:  # connection, time-out, proxy, status; the cache's disk
-        raise _translated(exc, repository) from exc
+        raise _translated(exc, repository, done=download.done) from exc
+
+
+def _wanted_sizes(repository: str) -> dict[str, int]:
+    """The files to fetch, and their bytes as the hub states them. Raises ModelError for what is not fetched at all."""
+    siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
+    weights = [name for name in sizes if _WEIGHTS.fullmatch(name)]
+    if "model.safetensors" in weights:
+        weights = ["model.safetensors"]
+    if not weights and has_pickles(sizes):
+        raise refuse_pickles(repository)
+    if sum(sizes[name] for name in weights) > MAX_BYTES:
+        raise _too_large(repository, sum(sizes[name] for name in weights))
+    wanted = [name for name in sizes if _DESCRIPTIONS.fullmatch(name)] + weights
+    return {name: sizes[name] for name in wanted or ["config.json"] if name in sizes} or {"config.json": 0}
+
+
+class _BoundedBar(CountingBar):
+    """Whatever size the hub stated: no more is written than would have been fetched knowingly."""
+
+    def __init__(self, download: Download, *arguments: Any, total: int | None = None, **look: Any) -> None:
+        if (total or 0) > MAX_BYTES:
+            raise _too_large(download.repository, total or 0)
+        super().__init__(download, *arguments, **look)
+
+    def update(self, count: float | None = 1) -> None:
+        super().update(count)
+        if self._download.done > MAX_BYTES + _MORE_BYTES:
+            raise _too_large(self._download.repository, self._download.done)
+
+
+def _too_large(repository: str, size: int) -> ModelError:
+    return ModelError(
+        f"{repository!r} has {size / 1e9:.1f} GB of weights, and at most {MAX_BYTES / 1e9:.0f} GB are fetched;"
+        " choose a smaller model, or name a folder that holds it."
+    )
 
 
 def _cached_checkpoint(repository: str) -> Path | None:
@@ -102,7 +147,7 @@ def _cached_checkpoint(repository: str) -> Path | None:
     return folder if has_weights(folder) and has_tokenizer else None
 
 
-def _translated(error: Exception, repository: str) -> ModelError:
+def _translated(error: Exception, repository: str, *, done: int = 0) -> ModelError:
     elsewhere = "use 'mini-bert', which needs no download"
     name = repr(repository)
     if isinstance(error, OfflineModeIsEnabled):
@@ -121,9 +166,18 @@ def _translated(error: Exception, repository: str) -> ModelError:
         return ModelError(
             f"The Hugging Face hub refused {name} (HTTP status {status}); try again later or {elsewhere}."
         )
+    if "onsistency check" in str(error):  # huggingface_hub's, of the bytes that were announced and those that came
+        return ModelError(
+            f"What came of {name} is not as long as the Hugging Face hub had announced, so it is not used; try again."
+        )
     reason = getattr(error, "strerror", None)
     if reason and not isinstance(error, ConnectionError | TimeoutError | FileNotFoundError):
         return ModelError(f"{name} cannot be saved to the local cache ({reason}); check the disk.")
+    if done:
+        return ModelError(
+            f"The download of {name} broke off after {done / 1e6:.1f} MB; check the connection and choose the model"
+            " again to go on from there."
+        )
     return ModelError(
         f"{name} is not on this machine and the Hugging Face hub is out of reach; check the connection or {elsewhere}."
     )

@@ -178,7 +178,9 @@ def _with_entries(masked_lm: MaskedLM, words: Sequence[SpelledWord]) -> PreTrain
         vocabulary |= {word.entry: first_id + place for place, word in enumerate(words)}
         state["model"]["ignore_merges"] = True
     elif kind == "Unigram":
-        _append_scored(vocabulary, words, first_id=first_id, added={t["id"]: t["content"] for t in state["added_tokens"]})
+        _append_scored(
+            vocabulary, words, first_id=first_id, added={t["id"]: t["content"] for t in state["added_tokens"]}
+        )
     else:
         raise _unable(masked_lm)
     return _of_backend(tokenizer, Tokenizer.from_str(json.dumps(state)))
@@ -218,9 +220,7 @@ def _of_backend(tokenizer: PreTrainedTokenizerBase, backend: Tokenizer) -> PreTr
 
 
 @torch.no_grad()
-def _grown(
-    masked_lm: MaskedLM, tokenizer: PreTrainedTokenizerBase, pieces_of: dict[int, tuple[int, ...]]
-) -> MaskedLM:
+def _grown(masked_lm: MaskedLM, tokenizer: PreTrainedTokenizerBase, pieces_of: dict[int, tuple[int, ...]]) -> MaskedLM:
     """The model with a row a token of ``pieces_of``, proven on a short text: code of some architectures keeps a second
     copy of what grows, or shares other tensors afterwards than it can save."""
     model, grown = masked_lm.model, MaskedLM(masked_lm.ref, masked_lm.model, tokenizer)

@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from bertdemo.mlm.models.blend import BlendPairs
 
+from ..download import build_download
 from ..events import Fold, only_if_set, when_typed
 from ..inside.look_inside import VIEWS, LookInside, build_look_inside
 from ..question import ask
@@ -134,6 +135,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
         allow_custom_value=True,
         elem_id="fill-model",
     )
+    build_download(services, models)
     compared = gr.Dropdown(
         comparison_choices(services),
         value=NO_MODEL,
@@ -141,6 +143,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
         allow_custom_value=True,
         elem_id="fill-compared",
     )
+    build_download(services, compared)
     return models, compared, gr.Slider(1, MAX_WORDS, value=5, step=1, label="Words shown")
 
 

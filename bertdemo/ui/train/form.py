@@ -21,6 +21,7 @@ from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingCon
 from bertdemo.mlm.training.replay import GENERAL
 from bertdemo.runs.manager import RunRequest
 
+from ..download import build_download
 from ..services import READ_EVENT, Services, Updates, model_choices
 from .data_panel import chosen_file
 
@@ -33,7 +34,7 @@ DEFAULT_PROBES = (
 )
 PRESET = (  # what a preset fills in
     *("epochs", "learning_rate", "batch_size", "max_length", "long_texts", "mask_rate", "whole_words", "limit"),
-    *("patience", "evaluate_every", "replay", "replay_share"),
+    *("new_words", "patience", "evaluate_every", "replay", "replay_share"),
 )
 
 Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
@@ -148,6 +149,7 @@ def build_form(services: Services) -> Fields:
         )
         fields: Fields = {"model": model, "epochs": _number("epochs", usual, min_width=130)}
         fields["learning_rate"] = _number("learning_rate", usual, min_width=130, step=1e-5, elem_id="learning-rate")
+    build_download(services, model)
     with gr.Row(elem_classes="presets"):
         notebook = gr.Button("As in the notebook", size="sm", elem_id="as-in-the-notebook")
         defaults = gr.Button("Back to the usual settings", size="sm")
@@ -202,6 +204,7 @@ def _build_switches(usual: Mapping[str, Any]) -> Fields:
             False, label=SETTINGS["whole_words"].label, info=SETTINGS["whole_words"].help, min_width=220
         )
         patience = _number("patience", usual, min_width=150)
+        new_words = _number("new_words", usual, min_width=150)
         evaluate_every = _text(
             "evaluate_every", info="Besides every epoch's end. Empty: only then.", max_lines=1, min_width=150
         )
@@ -217,6 +220,7 @@ def _build_switches(usual: Mapping[str, Any]) -> Fields:
             0.01, 0.9, value=share.default, step=0.01, label=share.label, info=share.help, min_width=220
         )
     fields: Fields = {"whole_words": whole_words, "patience": patience, "evaluate_every": evaluate_every}
+    fields["new_words"] = new_words
     return {**fields, "replay": replay, "replay_share": replay_share}
 
 

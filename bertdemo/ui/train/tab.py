@@ -24,6 +24,7 @@ from .data_panel import build_data_panel
 from .estimate import EstimateView, Measure, build_estimate, new_measure, show_estimate
 from .form import build_form
 from .live_chart import live_chart
+from .new_words import build_new_words
 from .run_view import (
     READY,
     Reporter,
@@ -74,6 +75,7 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     data = build_data_panel(services)
     heading(2, "Settings", "They are fine as they are.")
     fields = build_form(services)
+    build_new_words(demo, services, data, fields)
     estimate, check = build_estimate(data.too_long)
     build_settings_notebook(services, {**data.chosen, **fields})
     heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from sentencepiece_checkpoints import sentencepiece_checkpoint
+from tiny_checkpoints import ARCHITECTURES
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertdemo.mlm.errors import ModelError
@@ -14,8 +16,6 @@ from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.text.new_words import MIN_USES, SpelledWord, added_words, spelled_words, with_new_words
 from bertdemo.mlm.text.tokens import word_ids
-from sentencepiece_checkpoints import sentencepiece_checkpoint
-from tiny_checkpoints import ARCHITECTURES
 
 TEXTS = (
     ["we love anime and the old house"] * 7
