@@ -231,6 +231,11 @@ class RunManager:
         with self._changed:
             return tuple(job.run.id for job in self._jobs())
 
+    def pulse(self) -> str:
+        """Another text whenever a run joins the queue, enters another state, or ends."""
+        with self._changed:
+            return " ".join(f"{job.run.id}:{job.run.record.state}" for job in self._jobs())
+
     def rename(self, run_id: str, name: str, *, owner: str = "") -> None:
         renamed = self.store.rename(self._owned(run_id, owner).id, name)
         if (run := self._at_hand(renamed.id)) is not None:

@@ -12,6 +12,8 @@ import re
 import secrets
 import shlex
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -123,6 +125,30 @@ class RunRecord:
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
+
+
+def run_label(record: RunRecord, *, alike: bool = False) -> str:
+    """What tells a run apart in a list: "reviews, 3 epochs, 13:11", the minute by this machine's clock, before today
+    with the day; ``alike``: another one would be called the same."""
+    parts = [record.name, epochs_text(record.settings)]
+    try:
+        begun = datetime.fromisoformat(record.created).astimezone()
+        today = begun.date() == datetime.now().astimezone().date()
+        parts.append(f"{begun:%H:%M}" if today else f"{begun.day} {begun:%b %H:%M}")
+    except ValueError:  # a damaged record
+        return record.name
+    return ", ".join(parts) + (f" · {record.id[-4:]}" if alike else "")
+
+
+def run_labels(records: Sequence[RunRecord]) -> dict[str, str]:
+    """The labels of several runs by their ids, no two of them the same."""
+    labels = {record.id: run_label(record) for record in records}
+    counts = Counter(labels.values())
+    return {record.id: run_label(record, alike=counts[labels[record.id]] > 1) for record in records}
+
+
+def epochs_text(settings: TrainingConfig) -> str:
+    return "1 epoch" if settings.epochs == 1 else f"{settings.epochs:,} epochs"
 
 
 def read_record(text: str) -> RunRecord:

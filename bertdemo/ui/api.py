@@ -20,6 +20,7 @@ from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
 from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .train.estimate import check_ahead
 from .train.form import run_request
 from .uploads import uploaded
 
@@ -155,6 +156,7 @@ class Endpoints:
             dialect = _dialect(path, encoding, delimiter, header) if path else None
             named: dict[str, Any] = {"column": _optional(column), "model": _text(model), "name": _text(name)}
             request = run_request(self._services, values, path=path, dialect=dialect, **named)
+            check_ahead(self._services, request)
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:

@@ -20,7 +20,8 @@ from gradio.components import Component
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.blend import split_reference
 from bertdemo.mlm.models.known import KNOWN_MODELS
-from bertdemo.runs.record import is_run_id
+from bertdemo.runs.manager import owns
+from bertdemo.runs.record import is_run_id, run_label, run_labels
 from bertdemo.runs.store import BEST_MODEL
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ Updates: TypeAlias = dict[Block, Any]
 A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of the server has the details."
 
 NO_MODEL = "none"
+_BEST = ", best epoch"
 MAX_LISTED = 50  # runs whose models are offered in a list
 
 # Spread into ``.click(...)`` and the like: an event that only serves the page.
@@ -88,8 +90,13 @@ class Services:
             return f"{self.label(blend[0])} at {blend[1]:g}"
         run = self.find_run(reference.removesuffix(BEST_MODEL))
         if run is not None:
-            return f"{run.record.name}, best epoch" if reference.endswith(BEST_MODEL) else run.record.name
+            return run_label(run.record) + (_BEST if reference.endswith(BEST_MODEL) else "")
         return Path(reference).name if Path(reference).is_absolute() else reference
+
+    def runs(self, owner: str = "") -> list[Run]:
+        """All runs, newest first, but those of this browser before all others."""
+        runs = self.store.list()
+        return sorted(runs, key=lambda run: not owns(run.record.owner, owner)) if owner else runs
 
     def find_run(self, run_id: str) -> Run | None:
         """None where there is none of this id, or no longer; names are not looked for."""
@@ -133,22 +140,23 @@ def user_errors(*, as_html: bool = True) -> Iterator[None]:
         raise gr.Error(A_BUG, print_exception=False) from error
 
 
-def model_choices(services: Services) -> list[tuple[str, str]]:
-    """(label, reference) for a list of models: the one the page opens with, the newest runs that left one, and
-    well-known ones, each with whether it is here or what would have to be downloaded.
+def model_choices(services: Services, owner: str = "") -> list[tuple[str, str]]:
+    """(label, reference) for a list of models: the one the page opens with, then runs that left one, first those of
+    this browser, and well-known ones, each with whether it is here or what would have to be downloaded.
 
     Any other reference may be typed in.
     """
     default = services.default_model
     label = f"{default} (bundled)" if default == "mini-bert" else default
-    runs = [choice for run in services.store.list()[:MAX_LISTED] for choice in _run_choices(run)]
+    runs = services.runs(owner)[:MAX_LISTED]
+    labels = run_labels([run.record for run in runs])
     known = [(model.label, model.repository) for model in KNOWN_MODELS if model.repository != default]
-    return [(label, default), *runs, *known]
+    return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id])), *known]
 
 
-def comparison_choices(services: Services) -> list[tuple[str, str]]:
+def comparison_choices(services: Services, owner: str = "") -> list[tuple[str, str]]:
     """The same with "none" in front."""
-    return [("none", NO_MODEL), *model_choices(services)]
+    return [("none", NO_MODEL), *model_choices(services, owner)]
 
 
 def has_other_best(run: Run) -> bool:
@@ -162,10 +170,10 @@ def run_reference(run: Run, *, best: bool) -> str:
     return run.id + BEST_MODEL if best and has_other_best(run) else run.id
 
 
-def _run_choices(run: Run) -> list[tuple[str, str]]:
+def _run_choices(run: Run, label: str) -> list[tuple[str, str]]:
     if not run.models():
         return []
-    choices = [(f"{run.record.name} · {run.id}", run.id)]
+    choices = [(label, run.id)]
     if has_other_best(run):
-        choices.append((f"{run.record.name}, best epoch · {run.id}", run_reference(run, best=True)))
+        choices.append((label + _BEST, run_reference(run, best=True)))
     return choices

@@ -15,7 +15,8 @@ _STYLE_SHEETS = ("style.css", "fill.css", "train.css", "learn.css")  # the frame
 
 # Both run in the browser as ``button.click(js=...)`` and touch nothing on the server.
 TOGGLE_DARK_JS = "() => { document.body.classList.toggle('dark'); }"
-TOGGLE_PROJECTOR_JS = "() => { document.body.classList.toggle('projector'); }"
+# Large type survives a reload, and goes along in the address: ``?large=1`` (see head.html).
+TOGGLE_PROJECTOR_JS = "() => { window.bertdemoLarge(!document.body.classList.contains('projector')); }"
 
 # Of the fonts that come with Gradio 6.31 the semi-bold files lack most letters; bold is drawn for 600 instead.
 _WEIGHTS = (400, 700)

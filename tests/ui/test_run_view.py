@@ -13,10 +13,10 @@ import pytest
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.runs.manager import RunManager, token_hash
-from bertdemo.runs.record import FROM_SCRATCH, DataSource
+from bertdemo.runs.record import FROM_SCRATCH, DataSource, run_labels
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.services import Services, Updates
+from bertdemo.ui.services import Services, Updates, model_choices
 from bertdemo.ui.train import run_actions
 from bertdemo.ui.train.live_chart import live_chart
 from bertdemo.ui.train.run_view import (
@@ -69,7 +69,7 @@ def write_run(services: Services) -> Callable[..., Run]:
 @pytest.fixture
 def view() -> RunView:
     with gr.Blocks():
-        return build_runs(Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart()), build_report())
+        return build_runs(Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart(), gr.State("")), build_report())
 
 
 def shown(services: Services, view: RunView, run_id: str, *, owner: str = "me", named: str = "") -> Updates:
@@ -127,7 +127,7 @@ def delete(services: Services, view: RunView, run_id: str, about: str, *, owner:
 
 def test_deleting_asks_first_and_shows_another_run(services: Services, view: RunView, write_run) -> None:
     kept, gone = write_run("kept"), write_run(HOSTILE)
-    question = run_actions.ask_to_delete(services, view.deletion, run_id=gone.id)
+    question = run_actions.ask_to_delete(services, view.deletion, owner="me", run_id=gone.id)
     assert question[view.deletion.row].visible
     assert "<img" not in question[view.deletion.words]
     outcome = delete(services, view, gone.id, question[view.deletion.about])
@@ -137,11 +137,45 @@ def test_deleting_asks_first_and_shows_another_run(services: Services, view: Run
     assert "alert" in delete(services, view, gone.id, gone.id)[view.actions.note]  # twice: one sentence
 
 
+def test_stop_and_delete_ask_whose_run_it_is(services: Services, view: RunView, write_run) -> None:
+    """Behind a tunnel everybody comes from this machine, and may; a neighbour's run is not stopped by one press."""
+    mine = write_run("mine", state="finished")
+    others = write_run("others", state="finished", owner="somebody else")
+    assert "already" in run_actions.stop(services, owner="me", run_id=mine.id, asked="")[0]
+    said, asked = run_actions.stop(services, owner="me", run_id=others.id, asked="")
+    assert "another browser" in said
+    assert asked == others.id
+    assert "already" in run_actions.stop(services, owner="me", run_id=others.id, asked=asked)[0]
+    for run, whose in ((mine, False), (others, True)):
+        question = run_actions.ask_to_delete(services, view.deletion, owner="me", run_id=run.id)
+        assert ("another browser" in question[view.deletion.words]) == whose
+
+
+def test_own_runs_come_first_and_failed_ones_are_folded_away(services: Services, write_run) -> None:
+    write_run("mine")
+    write_run("theirs", owner="somebody else")
+    failed = write_run("broken", state="failed")
+    listed = list_runs(services, "", owner="me")
+    assert listed.index("mine, 3 epochs") < listed.index("theirs, 3 epochs") < listed.index("<details")
+    assert listed.index("<details") < listed.rindex("broken")
+    assert "1 failed run<" in listed
+    assert '<details class="failed" open' in list_runs(services, failed.id)
+    names = [label for label, _ in model_choices(services, "me")]
+    assert [name.split(",")[0] for name in names] == ["mini-bert (bundled)", "broken", "mine", "theirs"]
+
+
+def test_two_runs_of_one_minute_have_two_names(services: Services, write_run) -> None:
+    runs = [write_run(), write_run()]
+    labels = run_labels([run.record for run in runs])
+    assert len(set(labels.values())) == 2
+    assert run_labels([runs[0].record])[runs[0].id] in labels[runs[0].id]
+
+
 def test_the_run_that_was_asked_about_is_deleted_whatever_is_shown_by_then(
     services: Services, view: RunView, write_run
 ) -> None:
     gone, other = write_run("gone"), write_run("shown")
-    question = run_actions.ask_to_delete(services, view.deletion, run_id=gone.id)
+    question = run_actions.ask_to_delete(services, view.deletion, owner="me", run_id=gone.id)
     outcome = delete(services, view, other.id, question[view.deletion.about])
     assert view.watch.chart not in outcome  # it stays as it is
     assert "“gone” is deleted" in outcome[view.actions.note]
@@ -152,7 +186,7 @@ def test_a_run_gets_another_name_or_a_sentence(services: Services, view: RunView
     run = write_run()
     renamed = run_actions.rename(services, view, owner="me", run_id=run.id, name="better")
     assert "better" in renamed[view.actions.note]
-    assert ">better<" in renamed[view.table]
+    assert ">better, 3 epochs, " in renamed[view.table]
     assert services.store.get(run.id).record.name == "better"
     refused = run_actions.rename(services, view, owner="me", run_id=run.id, name="  ")
     assert "alert" in refused[view.actions.note]
@@ -199,7 +233,7 @@ def test_runs_of_one_name_can_be_told_apart_in_the_chart(services: Services, wri
     first, second, other = write_run(), write_run(), write_run("other")
     names = [trace.name for trace in overlay([first, second, other]).data if trace.mode == "lines"]
     assert len(set(names)) == 3
-    assert names[2] == "other"
+    assert names[2].startswith("other, 3 epochs, ")
     assert show_overlay(services, []) is None
     assert show_overlay(services, ["20990101-0000-none-0000", "../x"]) is None
 
@@ -211,7 +245,7 @@ def test_the_chart_follows_what_becomes_of_its_runs(services: Services, view: Ru
     now = refresh_overlay(services, view.overlay, overlaid=[first.id, second.id])
     chosen, drawn = now[view.overlay.chosen], str(now[view.overlay.plot])
     assert chosen.value == [first.id]
-    assert [label.split(" ")[0] for label, _ in chosen.choices] == ["better"]
+    assert [label.split(",")[0] for label, _ in chosen.choices] == ["better"]
     assert "better" in drawn
     assert "second" not in drawn
     delete(services, view, "", first.id)
@@ -229,7 +263,7 @@ def test_a_long_list_is_cut_and_says_so(services: Services, write_run, monkeypat
     assert "newest" not in list_runs(services, "")
     monkeypatch.setattr("bertdemo.ui.train.run_view.MAX_LISTED", 2)
     cut = list_runs(services, "")
-    assert "the newest 2 of 3" in cut
+    assert "These are 2 of 3" in cut
     assert ">first<" not in cut
 
 

@@ -111,9 +111,9 @@ class Page:
 def page(services: Services) -> Page:
     with gr.Blocks():
         data = build_data_panel(services)
-        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart())
+        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart(), gr.State(""))
         runs = build_runs(watch, build_report())
-        return Page(data, build_form(services), watch, runs, gr.BrowserState(""), build_estimate(data.too_long)[0])
+        return Page(data, build_form(services), watch, runs, gr.BrowserState(""), build_estimate(data.too_long))
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ def test_start_says_what_was_started_and_the_next_one_queues(services: Services,
     assert "<img" not in first.note
     second = press_start(services, page, sample)
     assert "Queued as number 1" in second.note
-    assert "Taken out of the queue" in stop(services, owner="me", run_id=second.chart)
+    assert "Taken out of the queue" in stop(services, owner="me", run_id=second.chart, asked=second.chart)[0]
     assert services.store.get(second.chart).record.state == "stopped"
-    assert "Stopping" in stop(services, owner="me", run_id=first.chart)
+    assert "Stopping" in stop(services, owner="me", run_id=first.chart, asked=first.chart)[0]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_only_a_run_that_goes_on_can_be_stopped(services: Services, page: Page, 
     run_id = press_start(services, page, sample).chart
     assert can_stop(services, page, run_id)
     waiting = press_start(services, page, sample).chart
-    stop(services, owner="me", run_id=waiting)
+    stop(services, owner="me", run_id=waiting, asked=waiting)[0]
     assert not can_stop(services, page, waiting)
     assert not can_stop(services, page, "")
     assert not can_stop(services, page, "20990101-0000-none-0000")
@@ -287,7 +287,7 @@ def test_on_a_shared_server_only_the_owner_stops(
     assert answer.owner  # a browser without a token is given one to keep
     assert can_stop(services, page, answer.chart, owner=answer.owner)
     assert not can_stop(services, page, answer.chart, owner="another")
-    assert "Only whoever started" in stop(services, owner="another", run_id=answer.chart)
+    assert "Only whoever started" in stop(services, owner="another", run_id=answer.chart, asked=answer.chart)[0]
 
 
 def look(
@@ -346,7 +346,33 @@ def test_the_page_says_what_was_skipped_and_what_looks_wrong(sample: Path) -> No
     assert "is this really cp866?" in describe(ChosenFile(str(sample), encoding="cp866")).found
 
 
-def test_nothing_is_measured_unasked_where_that_would_be_dear(services: Services, page: Page, sample: Path) -> None:
+def test_what_would_make_a_run_fail_is_said_before_it_and_leaves_none_behind(
+    services: Services, page: Page, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(repository: str) -> None:
+        raise ModelError(f"{repository!r} is no model; check the spelling.")
+
+    monkeypatch.setattr("bertdemo.ui.train.estimate.check_checkpoint", unreachable)
+    one = sample.with_name("one.csv")
+    one.write_text("review\nOne single row of text is here.\n", encoding="utf-8")
+    for path, changed, said in (
+        (sample, {"max_length": 100_000}, "maximum length must be from 4 to"),
+        (sample, {"model": "someone/large-bert"}, "check the spelling"),
+        (one, {}, "only 1 usable rows"),
+    ):
+        (line, *_), _ = look(services, page, path, **changed)
+        assert said in line[0]
+        assert said in press_start(services, page, path, **changed).note
+    assert services.store.list() == []
+    (planned, *_), _ = look(services, page, sample, learning_rate=0.5)
+    assert "far above" in planned[0]  # before anything is measured
+    assert planned[0].index("learning rate 0.5") < planned[0].index("rows to learn from")  # of which settings it speaks
+
+
+def test_nothing_is_measured_unasked_where_that_would_be_dear(
+    services: Services, page: Page, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertdemo.ui.train.estimate.check_checkpoint", lambda repository: None)
     planned, measured = look(services, page, sample, model="someone/large-bert")
     assert (len(planned), measured) == (1, [])
     assert len(look(services, page, sample, model="someone/large-bert", asked=True)[1]) == 1

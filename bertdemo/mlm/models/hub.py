@@ -83,19 +83,25 @@ def is_here(repository: str) -> bool:
     return _cached_checkpoint(repository) is not None
 
 
+def check_checkpoint(repository: str) -> None:
+    """Raises what fetch_checkpoint would, as far as that can be seen without a download; takes seconds at most."""
+    if _cached_checkpoint(repository) is None:
+        _wanted_sizes(repository)
+
+
 def begin_download(repository: str) -> Download:
     """The download of a repository that is not here, in the background; whoever asks for the same one joins it."""
     return join_download(repository, partial(_fetch, repository))
 
 
 def _fetch(repository: str, download: Download) -> Path:
+    sizes = _wanted_sizes(repository)
+    download.total = sum(sizes.values())
+    bar: Any = partial(_BoundedBar, download)
+    # Xet, a protocol of the hub's own, can be neither stopped nor counted from here.
+    huggingface_hub.constants.HF_HUB_DISABLE_XET = True
     try:
-        sizes = _wanted_sizes(repository)
-        download.total = sum(sizes.values())
-        bar: Any = partial(_BoundedBar, download)
-        # One after the other, small ones first. Xet, a protocol of the hub's own, can be neither stopped nor counted.
-        huggingface_hub.constants.HF_HUB_DISABLE_XET = True
-        for name in sorted(sizes, key=sizes.__getitem__):
+        for name in sorted(sizes, key=sizes.__getitem__):  # the weights last: a checkpoint is here once they are
             path = hf_hub_download(repository, name, tqdm_class=bar)
         return Path(path).parent
     except (HTTPError, OSError) as exc:  # connection, time-out, proxy, status; the cache's disk
@@ -103,18 +109,21 @@ def _fetch(repository: str, download: Download) -> Path:
 
 
 def _wanted_sizes(repository: str) -> dict[str, int]:
-    """The files to fetch, and their bytes as the hub states them. Raises ModelError for what is not fetched at all."""
-    siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
+    """The files to download, which the hub is asked for, and their bytes as it states them. Raises ModelError."""
+    try:
+        siblings = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_WITHIN).siblings or []
+    except (HTTPError, OSError) as exc:
+        raise _translated(exc, repository) from exc
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
     weights = [name for name in sizes if _WEIGHTS.fullmatch(name)]
     if "model.safetensors" in weights:
         weights = ["model.safetensors"]
     if not weights and has_pickles(sizes):
         raise refuse_pickles(repository)
-    if sum(sizes[name] for name in weights) > MAX_BYTES:
-        raise _too_large(repository, sum(sizes[name] for name in weights))
+    if (size := sum(sizes[name] for name in weights)) > MAX_BYTES:
+        raise _too_large(repository, size)
     wanted = [name for name in sizes if _DESCRIPTIONS.fullmatch(name)] + weights
-    return {name: sizes[name] for name in wanted or ["config.json"] if name in sizes} or {"config.json": 0}
+    return {name: sizes[name] for name in wanted} or {"config.json": 0}
 
 
 class _BoundedBar(CountingBar):

@@ -243,8 +243,8 @@ class TrainingSession:
         yield from map(Warned, self._notes)
         if (found := len(self._new_words)) < self.config.new_words:
             yield Warned(
-                f"Only {found} words are used {MIN_USES} times or more and spelled in pieces by this model, so"
-                f" {found} new words were added, not {self.config.new_words}."
+                f"Only {found} {'word is' if found == 1 else 'words are'} used {MIN_USES} times or more and spelled in"
+                f" pieces by this model, so the model is given {found}, not {self.config.new_words}."
             )
         for sentence in unusual_settings(self.config, train_rows=len(self._own), default_learning_rate=suits):
             yield Warned(sentence)

@@ -183,9 +183,12 @@ def _means(
 def word_sentence(found: PerWord) -> str:
     """What it cost and gained, in plain sentences; the loss is of whole words, so the two models can be compared."""
     tokens = f"{found.tokens_before:,} to {found.tokens_after:,}"
-    parts = [f"{found.added} words became tokens of their own; the held-out texts went from {tokens} tokens."]
+    became = (
+        "1 word became a token of its own" if found.added == 1 else f"{found.added} words became tokens of their own"
+    )
+    parts = [f"{became}; the held-out texts went from {tokens} tokens."]
     if found.new:
-        parts.append(f"Those words {_cost(found.new)}, first spelled in pieces and now guessed whole.")
+        parts.append(f"New words {_cost(found.new)}, first spelled in pieces and now guessed whole.")
     else:
         parts.append("None of them is in the held-out texts.")
     parts.append(f"Words of all kinds {_cost(found.every)}.")

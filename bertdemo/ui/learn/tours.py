@@ -189,7 +189,7 @@ TOURS = (
         (
             TourStep(
                 "These are the texts that the model would learn from: the sample reviews, or a CSV of your own.",
-                look="#preview",
+                look="#found",
                 tab=TRAIN,
             ),
             TourStep(

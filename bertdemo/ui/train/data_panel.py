@@ -215,7 +215,7 @@ def build_data_panel(services: Services) -> DataPanel:
     with gr.Row(elem_classes="data-row"):
         with gr.Column(scale=2, min_width=280):
             upload = gr.File(
-                label="Your file: CSV, text, JSON, Excel or Parquet", file_count="single", elem_id="upload", height=170
+                label="Your file: CSV, text, JSON, Excel or Parquet", file_count="single", elem_id="upload", height=130
             )
             sample = gr.Button("Use the sample reviews", size="sm", elem_id="use-sample")
         with gr.Column(scale=3, min_width=280):
@@ -231,7 +231,8 @@ def build_data_panel(services: Services) -> DataPanel:
                 elem_id="text-column",
             )
             reading = _build_reading()
-    rows = gr.HTML(first.rows, elem_id="preview", apply_default_css=False)
+    with gr.Accordion("The first rows", open=False, elem_id="first-rows"):
+        rows = gr.HTML(first.rows, elem_id="preview", apply_default_css=False)
     path, name = gr.State(first.path), gr.Textbox(visible=False)
     panel = DataPanel(upload, sample, path, name, found, too_long, column, rows, reading)
     _wire(services, panel)

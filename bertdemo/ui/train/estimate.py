@@ -18,11 +18,13 @@ from typing import Any, NamedTuple, TypeAlias
 import gradio as gr
 
 from bertdemo.mlm.data.columns import count_words
-from bertdemo.mlm.data.corpus import preview, read_corpus
-from bertdemo.mlm.errors import BertDemoError
-from bertdemo.mlm.settings import TrainingConfig
+from bertdemo.mlm.data.corpus import MIN_ROWS, Preview, preview, read_corpus
+from bertdemo.mlm.errors import BertDemoError, DataError
+from bertdemo.mlm.models.hub import check_checkpoint
+from bertdemo.mlm.models.loading import default_learning_rate
+from bertdemo.mlm.settings import TrainingConfig, unusual_settings
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
-from bertdemo.mlm.training.estimate import Estimate, estimate_run
+from bertdemo.mlm.training.estimate import Estimate, estimate_run, length_limit
 from bertdemo.mlm.training.replay import read_replay
 from bertdemo.runs.manager import RunRequest
 
@@ -30,6 +32,7 @@ from ..notes import note_html
 from ..services import Services, Updates
 from .form import request_of
 from .live_chart import duration
+from .runs_table import settings_text
 
 MAX_ROWS = 20_000  # read for an estimate; the rest is counted on
 _REMEMBERED = 64  # estimates: a class asks the same again and again
@@ -39,10 +42,12 @@ Measure: TypeAlias = Callable[[RunRequest], Estimate]
 
 
 class EstimateView(NamedTuple):
-    """``too_long``: where the number of texts over the maximum length is shown, beside the file's other counts."""
+    """``too_long``: where the number of texts over the maximum length is shown, beside the file's other counts;
+    ``check`` asks for what was not measured by itself."""
 
     line: gr.HTML
     too_long: gr.HTML
+    check: gr.Button
 
 
 def new_measure(services: Services) -> Measure:
@@ -69,22 +74,38 @@ def show_estimate(
         return
     try:
         request = request_of(services, **{**form, "name": ""})  # a name changes nothing
-        request.check()
-        here = _is_here(services, request)
+        found, here = check_ahead(services, request), _is_here(services, request)
         measured = asked or (here and not services.manager.live())
-        planned = _planned(request, measuring=measured)
-        yield _said(view, planned)
+        planned = _planned(services, request, found, measuring=measured)
+        yield _said(view, planned, measurable=not measured)
         if here and (unknown := _unknown(services, request)):
-            yield _said(view, planned + unknown)
+            yield _said(view, planned + unknown, measurable=not measured)
         if measured:
-            yield _shown(view, measure(request), request.settings)
+            asked_for = _asked(services, request)
+            yield _shown(view, measure(request), request.settings, asked_for=asked_for)
     except BertDemoError as error:
         yield _said(view, note_html(str(error), wrong=True))
 
 
-def _is_here(services: Services, request: RunRequest) -> bool:
+def check_ahead(services: Services, request: RunRequest) -> Preview:
+    """What the file holds; raises BertDemoError for what would make the run fail."""
+    request.check()
     ref = services.resolve(request.model)
-    return Path(ref.source).is_absolute()
+    if _is_here(services, request):
+        length_limit(services.registry.shared(ref), request.settings.max_length)
+    else:
+        check_checkpoint(ref.source)
+    found = preview(request.data, dialect=request.dialect, column=request.column)
+    if (rows := _usable(found, request)) < MIN_ROWS:
+        raise DataError(
+            f"{found.name!r} has only {rows} usable rows ({found.report.empty} empty, {found.report.duplicate}"
+            f" duplicate), and training takes at least {MIN_ROWS}; add rows, or choose another column."
+        )
+    return found
+
+
+def _is_here(services: Services, request: RunRequest) -> bool:
+    return Path(services.resolve(request.model).source).is_absolute()
 
 
 def _unknown(services: Services, request: RunRequest) -> str:
@@ -96,15 +117,22 @@ def _unknown(services: Services, request: RunRequest) -> str:
     return "".join(map(_warning, unknown_tokens(masked_lm, rows)))
 
 
-def _planned(request: RunRequest, *, measuring: bool) -> str:
-    """From the preview's count of rows, which may be "about"."""
-    found = preview(request.data, dialect=request.dialect, column=request.column)
-    used = min(found.report.used, request.limit or found.report.used)
+def _planned(services: Services, request: RunRequest, found: Preview, *, measuring: bool) -> str:
+    """From the preview's count of rows, which may be "about", and what is unusual about the settings."""
+    settings, used = request.settings, _usable(found, request)
     train = used - min(500, round(used / 10))
-    pieces = train * (_pieces_a_text(found.sample_texts, request.settings.max_length) if request.settings.splits else 1)
-    steps = request.settings.epochs * math.ceil(pieces / request.settings.batch_size)
-    more = "working out time and memory…" if measuring else "press “Check time and memory” for the rest"
-    return _line([f"about {train:,} rows to learn from", f"about {steps:,} steps", more])
+    pieces = train * (_pieces_a_text(found.sample_texts, settings.max_length) if settings.splits else 1)
+    steps = settings.epochs * math.ceil(pieces / settings.batch_size)
+    more = ["working out time and memory…"] if measuring else []
+    suits = default_learning_rate(services.resolve(request.model))
+    unusual = unusual_settings(settings, train_rows=train, default_learning_rate=suits)
+    line = _line([_asked(services, request), f"about {train:,} rows to learn from", f"about {steps:,} steps", *more])
+    return line + "".join(map(_warning, unusual))
+
+
+def _asked(services: Services, request: RunRequest) -> str:
+    """Which settings the line speaks of."""
+    return settings_text(request.settings, services.label(request.model))
 
 
 def _pieces_a_text(texts: Sequence[str], max_length: int) -> float:
@@ -112,9 +140,8 @@ def _pieces_a_text(texts: Sequence[str], max_length: int) -> float:
     return fmean(math.ceil(max(1, count_words(text) * 4 / 3 / max_length)) for text in texts or ("",))
 
 
-def _usable_rows(request: RunRequest) -> int:
-    used = preview(request.data, dialect=request.dialect, column=request.column).report.used
-    return min(used, request.limit or used)
+def _usable(found: Preview, request: RunRequest) -> int:
+    return min(found.report.used, request.limit or found.report.used)
 
 
 def _measured(services: Services, request: RunRequest) -> Estimate:
@@ -124,14 +151,15 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     ref = services.resolve(request.model)
     masked_lm = services.registry.private_copy(ref)
     whole = corpus.report.used < limit or limit == request.limit
-    share = 1.0 if whole else min(1.0, corpus.report.used / _usable_rows(request))
+    share = 1.0 if whole else min(1.0, corpus.report.used / _usable(check_ahead(services, request), request))
     replay = read_replay(request.replay, held_out=corpus.held_out) if request.replay else ()
     return estimate_run(masked_lm, corpus, settings, general=services.general, replay=replay, read_share=share)
 
 
-def _shown(view: EstimateView, estimate: Estimate, settings: TrainingConfig) -> Updates:
+def _shown(view: EstimateView, estimate: Estimate, settings: TrainingConfig, *, asked_for: str) -> Updates:
     about = "" if estimate.exact else "about "
     parts = [
+        asked_for,
         f"{about}{estimate.train_rows:,} rows to learn from, {estimate.held_out_rows:,} held out",
         f"{about}{estimate.train_tokens:,} tokens an epoch",
         f"{about}{estimate.steps:,} steps",
@@ -155,8 +183,8 @@ def _too_long(estimate: Estimate, settings: TrainingConfig, *, about: str) -> st
     return f'<p class="counts">{said}</p>'
 
 
-def _said(view: EstimateView, line: str, too_long: str = "") -> Updates:
-    return {view.line: line, view.too_long: too_long}
+def _said(view: EstimateView, line: str, too_long: str = "", *, measurable: bool = False) -> Updates:
+    return {view.line: line, view.too_long: too_long, view.check: gr.Button(visible=measurable)}
 
 
 def _warning(sentence: str) -> str:
@@ -168,8 +196,10 @@ def _line(parts: list[str]) -> str:
     return f'<ul class="ahead" role="status">{items}</ul>'
 
 
-def build_estimate(too_long: gr.HTML) -> tuple[EstimateView, gr.Button]:
+def build_estimate(too_long: gr.HTML) -> EstimateView:
     with gr.Row(elem_classes="ahead-row"):
         line = gr.HTML(elem_id="ahead", apply_default_css=False)
-        check = gr.Button("Check time and memory", size="sm", scale=0, min_width=210, elem_id="check-ahead")
-    return EstimateView(line, too_long), check
+        check = gr.Button(
+            "Work out time and memory", size="sm", scale=0, min_width=210, elem_id="check-ahead", visible=False
+        )
+    return EstimateView(line, too_long, check)

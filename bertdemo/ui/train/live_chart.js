@@ -491,6 +491,7 @@ class LiveChart {
 
   take(answer) {
     if (!this.runId && answer.run_id) {
+      this.unchosen = true;
       this.runId = answer.run_id; // none was chosen: the newest is answered, and followed from now on
       props.value = this.runId; // so that handlers of the page, such as Stop, know it too
     }
@@ -509,7 +510,22 @@ class LiveChart {
       this.part('warnings').hidden = false;
     });
     this.drawn(() => this.feed(answer));
+    const before = this.state;
     this.show(answer.state, this.worded(answer), answer.done);
+    this.lookAround(answer, before !== this.state);
+  }
+
+  // The other runs: their list is out of date when one of them has changed, and where none was chosen the next one at
+  // work is followed once this one is over.
+  lookAround({ at_work: atWork, pulse }, told) {
+    if (pulse === undefined) return;
+    if (this.pulse !== undefined && pulse !== this.pulse && !told) trigger('others_changed', { run_id: this.runId });
+    this.pulse = pulse;
+    const over = !['queued', 'preparing', 'training', 'stopping'].includes(this.state);
+    if (this.unchosen && over && atWork && atWork !== this.runId) {
+      props.value = atWork;
+      this.follow(atWork);
+    }
   }
 
   // A fault in drawing is one of ours, or of the browser: it is said as such, and what is in words goes on.
@@ -645,5 +661,10 @@ class LiveChart {
 }
 
 const chart = new LiveChart(element);
-watch('value', () => chart.follow(props.value || ''));
+watch('value', () => {
+  const runId = props.value || '';
+  if (runId === chart.runId) return; // what the chart chose by itself
+  chart.unchosen = false;
+  chart.follow(runId);
+});
 chart.start(new URL(props.plotly_src, document.baseURI).href);

@@ -38,7 +38,8 @@ def live_chart(*, run_id: str = "") -> gr.HTML:
     """The chart, following ``run_id`` ("" for the newest); give it another run by returning that run's id as its value.
 
     It fires ``state_changed`` with ``run_id`` and ``state`` whenever the run it follows enters another state, the first
-    one seen included: ``chart.state_changed(handler, ...)`` with a ``gr.EventData`` parameter.
+    one seen included: ``chart.state_changed(handler, ...)`` with a ``gr.EventData`` parameter; and ``others_changed``
+    when any other run has. Where the reader chose no run, it moves on to the next one that is at work.
     """
     return gr.HTML(
         run_id,
@@ -83,10 +84,10 @@ def live_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any
     """
     run_id = run_id or newest_run(manager)
     if not run_id:
-        return _answer("", "idle", "No run yet: choose your data and press Start.")
+        return _answer("", "idle", "No run yet: choose your data and press Start.") | _elsewhere(manager)
     try:
         status, since, events = _read(manager, run_id, cursor)
-        answer = _news(status, since, events)
+        answer = _news(status, since, events) | _elsewhere(manager)
         if since != cursor or cursor == 0:
             record = manager.store.get(run_id).record  # from disk: whoever renames a run at work does it there
             answer["about"] = {"name": record.name, "epochs": record.settings.epochs}
@@ -106,7 +107,12 @@ def quick_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, An
         return None
     if status.since != cursor or len(status.events) == _FEW:
         return None
-    return _news(status, cursor, status.events)
+    return _news(status, cursor, status.events) | _elsewhere(manager)
+
+
+def _elsewhere(manager: RunManager) -> dict[str, str]:
+    """``at_work``: the run that trains now, "" for none; ``pulse``: another text when any run has changed."""
+    return {"at_work": next(iter(manager.live()), ""), "pulse": manager.pulse()}
 
 
 def newest_run(manager: RunManager) -> str:

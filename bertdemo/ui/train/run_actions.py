@@ -12,12 +12,14 @@ import gradio as gr
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.runs.hub_upload import upload_model
+from bertdemo.runs.record import run_label
 
 from ..notes import note_html
 from ..services import Services, Updates, run_reference, user_errors
+from .estimate import check_ahead
 from .form import request_of
 from .live_chart import newest_run
-from .run_view import BEST, Deletion, RunView, Watch, may_change, show_run
+from .run_view import BEST, Deletion, RunView, Watch, is_others, may_change, show_run
 from .runs_table import settings_text
 
 
@@ -27,28 +29,35 @@ def start(services: Services, watch: Watch, owner_kept: gr.BrowserState, /, *, o
     ``form``: what ``request_of`` takes, "watch" among it, which is why the first three have no names.
     """
     try:
-        submission = services.manager.submit(request_of(services, **form), owner=owner)
+        request = request_of(services, **form)
+        check_ahead(services, request)
+        submission = services.manager.submit(request, owner=owner)
     except BertDemoError as error:
         return {watch.note: note_html(str(error), wrong=True)}
     run = services.store.get(submission.run_id).record
     live = services.manager.live()
     waiting = live.index(run.id) if run.id in live else 0
     words = f"Queued as number {waiting}" if waiting else "Started"
-    note = note_html(f"{words}: “{run.name}”, {settings_text(run)}, on {run.data.name}.")
+    note = note_html(f"{words}: “{run.name}”, {settings_text(run.settings, run.model.label)}, on {run.data.name}.")
     return {watch.chart: run.id, watch.note: note, owner_kept: submission.owner}
 
 
-def stop(services: Services, *, owner: str, run_id: str) -> str:
-    """Stop the run that is shown, or take it out of the queue; returns the note."""
+def stop(services: Services, *, owner: str, run_id: str, asked: str) -> tuple[str, str]:
+    """Stop the run that is shown, or take it out of the queue; returns the note, and the run of another browser that
+    is to be stopped only if the button is pressed ``asked`` once more."""
+    run = services.find_run(run_id)
+    if run is not None and may_change(services, run, owner) and is_others(run, owner) and asked != run_id:
+        whose = f"“{run_label(run.record)}” was started in another browser. If it is yours to stop, press Stop again."
+        return note_html(whose, wrong=True), run_id
     try:
         state = services.manager.stop(run_id, owner=owner)
     except BertDemoError as error:
-        return note_html(str(error), wrong=True)
+        return note_html(str(error), wrong=True), ""
     words = {
         "stopping": "Stopping after this step; what was learned is kept.",
         "stopped": "Taken out of the queue before it began.",
     }
-    return note_html(words.get(state, f"This run is {state} already."))
+    return note_html(words.get(state, f"This run is {state} already.")), ""
 
 
 def chosen_run(event: gr.EventData) -> tuple[str, str]:
@@ -79,10 +88,11 @@ def rename(services: Services, view: RunView, *, owner: str, run_id: str, name: 
     return {view.actions.note: note, **show_run(services, view, owner=owner, run_id=run_id, **shown)}
 
 
-def ask_to_delete(services: Services, view: Deletion, *, run_id: str) -> Updates:
+def ask_to_delete(services: Services, view: Deletion, *, owner: str, run_id: str) -> Updates:
     run = services.find_run(run_id)
-    name = escape(run.record.name) if run else "this run"
-    words = f"<p>Delete “{name}” with its model and its curve? This cannot be undone.</p>"
+    name = escape(run_label(run.record)) if run else "this run"
+    others = "It was started in another browser: is it yours to delete? " if run and is_others(run, owner) else ""
+    words = f"<p>{others}Delete “{name}” with its model and its curve? This cannot be undone.</p>"
     return {view.row: gr.Row(visible=True), view.words: words, view.about: run_id}
 
 

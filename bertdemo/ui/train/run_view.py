@@ -7,7 +7,6 @@ longer, the report, follows. Changes no run.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from html import escape
 from typing import NamedTuple, TypeAlias
@@ -20,7 +19,7 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.runs.manager import owns
 from bertdemo.runs.next_steps import NEXT_STEPS
-from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES
+from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES, run_label, run_labels
 from bertdemo.runs.report_file import can_report, kept_report, make_report
 from bertdemo.runs.run import Run
 
@@ -35,6 +34,7 @@ MAX_LISTED = 100  # runs in the table
 MAX_OVERLAID = 6  # as many as have a look of their own
 LAST, BEST = "last epoch", "best epoch"
 READY = "Start begins at once; a run goes on when you close this page."
+_QUEUE = "Another run is at work, so Start puts yours in the queue"
 _NOTHING = "When a run has ended, its guesses on rows that it never saw are compared here with those of its base model."
 _OVERLAID = "Lines: the smoothed training loss of each run by step; marks: its held-out loss"
 _COMPARING = "Comparing both models on the held-out rows…"
@@ -43,10 +43,13 @@ Reporter: TypeAlias = Callable[[Run], None]  # makes a run's report, unless it i
 
 
 class Watch(NamedTuple):
+    """``asked`` is the run of another browser that Stop was pressed for once."""
+
     start: gr.Button
     stop: gr.Button
     note: gr.HTML
     chart: gr.HTML
+    asked: gr.State
 
 
 class Report(NamedTuple):
@@ -116,7 +119,7 @@ class RunView(NamedTuple):
         named = [actions.title, *files, actions.resume, actions.more, actions.name, actions.named]
         more = [self.deletion.ask, self.deletion.row, self.publishing.publish, self.publishing.best]
         lists = [*self.models, *self.compared, overlay.chosen, overlay.plot]
-        return [self.watch.stop, self.watch.note, *self.report, self.table, *named, *more, *lists]
+        return [self.watch.stop, self.watch.note, self.watch.asked, *self.report, self.table, *named, *more, *lists]
 
 
 def show_run(
@@ -132,30 +135,45 @@ def show_run(
     """The run as it is now; only what this browser may do with it is offered."""
     run = services.find_run(run_id)
     mine = run is not None and may_change(services, run, owner)
-    shown = {view.table: list_runs(services, run_id), **_state(view.watch, run, mine=mine)}
+    shown = {view.table: list_runs(services, run_id, owner=owner), **_state(services, view.watch, run, mine=mine)}
     shown |= show_report(view.report, run) | _actions(view, run, mine=mine, named=named)
     if run is None or run.record.state not in LIVE_STATES:  # then there may be a model more, or one less
-        shown |= model_lists(services, view)
+        shown |= model_lists(services, view, owner=owner)
     if overlay_open:
         shown |= refresh_overlay(services, view.overlay, overlaid=overlaid)
     return shown
 
 
-def list_runs(services: Services, shown: str) -> str:
-    runs = services.store.list()
+def list_runs(services: Services, shown: str, *, owner: str = "") -> str:
+    runs = services.runs(owner)
     return runs_html([run.record for run in runs[:MAX_LISTED]], shown=shown, total=len(runs))
+
+
+def list_anew(services: Services, view: RunView, *, owner: str, run_id: str) -> Updates:
+    """Another run than the one that is shown began, ended or joined the queue."""
+    lists = {view.table: list_runs(services, run_id, owner=owner), **model_lists(services, view, owner=owner)}
+    run = services.find_run(run_id)
+    over = run is None or run.record.state not in LIVE_STATES
+    return lists | (
+        _state(services, view.watch, run, mine=False) if over else {}
+    )  # whether Start begins at once has changed
 
 
 def _title(run: Run) -> str:
     record = run.record
     where = f", in {record.precision} on {record.device}" if record.device else ""
-    return f"<p><strong>{escape(record.name)}</strong> {state_html(record.state)}{escape(where)}</p>"
+    return f"<p><strong>{escape(run_label(record))}</strong> {state_html(record.state)}{escape(where)}</p>"
 
 
-def model_lists(services: Services, view: RunView) -> Updates:
+def model_lists(services: Services, view: RunView, *, owner: str = "") -> Updates:
     """With the runs that there are now; what is chosen in them stays chosen."""
-    lists: Updates = {models: gr.Dropdown(model_choices(services)) for models in view.models}
-    return lists | {compared: gr.Dropdown(comparison_choices(services)) for compared in view.compared}
+    lists: Updates = {models: gr.Dropdown(model_choices(services, owner)) for models in view.models}
+    return lists | {compared: gr.Dropdown(comparison_choices(services, owner)) for compared in view.compared}
+
+
+def is_others(run: Run, owner: str) -> bool:
+    """Whether another browser started the run, as in a class behind a tunnel, where everybody may change it."""
+    return bool(owner) and bool(run.record.owner) and not owns(run.record.owner, owner)
 
 
 def may_change(services: Services, run: Run, owner: str) -> bool:
@@ -163,10 +181,12 @@ def may_change(services: Services, run: Run, owner: str) -> bool:
     return not services.require_owner or owns(run.record.owner, owner)
 
 
-def _state(watch: Watch, run: Run | None, *, mine: bool) -> Updates:
+def _state(services: Services, watch: Watch, run: Run | None, *, mine: bool) -> Updates:
     if run is not None and run.record.state in LIVE_STATES:  # what was said of its start stays
-        return {watch.stop: gr.Button(interactive=mine)}
-    return {watch.stop: gr.Button(interactive=False), watch.note: note_html(READY)}
+        return {watch.stop: gr.Button(interactive=mine), watch.asked: ""}
+    waiting = len(services.manager.live())
+    ready = f"{_QUEUE}, as number {waiting}." if waiting else READY
+    return {watch.stop: gr.Button(interactive=False), watch.note: note_html(ready), watch.asked: ""}
 
 
 def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updates:
@@ -224,7 +244,7 @@ def show_report(view: Report, run: Run | None) -> Updates:
     report = kept_report(run)
     if report is None:
         return _report(view, f'<p class="quiet" role="status">{_COMPARING}</p>', run)
-    return _report(view, report_html(report, base=run.record.model.label, tuned=run.record.name), run)
+    return _report(view, report_html(report, base=run.record.model.label, tuned=run_label(run.record)), run)
 
 
 def complete_report(services: Services, reporter: Reporter, view: Report, *, run_id: str) -> Updates:
@@ -250,7 +270,8 @@ def _report(view: Report, html: str, run: Run | None) -> Updates:
 def refresh_overlay(services: Services, view: Overlay, *, overlaid: list[str] | None) -> Updates:
     """The runs to choose from, and the chart of those that were chosen and are still there, as they are now."""
     runs = [run for run in services.store.list() if run.record.steps_done]
-    choices = [(f"{run.record.name} · {run.id}", run.id) for run in runs]
+    labels = run_labels([run.record for run in runs])
+    choices = [(labels[run.id], run.id) for run in runs]
     there = [run_id for run_id in overlaid or [] if any(run_id == run.id for run in runs)]
     return {view.chosen: gr.Dropdown(choices, value=there, multiselect=True), view.plot: show_overlay(services, there)}
 
@@ -263,9 +284,8 @@ def show_overlay(services: Services, run_ids: list[str] | None) -> object:
 
 
 def overlay(runs: list[Run]) -> go.Figure | None:
-    names = Counter(run.record.name for run in runs)
-    alike = [f"{run.record.name} · {run.id[-4:]}" if names[run.record.name] > 1 else run.record.name for run in runs]
-    series = [_series(run, name) for run, name in zip(runs, alike, strict=True)]
+    labels = run_labels([run.record for run in runs])
+    series = [_series(run, labels[run.id]) for run in runs]
     return overlay_figure(series) if runs else None
 
 

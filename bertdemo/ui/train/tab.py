@@ -33,6 +33,7 @@ from .run_view import (
     build_report,
     build_runs,
     complete_report,
+    list_anew,
     new_reporter,
     refresh_overlay,
     show_overlay,
@@ -73,12 +74,12 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     owner = gr.BrowserState("", storage_key="bertdemo-owner", secret="bertdemo")
     heading(1, "Data", "A file with a column of texts, such as a CSV. It stays on this server, with its run.")
     data = build_data_panel(services)
-    heading(2, "Settings", "They are fine as they are.")
-    fields = build_form(services)
+    heading(2, "Settings")
+    with gr.Accordion("They are fine as they are; change them here", open=False, elem_id="settings"):
+        fields = build_form(services)
+        build_settings_notebook(services, {**data.chosen, **fields})
     build_new_words(demo, services, data, fields)
-    estimate, check = build_estimate(data.too_long)
-    build_settings_notebook(services, {**data.chosen, **fields})
-    heading(3, "Watch", "The loss counts only the tokens that were hidden: the lower, the better the guesses.")
+    estimate = build_estimate(data.too_long)
     watch = _build_watch()
     heading(4, "What changed")
     report = build_report()
@@ -90,7 +91,7 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     starting = partial(run_actions.start, services, watch, owner)
     started = [watch.chart, watch.note, owner]
     watch.start.click(starting, inputs_kwargs=dict[str, Block](owner=owner, **form), outputs=started, **PAGE_EVENT)
-    _wire_state(services, view, estimate, check, owner=owner, form=form)
+    _wire_state(services, view, estimate, owner=owner, form=form)
     _wire_actions(services, view, owner=owner)
     opened = [fill_mask.models, fill_mask.compared, tabs]
     weights = dict[str, Block](run_id=watch.chart, weights=report.weights)
@@ -105,18 +106,22 @@ def _own_token(token: str) -> str:
 
 
 def _build_watch() -> Watch:
+    heading(3, "Watch")
     with gr.Row(elem_classes="start-row"):
         start = gr.Button("Start training", variant="primary", elem_id="start-training", scale=0, min_width=200)
         stop = gr.Button("Stop and keep", interactive=False, elem_id="stop-training", scale=0, min_width=200)
         note = gr.HTML(note_html(READY), elem_id="start-note", apply_default_css=False)
-    return Watch(start, stop, note, live_chart())
+    gr.HTML(
+        '<p class="quiet">The loss counts only the targets, a few of the tokens: lower is better.</p>',
+        apply_default_css=False,
+    )
+    return Watch(start, stop, note, live_chart(), gr.State(""))
 
 
 def _wire_state(
     services: Services,
     view: RunView,
     estimate: EstimateView,
-    check: gr.Button,
     *,
     owner: Block,
     form: dict[str, Block],
@@ -128,11 +133,15 @@ def _wire_state(
     following = partial(follow_up, services, new_reporter(services), measure, view, estimate)
     outputs = [*view.report, *estimate]
     state = chart.state_changed(**shown, **READ_EVENT, **LAST)
+    others = partial(list_anew, services, view)
+    lists = [view.table, *view.models, *view.compared, view.watch.stop, view.watch.note, view.watch.asked]
+    asked = dict[str, Block](owner=owner, run_id=chart)
+    chart.others_changed(others, inputs_kwargs=asked, outputs=lists, **READ_EVENT, **LAST)
     state.then(following, inputs_kwargs={"run_id": chart, **form}, outputs=outputs, **SLOW_EVENT, **LAST)
 
     estimating = partial(show_estimate, services, measure, estimate)
     event = {"inputs_kwargs": form, "outputs": list(estimate), **SLOW_EVENT}
-    check.click(partial(estimating, asked=True), **event)
+    estimate.check.click(partial(estimating, asked=True), **event)
     typed = [part for part in form.values() if isinstance(part, gr.Textbox | gr.Number)]
     when_typed(*typed).then(estimating, **event, **LAST)
     chosen = [part.change for part in form.values() if part not in typed]  # type: ignore[attr-defined]
@@ -149,14 +158,16 @@ def _wire_actions(services: Services, view: RunView, *, owner: Block) -> None:
     watch, actions, deletion, publishing = view.watch, view.actions, view.deletion, view.publishing
     asked, shown = dict[str, Block](owner=owner, run_id=watch.chart), _shown(view, owner)
     changed = {"outputs": [watch.chart, actions.note, *view.outputs], **READ_EVENT}
-    watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=asked, outputs=watch.note, **READ_EVENT)
+    stopping = dict[str, Block](**asked, asked=watch.asked)
+    stopped = [watch.note, watch.asked]
+    watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=stopping, outputs=stopped, **READ_EVENT)
     view.table.chosen(run_actions.chosen_run, None, [watch.chart, actions.note], **READ_EVENT)
     actions.resume.click(partial(run_actions.resume, services, view), inputs_kwargs=shown, **changed)
     renaming = {"inputs_kwargs": {**shown, "name": actions.name}, **changed}
     gr.on([actions.rename.click, actions.name.submit], partial(run_actions.rename, services, view), **renaming)
     question = [deletion.row, deletion.words, deletion.about]
     asking = partial(run_actions.ask_to_delete, services, deletion)
-    deletion.ask.click(asking, inputs_kwargs={"run_id": watch.chart}, outputs=question, **READ_EVENT)
+    deletion.ask.click(asking, inputs_kwargs=asked, outputs=question, **READ_EVENT)
     deletion.keep.click(_keep, None, deletion.row, **READ_EVENT)
     deleting = {"inputs_kwargs": {**shown, "about": deletion.about}, **changed}
     deletion.now.click(partial(run_actions.delete, services, view), **deleting)
