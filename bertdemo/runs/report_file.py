@@ -155,6 +155,7 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
         forgetting(elsewhere) if elsewhere else None,
         mixed_in(record),
         _cost_of_words(run, untouched, tuned, words) if untouched else None,
+        _GIVEN_WORDS if untouched else None,
     )
     return RunReport(
         attempt=record.attempt,
@@ -172,6 +173,12 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
         blends=blends,
         between=between_sentence(blends, held_out=held_out, general=elsewhere) if blends else "",
     )
+
+
+_GIVEN_WORDS = (
+    "“Before” is the model with its new words as it was given them, each the mean of its pieces, so that both read the"
+    " same tokens."
+)
 
 
 def _cost_of_words(run: Run, base: MaskedLM, tuned: MaskedLM, words: Sequence[SpelledWord]) -> str | None:

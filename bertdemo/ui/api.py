@@ -160,7 +160,8 @@ class Endpoints:
             return self._services.manager.submit(request, owner=_text(owner)).run_id
 
     def _model(self, reference: object) -> MaskedLM:
-        return self._services.model(_text(reference))
+        services = self._services  # a program waits for a download, and would not be told of its end
+        return services.registry.shared(services.resolve(_text(reference)))
 
 
 def add_endpoints(services: Services) -> None:

@@ -24,8 +24,11 @@ LOOK_SECONDS = 0.5  # between two looks at how far it is
 
 
 class DownloadView(NamedTuple):
+    """``arrived`` changes when a model has come, so that what waited for it can be answered."""
+
     line: gr.HTML
     stop: gr.Button
+    arrived: gr.State
 
 
 def show_download(services: Services, view: DownloadView, model: str) -> Iterator[Updates]:
@@ -40,7 +43,7 @@ def show_download(services: Services, view: DownloadView, model: str) -> Iterato
         time.sleep(LOOK_SECONDS)
     try:
         download.result()
-        yield _shown(view, "")
+        yield {**_shown(view, ""), view.arrived: repository}
     except BertDemoError as error:
         yield _shown(view, note_html(str(error), wrong=True))
 
@@ -80,7 +83,8 @@ def _shown(view: DownloadView, line: str, *, stoppable: bool = False) -> Updates
 def build_download(services: Services, model: gr.Dropdown) -> DownloadView:
     """Below a list of models."""
     line = gr.HTML(elem_classes="download", apply_default_css=False)
-    view = DownloadView(line, gr.Button("Stop the download", size="sm", visible=False, elem_classes="stop-download"))
+    stop = gr.Button("Stop the download", size="sm", visible=False, elem_classes="stop-download")
+    view = DownloadView(line, stop, gr.State(""))
     places = {"concurrency_id": "download", "concurrency_limit": 16, "trigger_mode": "always_last"}
     model.input(partial(show_download, services, view), model, list(view), **{**PAGE_EVENT, **places})
     view.stop.click(partial(stop_download, services), model, None, **READ_EVENT)

@@ -19,6 +19,7 @@ from gradio.components import Component
 
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.blend import split_reference
+from bertdemo.mlm.models.hub import await_checkpoint
 from bertdemo.mlm.models.known import KNOWN_MODELS
 from bertdemo.runs.manager import owns
 from bertdemo.runs.record import is_run_id, run_label, run_labels
@@ -40,6 +41,7 @@ A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of t
 
 NO_MODEL = "none"
 _BEST = ", best epoch"
+DOWNLOAD_SECONDS = 2.0  # that an answer waits for a model to arrive
 MAX_LISTED = 50  # runs whose models are offered in a list
 
 # Spread into ``.click(...)`` and the like: an event that only serves the page.
@@ -73,8 +75,13 @@ class Services:
         return self.registry.resolve(reference or "", allow_folders=self.allow_folders)
 
     def model(self, reference: str) -> MaskedLM:
-        """The shared model that a reference names, loaded if need be and never to be changed. Raises ModelError."""
-        return self.registry.shared(self.resolve(reference))
+        """The shared model that a reference names, loaded if need be and never to be changed.
+
+        Raises ModelError, also while it is still being downloaded: who waits for that keeps others from their answers.
+        """
+        ref = self.resolve(reference)
+        await_checkpoint(ref.source, seconds=DOWNLOAD_SECONDS)
+        return self.registry.shared(ref)
 
     def shown_model(self) -> MaskedLM:
         """The model that the page opens with, which may be a folder wherever others may not. Raises ModelError."""

@@ -36,7 +36,7 @@ class Loading(FolderRegistry):
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataSource:
-    rows = [f"{number} times we love anime and manga , the old {ENDS[number % 6]} ." for number in range(60)]
+    rows = [f"{number} we love anime and manga , the old {ENDS[number % 6]} ." for number in range(60)]
     path = tmp_path / "reviews.csv"
     path.write_text("review\n" + "".join(f'"{row}"\n' for row in rows))
     return DataSource("reviews.csv", str(path), column="review")

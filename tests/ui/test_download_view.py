@@ -34,7 +34,7 @@ def services(tiny_bert_folder: Path) -> Any:
 @pytest.fixture
 def view() -> DownloadView:
     with gr.Blocks():
-        return DownloadView(gr.HTML(), gr.Button())
+        return DownloadView(gr.HTML(), gr.Button(), gr.State(""))
 
 
 def test_it_tells_what_is_here_and_left_until_all_is(hub: type[StandInHub], services: Any, view: DownloadView) -> None:
@@ -48,6 +48,7 @@ def test_it_tells_what_is_here_and_left_until_all_is(hub: type[StandInHub], serv
     hub.held.set()
     *_, last = told
     assert last[view.line] == ""
+    assert last[view.arrived] == REPOSITORY
     assert not last[view.stop].visible
     assert [update[view.line] for update in show_download(services, view, REPOSITORY)] == [""]  # it is here now
 

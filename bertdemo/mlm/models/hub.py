@@ -89,6 +89,19 @@ def check_checkpoint(repository: str) -> None:
         _wanted_sizes(repository)
 
 
+def await_checkpoint(source: str, *, seconds: float) -> None:
+    """Begin or join the download of what is a hub id and not here, and wait for it so long; nothing for a folder.
+
+    Raises ModelError where it fails, or is still on its way by then.
+    """
+    if not is_hub_id(source) or is_here(source):
+        return
+    try:
+        begin_download(source).result(seconds)
+    except TimeoutError:
+        raise ModelError(f"{source!r} is being downloaded; the answer comes once all of it is here.") from None
+
+
 def begin_download(repository: str) -> Download:
     """The download of a repository that is not here, in the background; whoever asks for the same one joins it."""
     return join_download(repository, partial(_fetch, repository))

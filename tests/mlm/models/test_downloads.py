@@ -16,7 +16,7 @@ from stand_in_hub import REPOSITORY, WEIGHTS, StandInHub, serving, wait_for
 from bertdemo.mlm.errors import ModelError
 from bertdemo.mlm.models import hub as hub_module
 from bertdemo.mlm.models.downloads import running_download
-from bertdemo.mlm.models.hub import begin_download, fetch_checkpoint, is_here
+from bertdemo.mlm.models.hub import await_checkpoint, begin_download, fetch_checkpoint, is_here
 from bertdemo.mlm.models.known import KNOWN_MODELS
 from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import ModelRef
@@ -68,6 +68,16 @@ def test_a_stop_is_heard_at_once_and_the_next_try_goes_on_where_it_ended(hub: ty
     hub.held = None
     folder = fetch_checkpoint(REPOSITORY)
     assert (folder / WEIGHTS).read_bytes() == (hub.folder / WEIGHTS).read_bytes()
+
+
+def test_an_answer_does_not_wait_for_a_long_download(hub: type[StandInHub]) -> None:
+    hub.held = threading.Event()
+    with pytest.raises(ModelError, match="is being downloaded"):
+        await_checkpoint(REPOSITORY, seconds=0.1)
+    hub.held.set()
+    await_checkpoint(REPOSITORY, seconds=10)
+    assert is_here(REPOSITORY)
+    await_checkpoint("/a/folder", seconds=0)
 
 
 def test_all_who_want_a_model_wait_for_one_download(hub: type[StandInHub]) -> None:
