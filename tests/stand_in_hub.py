@@ -36,7 +36,7 @@ class StandInHub(http.server.BaseHTTPRequestHandler):
     ranges: list[str]
 
     def do_GET(self) -> None:
-        type(self).requests += 1
+        type(self).requests += REPOSITORY in self.path  # whatever else a library may ask of its home
         names = sorted(path.name for path in self.folder.iterdir())
         if self.status != 200:
             self._answer(b"{}", status=self.status)
@@ -120,6 +120,9 @@ def serving(folder: Path, *, cache: Path, monkeypatch: pytest.MonkeyPatch) -> It
     try:
         yield handler
     finally:
+        if handler.held is not None:
+            handler.held.set()
+        wait_for(lambda: not any(thread.name == "bertdemo-download" for thread in threading.enumerate()))
         server.shutdown()
         server.server_close()
 

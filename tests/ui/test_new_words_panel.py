@@ -30,9 +30,9 @@ def view() -> NewWords:
         return NewWords(gr.HTML(), gr.Button())
 
 
-def _form(path: Path, **changes: Any) -> dict[str, Any]:
+def _form(data: Path, **changes: Any) -> dict[str, Any]:
     reading = dict.fromkeys(("encoding", "delimiter", "header"), AS_DETECTED)
-    form = {"path": str(path), "file": name_on_page(str(path)), "column": "review", "model": "mini-bert", **reading}
+    form = {"path": str(data), "file": name_on_page(str(data)), "column": "review", "model": "mini-bert", **reading}
     return {**form, **changes}
 
 

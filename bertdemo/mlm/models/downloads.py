@@ -33,7 +33,7 @@ class Download:
         return self._result.done()
 
     def stop(self) -> None:
-        """Whoever waits is told at once; the thread ends at the next bytes, and what is here is kept for next time."""
+        """Whoever waits is told at once; the thread ends at the next bytes. Only whole files are kept."""
         self._stop.set()
         _forget(self)
         self._end(error=self._stopped())
@@ -70,9 +70,7 @@ class Download:
                 self._result.set_result(folder)
 
     def _stopped(self) -> ModelError:
-        return ModelError(
-            f"The download of {self.repository!r} was stopped; choose the model again to go on where it ended."
-        )
+        return ModelError(f"The download of {self.repository!r} was stopped; choose the model again to begin it anew.")
 
 
 def join_download(repository: str, work: Work) -> Download:
@@ -100,7 +98,7 @@ class CountingBar:
 
     def __init__(self, download: Download, *_arguments: Any, initial: int = 0, **_look: Any) -> None:
         self._download = download
-        download.add(initial)  # of an earlier try
+        download.add(initial)
 
     def __enter__(self) -> CountingBar:
         return self

@@ -197,8 +197,8 @@ def _translated(error: Exception, repository: str, *, done: int = 0) -> ModelErr
         return ModelError(f"{name} cannot be saved to the local cache ({reason}); check the disk.")
     if done:
         return ModelError(
-            f"The download of {name} broke off after {done / 1e6:.1f} MB; check the connection and choose the model"
-            " again to go on from there."
+            f"The download of {name} broke off after {done / 1e6:.1f} MB, and again at every try; check the connection"
+            " and choose the model again."
         )
     return ModelError(
         f"{name} is not on this machine and the Hugging Face hub is out of reach; check the connection or {elsewhere}."

@@ -50,7 +50,7 @@ def test_a_slow_download_says_how_many_bytes_are_here_and_left(hub: type[StandIn
     assert (folder / WEIGHTS).read_bytes() == (hub.folder / WEIGHTS).read_bytes()
 
 
-def test_a_stop_is_heard_at_once_and_the_next_try_goes_on_where_it_ended(hub: type[StandInHub]) -> None:
+def test_a_stop_is_heard_at_once_and_the_model_can_be_chosen_again(hub: type[StandInHub]) -> None:
     hub.held = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(load_masked_lm, ModelRef(REPOSITORY, REPOSITORY))  # somebody who waits for the model
@@ -101,7 +101,7 @@ def test_a_download_that_breaks_off_goes_on_by_itself(hub: type[StandInHub]) -> 
 def test_one_that_breaks_off_for_good_is_one_sentence(hub: type[StandInHub], monkeypatch: pytest.MonkeyPatch) -> None:
     hub.breaks_off = [5000] + [0] * 50
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _seconds: None)  # between its own tries
-    with pytest.raises(ModelError, match=r"broke off after 0\.0 MB; check the connection") as caught:
+    with pytest.raises(ModelError, match=r"broke off after 0\.\d MB.* check the connection") as caught:
         fetch_checkpoint(REPOSITORY)
     assert "\n" not in str(caught.value)
     assert not is_here(REPOSITORY)
