@@ -32,7 +32,8 @@ def view() -> NewWords:
 
 def _form(data: Path, **changes: Any) -> dict[str, Any]:
     reading = dict.fromkeys(("encoding", "delimiter", "header"), AS_DETECTED)
-    form = {"path": str(data), "file": name_on_page(str(data)), "column": "review", "model": "mini-bert", **reading}
+    form = {"path": str(data), "file": name_on_page(str(data)), "column": "review", "model": "mini-bert"}
+    form |= {"new_words": 0, **reading}
     return {**form, **changes}
 
 
@@ -48,6 +49,9 @@ def test_words_are_listed_with_their_pieces_and_uses(services: Any, view: NewWor
     assert "<b>anime</b>: a ##n ##i ##m ##e, 36 times" in shown[view.listed]  # of the rows that are learned from
     assert "made once, from other texts" in shown[view.listed]
     assert shown[view.give].visible
+    assert shown[view.give].value == "Give the model the first 20 as tokens"
+    chosen = show_words(services, view, **_form(data, new_words=7))
+    assert chosen[view.give].value.startswith("The first 7 become tokens")
 
 
 def test_a_model_that_is_not_here_is_not_downloaded_for_a_list(services: Any, view: NewWords, data: Path) -> None:

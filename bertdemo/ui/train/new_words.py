@@ -40,18 +40,18 @@ class NewWords(NamedTuple):
     give: gr.Button
 
 
-def show_words(services: Services, view: NewWords, /, *, model: str, **chosen: Any) -> Updates:
+def show_words(services: Services, view: NewWords, /, *, model: str, new_words: float | None, **chosen: Any) -> Updates:
     """``chosen``: the fields of the data panel. What is wrong with data or model is said in their own places."""
     try:
         file, ref = chosen_file(**chosen), services.resolve(model)
         if not file.path or not file.column:
-            return _shown(view, "")
+            return _without_list(view, "")
         if not Path(ref.source).is_absolute():  # a download is not begun for a list
-            return _shown(view, note_html(_ABSENT))
+            return _without_list(view, note_html(_ABSENT))
         found = _found(services, ref, file)
     except BertDemoError:
-        return _shown(view, "")
-    return _shown(view, words_html(found), give=min(GIVEN, len(found)))
+        return _without_list(view, "")
+    return {view.listed: words_html(found), view.give: give_button(new_words, offered=bool(found))}
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -70,9 +70,14 @@ def words_html(words: tuple[SpelledWord, ...]) -> str:
     return f'<p class="quiet">{escape(_WHY)}</p><ul class="spelled-words">{items}</ul>'
 
 
-def _shown(view: NewWords, listed: str, *, give: int = 0) -> Updates:
-    label = f"Give the model the first {give} as tokens" if give > 1 else "Give the model this word as a token"
-    return {view.listed: listed, view.give: gr.Button(label, visible=give > 0)}
+def give_button(new_words: float | None, *, offered: bool = True) -> gr.Button:
+    """It says what the setting is, and what a press would do."""
+    told = f"The first {int(new_words or 0)} become tokens when training starts; press to take that back"
+    return gr.Button(told if new_words else f"Give the model the first {GIVEN} as tokens", visible=offered)
+
+
+def _without_list(view: NewWords, said: str) -> Updates:
+    return {view.listed: said, view.give: gr.Button(visible=False)}
 
 
 def _given(words: float | None) -> int:
@@ -86,7 +91,9 @@ def build_new_words(demo: gr.Blocks, services: Services, data: DataPanel, fields
         give = gr.Button("Give the model these words as tokens", size="sm", visible=False, elem_id="give-words")
     view = NewWords(listed, give)
     asked = {**data.chosen, "model": fields["model"]}
-    event = {"fn": partial(show_words, services, view), "inputs_kwargs": asked, "outputs": list(view)}
+    form = {**asked, "new_words": fields["new_words"]}
+    event = {"fn": partial(show_words, services, view), "inputs_kwargs": form, "outputs": list(view)}
     slow = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8, "trigger_mode": "always_last"}
     gr.on([demo.load, *(part.change for part in asked.values())], **event, **slow)  # type: ignore[attr-defined]
     give.click(_given, fields["new_words"], fields["new_words"], **READ_EVENT)
+    fields["new_words"].change(give_button, fields["new_words"], give, **READ_EVENT)  # type: ignore[attr-defined]
