@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from bertdemo.mlm.models import device_check
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 
 LENGTH = 128  # tokens that fit, special ones included
@@ -49,6 +50,14 @@ SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "i
 def _one_thread() -> None:
     """Models this small are slower on several threads, above all on a busy machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _on_the_cpu() -> Iterator[None]:
+    """Where a GPU is, the tests are of the CPU all the same, but for those marked gpu."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device_check, "accelerator", lambda: None)
+        yield
 
 
 def _wordpiece_vocabulary(*, lowercase: bool) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -66,6 +65,8 @@ def train(order: dict[str, Any]) -> int:
     if order.get("powerless"):
         give_up_powers()
     if order.get("file_bytes"):
+        import resource  # which Windows lacks
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
     store = RunStore(order["home"])
     registry = ModelRegistry(Path(order["home"]), bundled=Path(order["model"]), run_lookup=store.find_model)

@@ -123,7 +123,8 @@ def train(
         with TemporaryDirectory() as folder:
             path = Path(folder) / "frame.csv"
             data.to_csv(path, index=False)
-            new = new_run(workspace, path, settings, model=reference, column=column)
+            dialect = chosen_dialect(path, "utf-8", ",", header=True)
+            new = new_run(workspace, path, settings, model=reference, column=column, dialect=dialect)
             run = new.create(workspace.store, name=name, output=target)
             run.keep_data(path)
     else:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TypeVar
 
 from bertdemo.mlm.errors import RunError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_Result = TypeVar("_Result")
 _PATIENCE = 3.0  # seconds that a reader is given to close a file whose place is wanted
 _RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors and tokenizers report the disk's errors only as text
 
@@ -89,11 +91,16 @@ def move(source: Path, target: Path) -> None:
     _patiently(lambda: os.rename(source, target))
 
 
-def _patiently(rename: Callable[[], None]) -> None:
+def read_whole(path: Path) -> str:
+    """The UTF-8 text of a file that may be replaced at any moment, when Windows keeps readers out."""
+    return _patiently(lambda: path.read_text(encoding="utf-8"))
+
+
+def _patiently(action: Callable[[], _Result]) -> _Result:
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            return rename()
+            return action()
         except PermissionError as error:
             # Windows' numbers for "access denied" and "used by another"; elsewhere nobody is waited for
             if getattr(error, "winerror", None) not in (5, 32) or time.monotonic() > until:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from bertdemo.mlm.errors import RunError
 
-from .files import disk_errors, settle_folder, write_atomically
+from .files import disk_errors, read_whole, settle_folder, write_atomically
 from .locks import FolderLock, is_locked
 from .log import EventLog
 from .record import ENDED_STATES, LIVE_STATES, RunRecord, damaged_record, read_record
@@ -188,7 +188,7 @@ def utc_now() -> str:
 
 def _read(folder: Path) -> RunRecord:
     try:
-        text = (folder / RECORD_NAME).read_text(encoding="utf-8")
+        text = read_whole(folder / RECORD_NAME)
     except UnicodeDecodeError:
         text = ""
     except OSError as exc:

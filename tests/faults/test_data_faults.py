@@ -136,6 +136,7 @@ def test_a_path_that_leads_nowhere_is_one_sentence(name: str, words: str, tmp_pa
         read_corpus(tmp_path / name)
 
 
+@pytest.mark.posix
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match="not an ordinary file"):

@@ -74,6 +74,7 @@ def test_kills_at_any_moment_leave_everything_finished_whole(parent: Zygote, ord
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.posix
 def test_a_polite_signal_saves_the_run(parent: Zygote, order: dict, tmp_path: Path, number: signal.Signals) -> None:
     pid = parent.order(**order, epochs=200, checkpoint_seconds=60)
     wait_for_line(tmp_path / "home", '"step":3')

@@ -97,6 +97,7 @@ def test_lines_are_strict_json_in_ascii(log: EventLog) -> None:
     assert json.loads(line, parse_constant=pytest.fail) == {"loss": None, "probes": [{"p": None}], "text": "\ud800 é\n"}
 
 
+@pytest.mark.posix
 def test_a_full_disk_leaves_no_torn_line(log: EventLog) -> None:
     log.append({"step": 1})
     code = f"""

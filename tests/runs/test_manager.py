@@ -63,6 +63,13 @@ def workshop(store: RunStore, base_folder: Path, tmp_path: Path) -> Iterator[Wor
     workshop.close()
 
 
+def test_a_run_that_asks_for_no_device_gets_the_servers(workshop: Workshop) -> None:
+    manager = workshop.manager(device="cpu")
+    asked = workshop.request(settings=replace(SETTINGS, device="auto"))
+    devices = [manager.submit(request).run_id for request in (workshop.request(), asked)]
+    assert [workshop.store.get(run_id).record.settings.device for run_id in devices] == ["cpu", "auto"]
+
+
 def wait_for(manager: RunManager, run_id: str, wanted: Callable[[RunStatus], bool]) -> RunStatus:
     for _ in range(2000):
         status = manager.status(run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -117,6 +118,10 @@ def test_what_cannot_be_repeated_is_said(run_folder: Path, tmp_path: Path) -> No
     with pytest.raises(RunError, match="already"):
         write_notebook(source_of(open_run(run_folder)), tmp_path / "full")
     assert (tmp_path / "full" / "reviews.csv").read_text() == "mine"
+    mixed = source_of(open_run(run_folder))
+    mixed = dataclasses.replace(mixed, data=dataclasses.replace(mixed.data, replay="general"))
+    with pytest.raises(RunError, match="mixed in"):
+        notebook_json(mixed)
     (tmp_path / "reviews.csv").unlink()
     with pytest.raises(RunError, match="gone"):
         notebook_json(source_of(open_run(run_folder)))

@@ -59,7 +59,7 @@ def test_bars_and_files_follow_the_slider(services: Services, run_id: str, tiny_
     shown = answer_between(services, pairs, view, share=0.4, **form)
     mixed = fill_masks(blended(load_masked_lm(tiny_bert.ref), tuned, 0.4), TEXT, top_k=3)
     best = mixed.masks[0].candidates[0]
-    assert "reviews at 0.4" in shown[view.bars]
+    assert f"{services.label(run_id)} at 0.4" in shown[view.bars]
     assert f"→ {100 * best.probability:.1f}%" in shown[view.bars]
     record = json.loads(predictions_file(services, pairs, "json", **form, share=0.4)["text"])
     after = {word["token"]: word["after"]["probability"] for word in record["comparison"]["masks"][0]["candidates"]}
@@ -78,7 +78,7 @@ def test_at_one_it_is_the_comparison_that_there_always_was(services: Services, r
 
 def _bars(services: Services, view: FillView, compared: str) -> str:
     form = asked(services.default_model, compared)
-    return answer_between(services, BlendPairs(), view, share=1, **form)[view.bars].replace("reviews at 1", "reviews")
+    return answer_between(services, BlendPairs(), view, share=1, **form)[view.bars].replace(" at 1</li>", "</li>")
 
 
 def test_beyond_the_models_it_says_so(services: Services, run_id: str) -> None:
@@ -99,7 +99,8 @@ def test_it_is_offered_for_two_models_of_one_build(
 
 
 def test_a_run_s_blend_goes_by_the_run_s_name(services: Services, run_id: str) -> None:
-    assert services.label(f"{run_id}@0.4") == "reviews at 0.4"
+    assert services.label(f"{run_id}@0.4") == f"{services.label(run_id)} at 0.4"
+    assert "reviews" in services.label(f"{run_id}@0.4")
     assert services.model("reviews@0.4").ref == ModelRef("reviews@0.4", services.resolve(f"{run_id}@0.4").source)
     with pytest.raises(ModelError, match=r"between -0\.5 and 1\.5"):
         services.model("reviews@2")

@@ -59,6 +59,12 @@ def test_whatever_others_can_reach_needs_a_password_or_a_word(arguments: list[st
     assert parse_options(arguments).password == "from the environment"
 
 
+def test_a_device_is_one_of_those_that_there_may_be() -> None:
+    assert (parse_options([]).device, parse_options(["--device", "mps"]).device) == (None, "mps")
+    with pytest.raises(SettingsError, match="must be auto or cpu or cuda or mps or xpu"):
+        parse_options(["--device", "tpu"])
+
+
 def test_an_empty_password_is_no_password() -> None:
     for password in ("", "  "):
         with pytest.raises(SettingsError, match="password is empty"):

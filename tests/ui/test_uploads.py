@@ -37,6 +37,7 @@ def test_gradio_is_given_a_folder_that_ends_with_the_server() -> None:
     assert "GRADIO_TEMP_DIR" not in os.environ
 
 
+@pytest.mark.posix
 def test_what_a_killed_server_left_is_deleted_and_a_living_ones_folder_is_not(tmp_path: Path) -> None:
     script = "import time\nfrom bertdemo.ui.uploads import uploads_folder\n"
     script += "with uploads_folder() as f:\n    (f / 'rows.csv').write_text('x'); print(f, flush=True); time.sleep(60)"
@@ -53,6 +54,7 @@ def test_what_a_killed_server_left_is_deleted_and_a_living_ones_folder_is_not(tm
         assert not theirs.exists()
 
 
+@pytest.mark.posix
 def test_a_folder_that_only_looks_like_ours_is_left_alone(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -105,6 +107,7 @@ def test_room_is_bounded_and_the_disk_is_never_filled(monkeypatch: pytest.Monkey
         assert has_room(1)
 
 
+@pytest.mark.posix
 def test_only_what_was_uploaded_is_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("x")

@@ -43,8 +43,11 @@ def read_blend(source: str) -> tuple[str, str, float] | None:
     """(base, tuned, share) from such a source; None for a folder or a hub id."""
     if not source.startswith("{"):
         return None
-    parts = json.loads(source)
-    return parts["base"], parts["tuned"], parts["share"]
+    try:
+        parts = json.loads(source)
+        return str(parts["base"]), str(parts["tuned"]), float(parts["share"])
+    except (ValueError, KeyError, TypeError):  # from a record that was changed by hand
+        return None
 
 
 @contextmanager

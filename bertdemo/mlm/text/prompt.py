@@ -233,7 +233,7 @@ def marked_text(text: str, *, mask: str, needs_mask: bool = True) -> tuple[str, 
     written = {match: None for match in _WRITTEN_MASK.findall(text) if match != mask}
     if written:
         text = _WRITTEN_MASK.sub(mask.replace("\\", r"\\"), text)
-        notes.append(f"Read as the model's mask {mask}: {_listed(written)}.")
+        notes.append(f"Read as a blank, which this model writes {mask}: {_listed(written)}.")
     if needs_mask and mask not in text:
         raise TextError(f"The text has no mask; write {mask} (or ___) where the model is to guess.")
     return text, notes

@@ -27,7 +27,7 @@ from ..services import Services, user_errors
 from .bars import BY_CHANGE, compared_bars, compared_table, entropies_html, filled_bars, filled_table
 from .token_strip import Piece, strip_edit, strip_value
 
-NO_BLANK = "Nothing is hidden yet: press a word below, or write [MASK] (or ___) in the text."
+NO_BLANK = "There is no blank yet: press a word below to hide it, or write [MASK] (or ___) in the text."
 NO_TEXT = "Write a sentence, with [MASK] (or ___) where a word is missing."
 Shown = dict[Block, Any]
 

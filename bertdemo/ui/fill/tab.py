@@ -133,7 +133,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
     models = gr.Dropdown(
         model_choices(services),
         value=services.default_model,
-        label="Model, or a hub id",
+        label="Model, or a Hugging Face name",
         allow_custom_value=True,
         elem_id="fill-model",
     )

@@ -170,7 +170,11 @@ class TokenStrip {
     ['focusout', 'pointerleave'].forEach((name) => pieces.addEventListener(name, () => this.inform(null)));
     this.listenForLongPress(pieces, piece, at);
     const whole = this.part('whole');
-    whole.addEventListener('click', () => whole.setAttribute('aria-pressed', String(whole.getAttribute('aria-pressed') !== 'true')));
+    whole.addEventListener('click', () => {
+      const on = whole.getAttribute('aria-pressed') !== 'true';
+      whole.setAttribute('aria-pressed', String(on));
+      whole.textContent = `whole words: ${on ? 'on' : 'off'}`;
+    });
     this.part('back').addEventListener('click', () => {
       Object.keys(this.state.originals).forEach((place) => this.restore(Number(place)));
       this.tell();

@@ -33,15 +33,15 @@ from .whole_vocabulary import WholeVocabulary
 from .why_this_word import WhyThisWord
 
 VIEWS: tuple[type[View], ...] = (
-    EveryWord,
-    WhyThisWord,
-    LayerByLayer,
-    WhereItLooked,
+    WhyThisWord,  # the first is where to begin, and it becomes more technical from one to the next
     OwnWords,
+    EveryWord,
+    Pairs,
     SeveralBlanks,
+    WhereItLooked,
+    LayerByLayer,
     Nearest,
     WholeVocabulary,
-    Pairs,
 )
 
 Ask = Callable[..., Question]  # ask(**values of the source, blank=0) -> Question
@@ -68,7 +68,11 @@ def build_look_inside(ask: Ask, *, source: Mapping[str, Block], views: Sequence[
     """The row of choices and the views under it; ``ask`` makes a Question of the values of ``source``."""
     with gr.Column(elem_classes="look"):
         choice = gr.Radio(
-            [view.name for view in views], label="Look inside", elem_id="look-inside", elem_classes="pills"
+            [view.name for view in views],
+            label="Look inside",
+            info=f"Begin with “{views[0].name}”; the last ones are the most technical.",
+            elem_id="look-inside",
+            elem_classes="pills",
         )
         blank = unchecked(
             gr.Radio(

@@ -2,6 +2,7 @@
 // sentences it leaves to the page (`stop`). It is not modal,
 // so the page stays usable; Escape or Skip ends it. Finished tours are remembered in this browser.
 const SEEN = 'bertdemo-tours';
+const HOME = 'learn'; // the tab with the list of tours
 const PATIENCE = 4000; // milliseconds that a stop waits for what it wants to show
 
 const seen = () => {
@@ -57,12 +58,23 @@ const start = (tour) => {
   card.append(count, said, buttons);
   (document.querySelector('.gradio-container') || document.body).append(card);
 
+  // What the reader had written, to be put back unless it was changed on the way; the last thing that the tour wrote.
+  const box = () => document.querySelector('#fill-text textarea');
+  const own = box()?.value;
+  let written = null;
+
   const unframe = () => { if (framed) framed.removeAttribute('data-tour-framed'); framed = null; };
   const frame = (node) => { unframe(); framed = node; node.setAttribute('data-tour-framed', ''); }; // no class: the page rewrites those
   const bring = (node) => {
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     const tall = node.offsetHeight > (innerHeight - card.offsetHeight) / 2; // in the middle the card would cover it
     node.scrollIntoView({ block: tall ? 'start' : 'center', behavior: calm ? 'auto' : 'smooth' });
+  };
+  // The card goes up where it would lie on what it speaks of, unless it would lie on it there as well.
+  const stepAside = (at) => {
+    const height = card.offsetHeight + 20;
+    const below = at.bottom > innerHeight - height && at.right > card.getBoundingClientRect().left;
+    card.classList.toggle('above', below && at.top > height);
   };
   const onKey = (event) => { if (event.key === 'Escape') leave(); };
   leave = () => {
@@ -71,10 +83,14 @@ const start = (tour) => {
     card.remove();
     document.removeEventListener('keydown', onKey);
     leave = null;
+    // Back to where the tour was started, with the reader's own sentence in the box.
+    trigger('stop', { tab: HOME, write: written !== null && own && box()?.value === written ? own : '' });
+    document.querySelector('#open-tours')?.click();
   };
 
   const act = async (stop, mine) => {
     const gone = () => mine !== visit;
+    if (stop.write) written = stop.write;
     if (stop.tab || stop.write) trigger('stop', { tab: stop.tab, write: stop.write });
     if (stop.lesson) (await appeared(`#open-${stop.lesson}`, gone))?.click();
     if (stop.press) (await appeared(stop.press, gone))?.click();
@@ -84,9 +100,10 @@ const start = (tour) => {
       const node = framed?.isConnected ? framed : await appeared(stop.look, gone);
       if (node && !gone()) {
         if (!node.hasAttribute('data-tour-framed')) frame(node);
-        const box = node.getBoundingClientRect(), now = `${Math.round(box.top + scrollY)} ${Math.round(box.height)}`;
+        const at = node.getBoundingClientRect(), now = `${Math.round(at.top + scrollY)} ${Math.round(at.height)}`;
         if (now !== place && Date.now() < settled) bring(node);
         place = now;
+        stepAside(at);
       }
       await pause();
     }

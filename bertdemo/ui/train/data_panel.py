@@ -33,10 +33,13 @@ DELIMITERS = (
     ("none: each paragraph is a text", "paragraph"),
 )
 AS_DETECTED = "as detected"
-_SHOWN_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a mark in front", "ascii": "ASCII", "cp1252": "Windows-1252"}
-_NO_TEXT = "No column holds free text, so there is nothing to train on; choose a file with sentences."
-_FORMATS = {"json": "JSON", "excel": "Excel", "parquet": "Parquet"}
+_SHOWN_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "ascii": "ASCII", "cp1252": "Windows-1252"}
+_NO_TEXT = (
+    "No column holds free text, so there is nothing to train on (one that repeats the same few texts counts as none);"
+    " choose a file with different sentences."
+)
 _WAITING = "Choose a file, or use the sample reviews."
+_FORMATS = {"json": "JSON", "excel": "Excel", "parquet": "Parquet"}
 
 
 class Reading(NamedTuple):
@@ -190,8 +193,9 @@ def found_html(found: Preview) -> str:
 
 def _counts(report: DataReport, *, about: str) -> str:
     """ "used 4,101 · empty 46 · duplicate 35", and the rows with too many or too few fields if there are any."""
-    names = ["used", "empty", "duplicate", *(["ragged"] if report.ragged else [])]
-    counts = " · ".join(f"{name} <b>{about}{getattr(report, name):,}</b>" for name in names)
+    named = {"used": "used", "empty": "empty", "duplicate": "duplicate"}
+    named |= {"ragged": "with too many or too few fields"} if report.ragged else {}
+    counts = " · ".join(f"{words} <b>{about}{getattr(report, name):,}</b>" for name, words in named.items())
     return f'<span class="counts">{counts}</span>'
 
 

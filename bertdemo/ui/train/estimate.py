@@ -20,6 +20,7 @@ import gradio as gr
 from bertdemo.mlm.data.columns import count_words
 from bertdemo.mlm.data.corpus import MIN_ROWS, Preview, preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError, DataError
+from bertdemo.mlm.models.blend import parts_of
 from bertdemo.mlm.models.hub import check_checkpoint
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import TrainingConfig, unusual_settings
@@ -105,7 +106,8 @@ def check_ahead(services: Services, request: RunRequest) -> Preview:
 
 
 def _is_here(services: Services, request: RunRequest) -> bool:
-    return Path(services.resolve(request.model).source).is_absolute()
+    ref = services.resolve(request.model)
+    return parts_of(ref) is not None or Path(ref.source).is_absolute()
 
 
 def _unknown(services: Services, request: RunRequest) -> str:

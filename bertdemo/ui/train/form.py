@@ -198,30 +198,29 @@ def _build_rarer_fields(usual: Mapping[str, Any]) -> Fields:
 
 
 def _build_switches(usual: Mapping[str, Any]) -> Fields:
-    """What is off by default."""
+    """What is off by default; in columns, since a switch alone would be squeezed on a phone."""
+    fields: Fields = {}
     with gr.Row():
-        whole_words = gr.Checkbox(
-            False, label=SETTINGS["whole_words"].label, info=SETTINGS["whole_words"].help, min_width=220
-        )
-        patience = _number("patience", usual, min_width=150)
-        new_words = _number("new_words", usual, min_width=150)
-        evaluate_every = _text(
-            "evaluate_every", info="Besides every epoch's end. Empty: only then.", max_lines=1, min_width=150
-        )
+        with gr.Column(min_width=220):
+            words = SETTINGS["whole_words"]
+            fields["whole_words"] = gr.Checkbox(False, label=words.label, info=words.help)
+        with gr.Column(min_width=220):
+            fields["patience"] = _number("patience", usual)
+        with gr.Column(min_width=220):
+            fields["new_words"] = _number("new_words", usual)
+        with gr.Column(min_width=220):
+            info = "Besides every epoch's end. Empty: only then."
+            fields["evaluate_every"] = _text("evaluate_every", info=info, max_lines=1)
     with gr.Row():
-        replay = gr.Checkbox(
-            False,
-            label="Mix in general English",
-            info="Paragraphs of all kinds, so that an English model forgets less of what it knew.",
-            min_width=220,
-        )
-        share = SETTINGS["replay_share"]
-        replay_share = gr.Slider(
-            0.01, 0.9, value=share.default, step=0.01, label=share.label, info=share.help, min_width=220
-        )
-    fields: Fields = {"whole_words": whole_words, "patience": patience, "evaluate_every": evaluate_every}
-    fields["new_words"] = new_words
-    return {**fields, "replay": replay, "replay_share": replay_share}
+        with gr.Column(min_width=280):
+            info = "Paragraphs of all kinds, so that an English model forgets less of what it knew."
+            fields["replay"] = gr.Checkbox(False, label="Mix in general English", info=info)
+        with gr.Column(min_width=280):
+            share = SETTINGS["replay_share"]
+            fields["replay_share"] = gr.Slider(
+                0.01, 0.9, value=share.default, step=0.01, label=share.label, info=share.help
+            )
+    return fields
 
 
 def _number(name: str, usual: Mapping[str, Any], **look: Any) -> gr.Number:

@@ -12,6 +12,7 @@ from torch import nn
 
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.inference.pseudo_likelihood import score_sentence
+from bertdemo.mlm.models import device_check
 from bertdemo.mlm.models.attention import packed_rows, varlen_agrees
 from bertdemo.mlm.models.device_check import TOLERANCES, choose_device, step_and_fill
 from bertdemo.mlm.models.devices import CPU, accelerator, autocast, automatic_precision
@@ -31,11 +32,13 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def device() -> torch.device:
+def device() -> Iterator[torch.device]:
     found = CPU if REHEARSED else accelerator()
     if found is None:
         pytest.skip("there is no GPU")
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device_check, "accelerator", accelerator)
+        yield found
 
 
 @contextmanager
