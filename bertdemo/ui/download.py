@@ -86,6 +86,6 @@ def build_download(services: Services, model: gr.Dropdown) -> DownloadView:
     stop = gr.Button("Stop the download", size="sm", visible=False, elem_classes="stop-download")
     view = DownloadView(line, stop, gr.State(""))
     places = {"concurrency_id": "download", "concurrency_limit": 16, "trigger_mode": "always_last"}
-    model.input(partial(show_download, services, view), model, list(view), **{**PAGE_EVENT, **places})
+    model.change(partial(show_download, services, view), model, list(view), **{**PAGE_EVENT, **places})
     view.stop.click(partial(stop_download, services), model, None, **READ_EVENT)
     return view
