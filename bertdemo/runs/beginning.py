@@ -68,7 +68,9 @@ def new_run(
         prepare_text(masked_lm, probe)
     replay = values.get("replay")
     if values.get("replay_share") is not None and replay is None:
-        raise SettingsError("There are no general texts to take that share of; name a file of them, or general.")
+        raise SettingsError(
+            "There are no general texts to take that share of; add --replay general, or --replay FILE (Python: replay)."
+        )
     mixed_in = () if replay is None else read_replay(str(replay), held_out=corpus.held_out)
     session = TrainingSession(masked_lm, corpus, config, general=workspace.general_english, replay=mixed_in)
     data = DataSource(

@@ -22,7 +22,7 @@ from transformers import pipeline
 
 fill = pipeline("fill-mask", model="model")
 for guess in fill(f"I really {fill.tokenizer.mask_token} this show!"):
-    print(f"{guess['score']:.1%}  {guess['token_str']}")
+    print(f"{guess['score']:.3f}  {guess['token_str']}")
 """
 
 VECTORS = """\

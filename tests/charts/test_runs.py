@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bertdemo.charts.look import smoothed
-from bertdemo.charts.runs import MAX_POINTS, RunSeries, overlay_figure, thinned
+from bertdemo.charts.look import MAX_POINTS, smoothed, thinned
+from bertdemo.charts.runs import RunSeries, overlay_figure
 
 
 def series(name: str, count: int = 60) -> RunSeries:
