@@ -188,8 +188,8 @@ def _cost_of_words(run: Run, base: MaskedLM, tuned: MaskedLM, words: Sequence[Sp
         texts = read_data(run.record.data, seed=settings.seed).held_out
     except BertDemoError:
         return None
-    asked = {"words": words, "max_length": settings.max_length, "seed": settings.seed}
-    found = per_word(base, tuned, texts, **asked)
+    length, seed = settings.max_length, settings.seed
+    found = per_word(base, tuned, texts, words=words, max_length=length, seed=seed)
     return word_sentence(found) if found else None
 
 

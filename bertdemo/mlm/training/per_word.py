@@ -69,15 +69,15 @@ def per_word(
     if not asked:
         return None
     places = [place for place, _ in asked]
-    losses = [_losses(model, rows, places) for model, rows in zip((before, after), read, strict=True)]
+    one, two = _losses(before, read[0], places), _losses(after, read[1], places)
     rows = np.array([row for (row, _), _ in asked])
     is_new = np.array([new for _, new in asked])
     # New words are all asked about, the others are a share: in the mean over all words they count as often as they are.
     drawn = np.array([_is_drawn(seed, *place) for place, _ in asked])
     return PerWord(
         added=len(words),
-        every=_means(*losses, rows, drawn),
-        new=_means(*losses, rows, is_new) if is_new.any() else None,
+        every=_means(one[drawn], two[drawn], rows[drawn]),
+        new=_means(one[is_new], two[is_new], rows[is_new]) if is_new.any() else None,
         tokens_before=sum(len(row.token_ids) for row in read[0]),
         tokens_after=sum(len(row.token_ids) for row in read[1]),
     )
@@ -161,7 +161,9 @@ def _losses(masked_lm: MaskedLM, rows: list[_Row], asked: list[tuple[int, Span]]
     fixed = FixedMasks(TokenizedTexts(np.concatenate(ids), offsets), np.concatenate(labels))
     scores = score_all(masked_lm, fixed, precision="fp32")
     in_order = scores.losses[np.argsort(scores.rows, kind="stable")]
-    return np.bincount(word_of, weights=in_order, minlength=len(asked))
+    losses = np.zeros(len(asked))
+    np.add.at(losses, word_of, in_order)
+    return losses
 
 
 def _only(places: list[int], answers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -171,13 +173,13 @@ def _only(places: list[int], answers: NDArray[np.int64]) -> NDArray[np.int64]:
     return labels
 
 
-def _means(
-    before: NDArray[np.float64], after: NDArray[np.float64], rows: NDArray[np.int64], chosen: NDArray[np.bool_]
-) -> WordLosses:
-    before, after, rows = before[chosen], after[chosen], rows[chosen]
+def _means(before: NDArray[np.float64], after: NDArray[np.float64], rows: NDArray[np.int64]) -> WordLosses:
+    """Losses (W,) of the words in rows (W,)."""
+    if not len(rows):
+        return WordLosses(0, 0.0, 0.0, None)
     enough = len(rows) >= MIN_WORDS and len(np.unique(rows)) >= MIN_ROWS
     change = paired_bootstrap(after - before, rows) if enough else None
-    return WordLosses(len(rows), *(float(side.mean()) if len(side) else 0.0 for side in (before, after)), change)
+    return WordLosses(len(rows), float(before.mean()), float(after.mean()), change)
 
 
 def word_sentence(found: PerWord) -> str:
@@ -191,7 +193,8 @@ def word_sentence(found: PerWord) -> str:
         parts.append(f"New words {_cost(found.new)}, first spelled in pieces and now guessed whole.")
     else:
         parts.append("None of them is in the held-out texts.")
-    parts.append(f"Words of all kinds {_cost(found.every)}.")
+    if found.every.words:
+        parts.append(f"Words of all kinds {_cost(found.every)}.")
     parts.append("That is the new words and the training together; a run with 0 new words tells the two apart.")
     return " ".join(parts)
 
