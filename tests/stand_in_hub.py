@@ -116,6 +116,8 @@ def serving(folder: Path, *, cache: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", constants.HF_HUB_DISABLE_XET)  # a download sets it
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", constants.DOWNLOAD_CHUNK_SIZE)
+    monkeypatch.setattr("bertdemo.mlm.models.hub.CHUNK_BYTES", 1000)  # the weights of a tiny model are no megabyte
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     try:
         yield handler

@@ -70,7 +70,7 @@ def test_the_run_says_which_words_and_plain_transformers_reads_them_as_one_token
     records = _trained(run, registry)
     started = next(record for record in records if record["event"] == "started")
     assert [word["word"] for word in started["new_words"]] == ["anime", "manga"]
-    assert started["new_words"][0]["pieces"] == ("a", "##n", "##i", "##m", "##e")
+    assert started["new_words"][0]["pieces"] == ["a", "##n", "##i", "##m", "##e"]
     assert records[-1]["event"] == "finished"
     for folder in (run.model_folder, run.best_model_folder):
         tokenizer = AutoTokenizer.from_pretrained(folder)

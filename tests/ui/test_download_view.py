@@ -41,7 +41,7 @@ def test_it_tells_what_is_here_and_left_until_all_is(hub: type[StandInHub], serv
     hub.held = threading.Event()
     told = show_download(services, view, REPOSITORY)
     lines = [next(told)]
-    wait_for(lambda: (running := running_download(REPOSITORY)) is not None and running.done > 1000)
+    wait_for(lambda: (running := running_download(REPOSITORY)) is not None and running.done > 10_000)
     lines.append(next(told))
     assert "MB left" in lines[-1][view.line]
     assert lines[-1][view.stop].visible

@@ -29,6 +29,7 @@ from .downloads import CountingBar, Download, join_download
 
 MAX_BYTES = 4_000_000_000  # of weights, twice the largest model of this kind that is in common use
 _MORE_BYTES = 100_000_000  # for what comes beside the weights
+CHUNK_BYTES = 1 << 20  # a second on a slow line; the library's own are ten times as large, lost where a line breaks off
 ANSWER_WITHIN = 5.0  # seconds: a hub that is silent for longer counts as out of reach
 _WEIGHTS = re.compile(r"model(-\d+-of-(?P<shards>\d+))?\.safetensors")
 _DESCRIPTIONS = re.compile(
@@ -111,8 +112,9 @@ def _fetch(repository: str, download: Download) -> Path:
     sizes = _wanted_sizes(repository)
     download.total = sum(sizes.values())
     bar: Any = partial(_BoundedBar, download)
-    # Xet, a protocol of the hub's own, can be neither stopped nor counted from here.
+    # Xet, a protocol of the hub's own, can be neither stopped nor counted from here; and what is counted comes in chunks.
     huggingface_hub.constants.HF_HUB_DISABLE_XET = True
+    huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     try:
         for name in sorted(sizes, key=sizes.__getitem__):  # the weights last: a checkpoint is here once they are
             path = hf_hub_download(repository, name, tqdm_class=bar)
