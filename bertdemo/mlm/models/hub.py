@@ -112,7 +112,7 @@ def _fetch(repository: str, download: Download) -> Path:
     sizes = _wanted_sizes(repository)
     download.total = sum(sizes.values())
     bar: Any = partial(_BoundedBar, download)
-    # Xet, a protocol of the hub's own, can be neither stopped nor counted from here; and what is counted comes in chunks.
+    # Xet, a protocol of the hub's own, can be neither stopped nor counted from here.
     huggingface_hub.constants.HF_HUB_DISABLE_XET = True
     huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     try:
