@@ -17,6 +17,7 @@ from bertdemo.mlm.models.downloads import Download, running_download
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.ui import download as module
 from bertdemo.ui.download import DownloadView, progress_html, show_download, stop_download
+from bertdemo.ui.services import model_choices
 
 
 @pytest.fixture
@@ -89,3 +90,11 @@ def test_bytes_are_told_in_megabytes_and_what_the_hub_says_cannot_break_the_page
     download.add(400_000_000)  # more than was stated
     assert "0.0 MB left" in progress_html(download)
     assert "<b>" not in progress_html(download)
+
+
+def test_well_known_models_stand_below_the_bundled_one_and_the_runs() -> None:
+    services: Any = SimpleNamespace(default_model="mini-bert", runs=lambda _owner: [])
+    labels, references = zip(*model_choices(services), strict=True)
+    assert references[:2] == ("mini-bert", "google-bert/bert-base-uncased")
+    assert len(references) == 9
+    assert all("to download" in label or label.endswith(" here") for label in labels[1:])
