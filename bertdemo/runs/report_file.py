@@ -134,10 +134,10 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
     record = run.record
     base, untouched = registry.shared(record.model), None
     tuned = registry.shared(ModelRef(record.id, str(run.model_folder.resolve())))
+    fixed = read_fixed_masks(run.held_out_path)
     words = added_words(base, tuned)
     if words:  # the held-out rows are written in the tuned model's vocabulary, so the base is given the same words
         base, untouched = with_new_words(registry.private_copy(record.model), words), base
-    fixed = read_fixed_masks(run.held_out_path)
     before, after = _scores(base, fixed), _scores(tuned, fixed)
     held_out = before_and_after(before, after)
     elsewhere = english = None

@@ -94,11 +94,13 @@ def _forget(download: Download) -> None:
 
 
 class CountingBar:
-    """Stands in for the progress bar that huggingface_hub moves on, and draws nothing."""
+    """Stands in for the progress bar that huggingface_hub moves on, and draws nothing. The library takes a class, so
+    there is one for each download."""
 
-    def __init__(self, download: Download, *_arguments: Any, initial: int = 0, **_look: Any) -> None:
-        self._download = download
-        download.add(initial)
+    download: Download
+
+    def __init__(self, *_arguments: Any, initial: int = 0, **_look: Any) -> None:
+        self.download.add(initial)
 
     def __enter__(self) -> CountingBar:
         return self
@@ -107,7 +109,7 @@ class CountingBar:
         pass
 
     def update(self, count: float | None = 1) -> None:
-        self._download.add(int(count or 0))
+        self.download.add(int(count or 0))
 
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return _nothing  # whatever else a bar may be told: its rate, its title

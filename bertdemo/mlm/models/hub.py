@@ -111,7 +111,7 @@ def begin_download(repository: str) -> Download:
 def _fetch(repository: str, download: Download) -> Path:
     sizes = _wanted_sizes(repository)
     download.total = sum(sizes.values())
-    bar: Any = partial(_BoundedBar, download)
+    bar: Any = type("_Bar", (_BoundedBar,), {"download": download})
     # Xet, a protocol of the hub's own, can be neither stopped nor counted from here.
     huggingface_hub.constants.HF_HUB_DISABLE_XET = True
     huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
@@ -144,15 +144,15 @@ def _wanted_sizes(repository: str) -> dict[str, int]:
 class _BoundedBar(CountingBar):
     """Whatever size the hub stated: no more is written than would have been fetched knowingly."""
 
-    def __init__(self, download: Download, *arguments: Any, total: int | None = None, **look: Any) -> None:
+    def __init__(self, *arguments: Any, total: int | None = None, **look: Any) -> None:
         if (total or 0) > MAX_BYTES:
-            raise _too_large(download.repository, total or 0)
-        super().__init__(download, *arguments, **look)
+            raise _too_large(self.download.repository, total or 0)
+        super().__init__(*arguments, **look)
 
     def update(self, count: float | None = 1) -> None:
         super().update(count)
-        if self._download.done > MAX_BYTES + _MORE_BYTES:
-            raise _too_large(self._download.repository, self._download.done)
+        if self.download.done > MAX_BYTES + _MORE_BYTES:
+            raise _too_large(self.download.repository, self.download.done)
 
 
 def _too_large(repository: str, size: int) -> ModelError:
