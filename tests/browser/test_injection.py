@@ -14,7 +14,7 @@ import pytest
 from served import ServedApp, served_app
 
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 pytestmark = pytest.mark.browser
 

@@ -27,7 +27,7 @@ from bertdemo.mlm.settings import TrainingConfig, unusual_settings
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run, length_limit
 from bertdemo.mlm.training.replay import read_replay
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 from ..notes import note_html
 from ..services import Services, Updates

@@ -19,7 +19,7 @@ from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, config_values, configure
 from bertdemo.mlm.training.replay import GENERAL
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 from ..download import build_download
 from ..services import READ_EVENT, Services, Updates, model_choices
