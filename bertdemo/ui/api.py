@@ -157,6 +157,7 @@ class Endpoints:
         replay_share: float | None = None,
         long_texts: str | None = None,
         device: str | None = None,
+        new_words: int | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
@@ -178,7 +179,8 @@ class Endpoints:
             return self._services.manager.submit(request, owner=asker()).run_id
 
     def _model(self, reference: object) -> MaskedLM:
-        return self._services.model(_text(reference))
+        services = self._services  # a program waits for a download, and would not be told of its end
+        return services.registry.shared(services.resolve(_text(reference)))
 
 
 def add_endpoints(services: Services) -> None:

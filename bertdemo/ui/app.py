@@ -14,7 +14,7 @@ from .fill.tab import build_fill_mask_tab
 from .learn.tab import build_learn_tab
 from .operator import add_operator_endpoints, build_operator_tab
 from .services import PAGE_EVENT, Services
-from .theme import TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
+from .theme import BEGIN_JS, TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
 from .train.tab import build_train_tab
 
 TITLE = "bertdemo"
@@ -34,6 +34,7 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Row(elem_classes="page-switches"):
                 large = gr.Button("Large type", size="sm", variant="secondary")
                 dark = gr.Button("Light or dark", size="sm", variant="secondary")
+        demo.load(None, js=BEGIN_JS, **PAGE_EVENT)
         large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
         dark.click(None, js=TOGGLE_DARK_JS, **PAGE_EVENT)
         with gr.Tabs() as tabs:

@@ -241,7 +241,7 @@ def configure_logging() -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for library in ("httpx", "httpcore", "asyncio", "matplotlib"):
+    for library in ("httpx", "httpx2", "httpcore", "httpcore2", "asyncio", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
 

@@ -21,6 +21,8 @@ from gradio.context import LocalContext
 
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.blend import split_reference
+from bertdemo.mlm.models.hub import await_checkpoint
+from bertdemo.mlm.models.known import KNOWN_MODELS
 from bertdemo.runs.people import Access, Limits, owns, resolve_for
 from bertdemo.runs.record import is_run_id, run_label, run_labels
 from bertdemo.runs.store import BEST_MODEL
@@ -45,6 +47,7 @@ A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of t
 
 NO_MODEL = "none"
 _BEST = ", best epoch"
+DOWNLOAD_SECONDS = 2.0  # that an answer waits for a model to arrive
 MAX_LISTED = 50  # runs whose models are offered in a list
 
 # Spread into ``.click(...)`` and the like: an event that only serves the page.
@@ -85,8 +88,13 @@ class Services:
         return resolve_for(reference or "", asker(), access=self.access, **parts)
 
     def model(self, reference: str) -> MaskedLM:
-        """The shared model that a reference names, loaded if need be and never to be changed. Raises ModelError."""
-        return self.registry.shared(self.resolve(reference))
+        """The shared model that a reference names, loaded if need be and never to be changed.
+
+        Raises ModelError, also while it is still being downloaded: who waits for that keeps others from their answers.
+        """
+        ref = self.resolve(reference)
+        await_checkpoint(ref.source, seconds=DOWNLOAD_SECONDS)
+        return self.registry.shared(ref)
 
     def shown_model(self) -> MaskedLM:
         """The model that the page opens with, which may be a folder wherever others may not. Raises ModelError."""
@@ -182,7 +190,7 @@ def user_errors(*, as_html: bool = True) -> Iterator[None]:
 
 def model_choices(services: Services) -> list[tuple[str, str]]:
     """(label, reference) for a list of models: the one the page opens with, then runs that left one, first those of
-    this browser.
+    this browser, and well-known ones, each with whether it is here or what would have to be downloaded.
 
     Any other reference may be typed in.
     """
@@ -190,7 +198,8 @@ def model_choices(services: Services) -> list[tuple[str, str]]:
     label = f"{default} (bundled)" if default == "mini-bert" else default
     runs = services.runs()[:MAX_LISTED]
     labels = run_labels([run.record for run in runs])
-    return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id]))]
+    known = [(model.label, model.repository) for model in KNOWN_MODELS if model.repository != default]
+    return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id])), *known]
 
 
 def comparison_choices(services: Services) -> list[tuple[str, str]]:

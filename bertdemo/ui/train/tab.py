@@ -22,6 +22,7 @@ from .data_panel import build_data_panel
 from .estimate import EstimateView, Measure, build_estimate, new_measure, show_estimate
 from .form import build_form
 from .live_chart import live_chart
+from .new_words import build_new_words
 from .run_view import (
     READY,
     Reporter,
@@ -75,6 +76,7 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     with gr.Accordion("They are fine as they are; change them here", open=False, elem_id="settings"):
         fields = build_form(services)
         build_settings_notebook(services, {**data.chosen, **fields})
+    build_new_words(demo, services, data, fields)
     estimate = build_estimate(data.too_long)
     watch = _build_watch()
     heading(4, "What changed")
