@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 from served import PATIENCE, CallError, ServedApp, call, raw_client, served_app, upload
 
 from bertdemo.cli import main
@@ -483,3 +485,17 @@ def test_the_command_line_operates(app: ServedApp, run: Run, capsys: pytest.Capt
     assert "not the operator's password" in error
     assert main(["operate", "http://127.0.0.1:9", "--operator-password", OPERATOR]) == 2
     assert "No server answers" in capsys.readouterr().err
+
+
+def test_a_client_says_who_asks_by_header_or_by_argument(app: ServedApp, run: Run) -> None:
+    ann, stranger = Client(app.url, headers={"X-Bertdemo-Owner": ANN}, verbose=False), Client(app.url, verbose=False)
+    for status in (
+        ann.predict(run_id=run.id, api_name="/run_status"),
+        stranger.predict(run_id=run.id, owner=ANN, api_name="/run_status"),
+    ):
+        assert status["state"] == "stopped"
+    assert ann.predict(text="I [MASK] it.", model=run.id, api_name="/fill_mask")["masks"]
+    assert stranger.predict(text="I [MASK] it.", model=run.id, owner=ANN, api_name="/fill_mask")["masks"]
+    with pytest.raises(AppError, match="that you may see"):
+        stranger.predict(run_id=run.id, api_name="/run_status")
+    assert run.id not in {listed["run"] for listed in stranger.predict(api_name="/runs")}
