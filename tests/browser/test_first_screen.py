@@ -29,7 +29,7 @@ def app(tmp_path: Path) -> Iterator[ServedApp]:
 def test_the_answer_and_start_stand_where_they_are_seen(app: ServedApp, new_page: Callable) -> None:
     phone = new_page(app.url, width=375, height=800)
     phone.wait_for_selector("#fill-bars .bars-word")
-    assert "mini-bert, a very small BERT" in phone.locator(".page-title").inner_text()
+    assert "mini-bert, a very small BERT" in phone.locator(".page-title").first.inner_text()
     assert phone.evaluate(BOTTOM, "#fill-bars") < 800
     assert phone.evaluate("document.documentElement.scrollWidth") <= 375
     desk = new_page(app.url, width=1440, height=900)
