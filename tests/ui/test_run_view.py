@@ -98,7 +98,7 @@ def test_an_ended_run_can_be_downloaded_resumed_and_deleted(services: Services, 
 def test_a_run_says_what_it_was_trained_on(services: Services, view: RunView, write_run) -> None:
     run = write_run("finished")
     run.update(precision="bf16", device="cuda:0")
-    assert show_run(services, view, owner="", run_id=run.id)[view.actions.title].endswith(", in bf16 on cuda:0</p>")
+    assert show_run(services, view, run_id=run.id)[view.actions.title].endswith(", in bf16 on cuda:0</p>")
 
 
 def test_all_that_is_shown_of_a_run_is_among_the_outputs(services: Services, view: RunView, write_run) -> None:
