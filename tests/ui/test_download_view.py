@@ -93,7 +93,7 @@ def test_bytes_are_told_in_megabytes_and_what_the_hub_says_cannot_break_the_page
 
 
 def test_well_known_models_stand_below_the_bundled_one_and_the_runs() -> None:
-    services: Any = SimpleNamespace(default_model="mini-bert", runs=lambda _owner: [])
+    services: Any = SimpleNamespace(default_model="mini-bert", runs=lambda *_owner: [])
     labels, references = zip(*model_choices(services), strict=True)
     assert references[:2] == ("mini-bert", "google-bert/bert-base-uncased")
     assert len(references) == 9

@@ -195,7 +195,7 @@ def _warning(sentence: str) -> str:
 
 def _line(parts: list[str]) -> str:
     items = "".join(f"<li>{escape(part)}</li>" for part in parts)
-    return f'<ul class="ahead" role="status">{items}</ul>'
+    return f'<div role="status"><ul class="ahead">{items}</ul></div>'
 
 
 def build_estimate(too_long: gr.HTML) -> EstimateView:
