@@ -257,8 +257,9 @@ def test_without_the_password_there_is_nothing_to_see_or_do(shared: ServedApp, r
         for password in ("", "wrong", PASSWORD.upper(), PASSWORD + " "):
             answer = stranger.post("/login", data={"username": "bertdemo", "password": password})
             assert answer.status_code in (400, 422)
-        for path in ("/config", *OWN, "/gradio_api/info", "/gradio_api/queue/status", f"/gradio_api/file={rows}"):
+        for path in ("/config", *OWN, "/gradio_api/info", "/gradio_api/queue/status"):
             assert stranger.get(path).status_code == 401
+        assert stranger.get(f"/gradio_api/file={rows}").status_code == 403  # nobody is served what was uploaded
         for path in ("/gradio_api/call/runs", "/gradio_api/queue/join", "/gradio_api/run/runs"):
             assert stranger.post(path, json={"data": []}).status_code == 401
         assert stranger.post("/gradio_api/upload", files={"files": b"x"}).status_code == 401
