@@ -97,7 +97,7 @@ def _folder_size(folder: Path) -> int:
 def _memory_mb() -> float | None:
     """What the server has of the memory now; None where the system does not say."""
     try:
-        return round(int(_STATM.read_text().split()[1]) * 4096 / 1e6, 1)
+        return round(int(_STATM.read_text(encoding="ascii").split()[1]) * 4096 / 1e6, 1)
     except (OSError, ValueError, IndexError):
         return None
 
