@@ -36,7 +36,12 @@ def looked_up() -> list[dict[str, Any]]:
     options = ["--local", "--format", "json", "--progress-spinner", "off", "--timeout", "5"]
     command = [sys.executable, "-m", "pip_audit", *options]
     found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS)
-    return json.loads(found.stdout)["dependencies"]
+    try:
+        packages: list[dict[str, Any]] = json.loads(found.stdout)["dependencies"]
+    except ValueError as error:  # it ended without a report, as where no database answers
+        last = found.stderr.strip().splitlines()[-1:] or ["pip-audit said nothing"]
+        raise ValueError(last[0]) from error
+    return packages
 
 
 if __name__ == "__main__":

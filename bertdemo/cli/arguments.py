@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = add("report", "A run's report as one HTML file to hand in.")
     report.add_argument("run", help="the run's id, name or folder")
     report.add_argument("--output", type=Path, required=True, metavar="FILE")
+    _add_operate(add("operate", "See what a running server for others does, and stop, delete or limit it."))
     _add_pretrain(add("pretrain", "Train a vocabulary and a BERT from scratch; again: continue."))
     return parser
 
@@ -129,6 +130,16 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     _add_settings(parser, "limit", "seed", "max_length", "long_texts")
     parser.add_argument("--masks", type=Path, metavar="FILE", help="write what was scored, a JSON line a row")
+
+
+def _add_operate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", help="where the server is, such as http://classroom:7860")
+    acts = ("status", "stop", "delete", "first", "empty", "limit")
+    parser.add_argument("act", nargs="?", default="status", choices=acts, help="what to do (default: status)")
+    parser.add_argument("about", nargs="?", default="", help="the run's id, or the limit's name")
+    parser.add_argument("value", nargs="?", default="", help="the limit's new value")
+    parser.add_argument("--operator-password", metavar="TEXT", help="else BERTDEMO_OPERATOR_PASSWORD")
+    parser.add_argument("--password", metavar="TEXT", help="the page's own, where it has one (else BERTDEMO_PASSWORD)")
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:

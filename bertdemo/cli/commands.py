@@ -26,6 +26,7 @@ from bertdemo.runs.store import Workspace, default_home
 from . import display
 from .arguments import DEFAULT_MODEL
 from .handing_out import export, notebook, report
+from .operator_command import operate
 from .training_commands import pretrain, resume, train
 
 Command = Callable[[argparse.Namespace], int]
@@ -127,4 +128,5 @@ COMMANDS: dict[str, Command] = {
     "export": export,
     "notebook": notebook,
     "report": report,
+    "operate": operate,
 }

@@ -64,6 +64,9 @@ def inspection_tables(record: Record) -> Iterator[Table | str]:
         yield f"[UNK] among the tokens: {percent(record['unknown_share'])}".replace("[", r"\[")
         if longer := record["report"]["truncated"]:
             yield too_long(longer, record["report"]["used"], record["pieces"], record["max_length"])
+    if record.get("spelled_words"):
+        words = (f"{w['word']}: {' '.join(w['pieces'])}, {w['uses']} times" for w in record["spelled_words"])
+        yield escape("Words that this model must spell (train --new-words N makes them tokens): " + "; ".join(words))
     yield from map(escape, record["report"]["warnings"])
 
 
@@ -163,6 +166,8 @@ def _show_record(record: Record, bar: Progress, task: Any) -> None:
             if longer := record.get("truncated"):
                 texts = record["train_rows"] + record["held_out_rows"]
                 bar.print(too_long(longer, texts, record.get("pieces") or longer))
+            if record.get("new_words"):
+                bar.print(escape("New words: " + ", ".join(word["word"] for word in record["new_words"])))
         case "step":
             loss = "-" if record["loss"] is None else f"{record['loss']:.3f}"
             description = f"epoch {record['epoch']}  loss {loss}"

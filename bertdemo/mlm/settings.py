@@ -75,6 +75,15 @@ SETTINGS = _by_name(
         subject="Whole-word masking",
     ),
     Setting(
+        "new_words",
+        int,
+        "New words",
+        "The most frequent words that the model must spell in pieces become tokens of their own.",
+        low=0,
+        high=1000,
+        subject="The number of new words",
+    ),
+    Setting(
         "limit",
         int,
         "Rows at most",
@@ -210,6 +219,7 @@ class TrainingConfig:
     batch_size: int = 16  # rows per optimiser step on average; batches are cut by tokens
     max_length: int = DEFAULT_MAX_LENGTH  # tokens per row, the special ones included
     masking: MaskingConfig = MaskingConfig()
+    new_words: int = 0  # that many words of the texts become tokens of their own
     seed: int = 0
     precision: str | None = None  # None: bf16 where the processor says that it has it, else fp32
     long_texts: str = "split"  # those over the maximum length, into rows; "cut": only their beginning is read

@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import gc
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeAlias
 
-from bertdemo.mlm.data.corpus import Corpus, Dialect, read_corpus
+from bertdemo.mlm.data.corpus import Corpus, Dialect, preview, read_corpus
 from bertdemo.mlm.errors import BertDemoError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
@@ -32,7 +33,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .files import disk_errors, write_atomically
 from .log import encode, finite
 from .model_card import save_model
-from .record import RESUMABLE_STATES, DataSource, Figures
+from .record import RESUMABLE_STATES, DataSource, Figures, RunRequest, short_id, slug
 from .run import Run, utc_now
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,36 @@ TIDY_SECONDS = 60.0  # between two times that free memory is given back
 
 
 Doing: TypeAlias = Callable[[str, Callable[[], Any]], Any]  # (phase, work) -> what the work returns
+
+
+def data_source(request: RunRequest) -> DataSource:
+    """The request's data as a run records it."""
+    dialect = dataclasses.asdict(request.dialect) if request.dialect is not None else None
+    return DataSource(
+        request.shown_name,
+        str(request.data.resolve()),
+        column=request.column,
+        limit=request.limit,
+        dialect=dialect,
+        **replay_source(request.replay),
+    )
+
+
+def rows_asked_for(request: RunRequest) -> int:
+    """How many rows it would train on, about, from the beginning of its file. Raises DataError."""
+    used = preview(request.data, dialect=request.dialect, column=request.column).report.used
+    return min(used, request.limit or used)
+
+
+def keep_data(run: Run) -> None:
+    """Copy a claimed run's data into its folder: an upload may vanish, and a resumption needs it. Raises RunError."""
+    data = run.record.data
+    stem, suffix = Path(data.name).stem, Path(data.name).suffix
+    copy = run.folder / "data" / (slug(stem) + (f".{slug(suffix)}" if suffix else ""))
+    with disk_errors("The copy of the data file"):
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(data.path, copy)
+    run.update(data=dataclasses.replace(data, path=str(copy.resolve())))
 
 
 class Session(Protocol):
@@ -90,16 +121,24 @@ def at_once(_phase: str, work: Callable[[], Any]) -> Any:
     return work()
 
 
-def prepare(run: Run, registry: ModelRegistry, *, general: Sequence[str] = (), do: Doing = at_once) -> TrainingSession:
+def prepare(
+    run: Run,
+    registry: ModelRegistry,
+    *,
+    general: Sequence[str] = (),
+    do: Doing = at_once,
+    check_rows: Callable[[int, int], None] = lambda _rows, _epochs: None,
+) -> TrainingSession:
     """Load what the record names and write down what was found; ``general``: sentences to measure forgetting on.
 
-    ``do`` is given each part of the work that may take long, and returns its result. Raises BertDemoError where data,
-    model or settings do not allow it, and whatever ``do`` raises.
+    ``do`` is given each part of the work that may take long, and returns its result; ``check_rows`` the rows and the
+    epochs. Raises BertDemoError where data, model or settings do not allow it, and whatever these two raise.
     """
     record = run.record
     corpus = do("reading the data", partial(read_data, record.data, seed=record.settings.seed))
     replay = do("reading the general texts", partial(read_general, record.data, held_out=corpus.held_out))
     run.update(data=dataclasses.replace(record.data, sha256=corpus.sha256, column=corpus.column))
+    check_rows(corpus.report.used, record.settings.epochs)
     settings = record.settings
     if record.precision is not None:  # a run that goes on keeps the precision that it began with
         settings = dataclasses.replace(settings, precision=record.precision)
@@ -121,7 +160,7 @@ def execute(
     # Whoever made or queued the run holds it already, and claiming again is nothing then; but one that was released
     # in between may have been taken up by another process, and two writers would mix their logs.
     run.claim()
-    logger.info("run %s begins", run.id)
+    logger.debug("run %s begins", short_id(run.id))
     try:
         recorder = _Recorder(run, session, checkpoint_seconds=checkpoint_seconds)
         try:
@@ -136,7 +175,7 @@ def execute(
             last = recorder.end(ended)
     finally:
         run.release()
-    logger.info("run %s: %s after %d steps", run.id, last["event"], run.record.steps_done)
+    logger.debug("run %s: %s after %d steps", short_id(run.id), last["event"], run.record.steps_done)
     yield last
 
 
@@ -174,7 +213,7 @@ def record_failure(run: Run, error: Exception) -> dict[str, Any]:
     """Write down that the run failed: the error's sentence, or for a bug a plain one, with the traceback in our log."""
     sentence = str(error)
     if not isinstance(error, BertDemoError):
-        logger.error("run %s failed", run.id, exc_info=error)
+        logger.error("run %s failed", short_id(run.id), exc_info=error)
         sentence = "The run failed because of a fault in bertdemo; the program's log has the details."
     models = run.models()
     record = event_record(RunEnded("failed", best_model=models.get("best_model"), error=sentence))
@@ -182,7 +221,7 @@ def record_failure(run: Run, error: Exception) -> dict[str, Any]:
         run.log.append(record)
         run.update(state="failed", error=sentence, ended=utc_now())
     except (OSError, RunError) as exc:  # the disk that made the run fail may refuse this as well
-        logger.warning("run %s failed, but that could not be written down: %s", run.id, exc)
+        logger.warning("run %s failed, but that could not be written down: %s", short_id(run.id), exc)
     return record
 
 

@@ -32,6 +32,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import BUNDLED_MODEL, ModelRegistry
 from bertdemo.mlm.training.events import Progress
 
+from .execution import collect
 from .files import write_atomically
 from .log import finite
 from .run import utc_now
@@ -146,6 +147,7 @@ class LessonRuns:
         key: str | None = first
         while key is not None:
             self._carry_out(key)
+            collect()  # its weights, now, not some time during the next one
             with self._lock:
                 key = self._active = self._queue.popleft() if self._queue else None
                 self._progress = Progress("", 0, 0)
@@ -162,6 +164,7 @@ class LessonRuns:
             with self._lock:
                 self._errors[key] = str(error) if expected else A_BUG
             return
+        logger.info("lesson %s: done after %.1f s", key, result.seconds)
         with self._lock:
             self._results[key] = result
         try:

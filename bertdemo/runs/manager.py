@@ -5,110 +5,44 @@ The manager owns the runs; whoever watches reads them from disk by cursor, so ta
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import hmac
 import logging
-import secrets
-import shutil
+import os
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from bertdemo.mlm.data.corpus import Dialect
-from bertdemo.mlm.errors import DataError, RunError, TextError
+from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
-from bertdemo.mlm.settings import SETTINGS, TrainingConfig
-from bertdemo.mlm.text.prompt import marked_text
-from bertdemo.mlm.training.replay import replay_sha256
 
 from .execution import (
     Doing,
     Session,
     claim_to_resume,
     collect,
+    data_source,
     execute,
+    keep_data,
     prepare,
     record_failure,
-    replay_source,
     restore,
+    rows_asked_for,
 )
-from .files import disk_errors
-from .record import LIVE_STATES, DataSource, clean_name, slug
+from .people import Access, Limits, Turns, new_token, resolve_for, short, token_hash
+from .record import LIVE_STATES, RunRecord, RunRequest, clean_name, short_id
 from .run import EVENTS_AT_ONCE, Activity, Run, RunStatus, read_status, utc_now
 from .store import RunStore
 
 logger = logging.getLogger(__name__)
 
 STOP_HEARD = 0.1  # seconds, while a run is being prepared
+NICENESS = 5  # of the thread that trains where others wait for answers: a third of what each of those gets of a core
 UNHEARD_SECONDS = 5.0  # for preparations that nobody waits for any more to end, when the program does
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What to train on what. ``model`` is a reference as users type it, ``data_name`` the file as they know it."""
-
-    data: Path
-    settings: TrainingConfig = TrainingConfig()
-    model: str = "mini-bert"
-    column: str | None = None
-    dialect: Dialect | None = None  # what overrides the detected one
-    limit: int | None = None
-    replay: str | None = None  # "general", or the path of a file, to be mixed in
-    name: str = ""
-    data_name: str = ""
-
-    def check(self) -> None:
-        """Raises DataError, SettingsError or TextError for what would make the run fail at once."""
-        if not self.data.is_file():
-            raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
-        SETTINGS["limit"].check(self.limit)
-        if self.replay is not None:
-            replay_sha256(self.replay)
-        for probe in self.settings.probes:
-            _check_probe(probe)
-
-    @property
-    def shown_name(self) -> str:
-        return clean_name(self.data_name or self.data.name)
-
-
-def _check_probe(probe: str) -> None:
-    try:
-        marked_text(probe, mask="[MASK]")  # every way to write a mask; which one the model has does not matter yet
-    except TextError as exc:
-        raise TextError(f"The probe {probe[:60]!r} has no mask; write [MASK] where a word is to be guessed.") from exc
-
-
-def data_source(request: RunRequest) -> DataSource:
-    """The request's data as a run records it."""
-    dialect = dataclasses.asdict(request.dialect) if request.dialect is not None else None
-    return DataSource(
-        request.shown_name,
-        str(request.data.resolve()),
-        column=request.column,
-        limit=request.limit,
-        dialect=dialect,
-        **replay_source(request.replay),
-    )
-
-
-def keep_data(run: Run) -> None:
-    """Copy a claimed run's data into its folder: an upload may vanish, and a resumption needs it. Raises RunError."""
-    data = run.record.data
-    stem, suffix = Path(data.name).stem, Path(data.name).suffix
-    copy = run.folder / "data" / (slug(stem) + (f".{slug(suffix)}" if suffix else ""))
-    with disk_errors("The copy of the data file"):
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(data.path, copy)
-    run.update(data=dataclasses.replace(data, path=str(copy.resolve())))
 
 
 @dataclass(frozen=True)
@@ -125,6 +59,8 @@ class _Job:
 
     run: Run
     resume: bool = False
+    person: str = ""  # in whose turn it is; all are one where runs belong to nobody
+    first: bool = False  # the operator has moved it to the front
     stop: threading.Event = field(default_factory=threading.Event)
     activity: Activity = Activity()
 
@@ -132,9 +68,10 @@ class _Job:
 class RunManager:
     """Queues, runs, stops and resumes; every method answers at once and may be called from any thread.
 
-    With ``require_owner`` whatever changes a run takes its owner's token. Without ``allow_folders`` a request may name
-    the bundled model, a run or a hub id, but no folder. ``make_session`` makes a session from a claimed run, as
-    ``prepare`` does. ``device``: for runs that ask for none. What kills left behind in the store is swept.
+    ``access`` says who may see and change a run, ``limits`` how much each may ask for. Without ``allow_folders`` a
+    request may name the bundled model, a run or a hub id, but no folder. ``make_session`` makes a session from a
+    claimed run, as ``prepare`` does. ``device``: for runs that ask for none. What kills left behind in the store is
+    swept.
     """
 
     def __init__(  # noqa: PLR0913 (what a server, the command line and a test each set otherwise)
@@ -143,20 +80,19 @@ class RunManager:
         registry: ModelRegistry,
         *,
         general: Sequence[str] = (),
-        require_owner: bool = False,
+        access: Access | None = None,
+        limits: Limits | None = None,
         allow_folders: bool = True,
-        max_queue: int = 20,
         checkpoint_seconds: float = 60.0,
         device: str | None = None,
         make_session: Callable[[Run, Doing], Session] | None = None,
     ) -> None:
         self.store, self.registry = store, registry
-        self.require_owner, self.allow_folders = require_owner, allow_folders
+        self.access, self.limits, self.allow_folders = access or Access(), limits or Limits(), allow_folders
         self._make_session = make_session or self._prepare
-        self._general, self._device = general, device
-        self._max_queue, self._checkpoint_seconds = max_queue, checkpoint_seconds
+        self._general, self._device, self._checkpoint_seconds = general, device, checkpoint_seconds
         self._changed = threading.Condition()  # guards what follows
-        self._queue: deque[_Job] = deque()
+        self._queue: Turns[_Job] = Turns()
         self._active: _Job | None = None
         self._worker: threading.Thread | None = None
         self._closed = False
@@ -169,16 +105,20 @@ class RunManager:
         Raises DataError, ModelError, TextError or RunError for what can be seen without loading anything.
         """
         request.check()
-        model = self.registry.resolve(request.model, allow_folders=self.allow_folders)
-        self._check_room()
+        model = self._resolve(request.model, owner)
         owner = owner or new_token()
+        owner_hash = token_hash(owner)
+        self._check_room(self._person(owner_hash))
+        if self.limits.rows is not None:
+            self.limits.check_rows(rows_asked_for(request), request.settings.epochs)
+        self.limits.check_disk(self.store.home, request.data.stat().st_size)
         data, settings = data_source(request), replace(request.settings, device=request.settings.device or self._device)
         run = self.store.create(
-            name=request.name, model=model, data=data, settings=settings, owner=token_hash(owner), state="queued"
+            name=request.name, model=model, data=data, settings=settings, owner=owner_hash, state="queued"
         )
         try:
             keep_data(run)
-            self._enqueue(_Job(run))
+            self._enqueue(_Job(run, person=self._person(owner_hash)))
         except BaseException:
             run.release()
             self.store.delete(run.id)
@@ -188,10 +128,12 @@ class RunManager:
     def resume(self, run_id: str, *, owner: str = "") -> str:
         """Queue an interrupted, stopped or failed run to go on from its last checkpoint; returns its id."""
         run = self._owned(run_id, owner)
-        self._check_room()
+        person = self._person(run.record.owner)
+        self._check_room(person)
+        self.limits.check_disk(self.store.home, 0)
         claim_to_resume(run, state="queued")
         try:
-            self._enqueue(_Job(run, resume=True))
+            self._enqueue(_Job(run, resume=True, person=person))
         except BaseException:
             run.update(state="interrupted")
             run.release()
@@ -221,9 +163,29 @@ class RunManager:
             raise RunError(f"The run {run.id} was started by another program, so stop it there, with Ctrl-C.")
         return "stopping"
 
-    def status(self, run_id: str, *, cursor: int = 0, limit: int = EVENTS_AT_ONCE) -> RunStatus:
-        """Where the run stands, with its events from the cursor on; the cost does not grow with the run."""
-        run = self._at_hand(run_id) or self.store.get(run_id)
+    def visible(self, owner: str = "") -> list[Run]:
+        """All runs that whoever holds this token may see, the newest first."""
+        return [run for run in self.store.list() if self.access.may_see(run.record, owner)]
+
+    def find(self, reference: str, *, owner: str = "") -> Run:
+        """The run of this id, else the newest of this name; one that they may not see is as if it were not there."""
+        try:
+            return self.store.get(reference, may_see=lambda record: self.access.may_see(record, owner))
+        except RunError as error:
+            if not self.access.private:
+                raise
+            raise RunError(f"There is no run {clean_name(reference)!r} that you may see.") from error
+
+    def status(
+        self, run_id: str, *, cursor: int = 0, limit: int = EVENTS_AT_ONCE, owner: str | None = None
+    ) -> RunStatus:
+        """Where the run stands, with its events from the cursor on; the cost does not grow with the run.
+
+        With a token, even an empty one, only as far as whoever holds it may see the run.
+        """
+        run = self._at_hand(run_id)
+        if run is None or not (owner is None or self.access.may_see(run.record, owner)):
+            run = self.store.get(run_id) if owner is None else self.find(run_id, owner=owner)
         return read_status(run, cursor=cursor, limit=limit, activity=self._activity(run.id))
 
     def live(self) -> tuple[str, ...]:
@@ -231,10 +193,31 @@ class RunManager:
         with self._changed:
             return tuple(job.run.id for job in self._jobs())
 
-    def pulse(self) -> str:
-        """Another text whenever a run joins the queue, enters another state, or ends."""
+    def share(self, run_id: str, *, shared: bool, owner: str = "") -> None:
+        """Show the run to everyone who may use the server, or to its owner and the operator only."""
+        run = self._owned(run_id, owner)
+        run.update(shared=shared)
+        if (at_hand := self._at_hand(run.id)) is not None:
+            at_hand.update(shared=shared)
+        _log("shown to everyone" if shared else "shown to its owner only", run.record)
+
+    def move_up(self, run_id: str) -> None:
+        """Let a waiting run be the next. Raises RunError for one that does not wait."""
         with self._changed:
-            return " ".join(f"{job.run.id}:{job.run.record.state}" for job in self._jobs())
+            job = self._find(run_id)
+            if job is None or job is self._active:
+                raise RunError(f"The run {run_id} is not waiting, so it cannot be moved up.")
+            for other in self._queue.in_order():
+                other.first = other is job
+
+    def pulse(self, owner: str = "") -> tuple[str, str]:
+        """(the run at work, "" for one that whoever holds this token may not see; a text that is another one whenever a
+        run joins the queue, enters another state, or ends, and names none)."""
+        with self._changed:
+            jobs = self._jobs()
+        seen = bool(jobs) and self.access.may_see(jobs[0].run.record, owner)
+        states = " ".join(f"{job.run.id}:{job.run.record.state}" for job in jobs)
+        return jobs[0].run.id if seen else "", short(token_hash(states))
 
     def rename(self, run_id: str, name: str, *, owner: str = "") -> None:
         renamed = self.store.rename(self._owned(run_id, owner).id, name)
@@ -246,6 +229,7 @@ class RunManager:
         run = self._owned(run_id, owner)
         models = run.models()
         self.store.delete(run.id)
+        _log("deleted", run.record)
         for folder in models.values():
             self.registry.forget(ModelRef(run.record.name, folder))
 
@@ -256,7 +240,7 @@ class RunManager:
         """
         with self._changed:
             self._closed = True
-            waiting, self._queue = self._queue, deque()
+            waiting, self._queue = self._queue.in_order(), Turns()
             if self._active is not None:
                 self._active.stop.set()
             self._changed.notify_all()
@@ -269,30 +253,41 @@ class RunManager:
         return self._worker is None or not self._worker.is_alive()
 
     def _owned(self, run_id: str, owner: str) -> Run:
-        run = self.store.get(run_id)
-        if self.require_owner and not owns(run.record.owner, owner):
+        run = self.find(run_id, owner=owner)
+        if not self.access.may_change(run.record, owner):
             raise RunError(f"Only whoever started the run {run.id} may change it; use the browser that started it.")
         return run
 
-    def _check_room(self) -> None:
+    def _resolve(self, reference: str, owner: str) -> ModelRef:
+        parts: Any = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
+        return resolve_for(reference, owner, access=self.access, **parts)
+
+    def _person(self, owner_hash: str) -> str:
+        return owner_hash if self.access.owned else ""
+
+    def _check_room(self, person: str) -> None:
         if self._closed:
             raise RunError("The server is shutting down; start the run again when it is back.")
-        if len(self._queue) >= self._max_queue:
-            raise RunError(f"{self._max_queue} runs are waiting already; try again when one of them has ended.")
+        each, total = self.limits.waiting_each, self.limits.waiting
+        if each is not None and self._queue.of(person) >= each:
+            raise RunError(f"{each} of your runs are waiting already, and more nobody may have here; wait for one.")
+        if len(self._queue) >= total:
+            raise RunError(f"{total} runs are waiting already; try again when one of them has ended.")
 
     def _enqueue(self, job: _Job) -> None:
         with self._changed:
-            self._check_room()
-            self._queue.append(job)
+            self._check_room(job.person)
+            self._queue.add(job)
             if self._worker is None:
                 # Not a ThreadPoolExecutor: Python waits for a pool's threads before it runs any handler that could ask
                 # them to stop, so a program that is told to go at once would train on to the end.
                 self._worker = threading.Thread(target=self._work, name="bertdemo-training", daemon=True)
                 self._worker.start()
             self._changed.notify_all()
+        _log("queued to go on" if job.resume else "queued", job.run.record)
 
     def _jobs(self) -> list[_Job]:
-        return ([self._active] if self._active is not None else []) + list(self._queue)
+        return ([self._active] if self._active is not None else []) + self._queue.in_order()
 
     def _find(self, run_id: str) -> _Job | None:
         return next((job for job in self._jobs() if job.run.id == run_id), None)
@@ -308,15 +303,20 @@ class RunManager:
                 return None
             if job is self._active:
                 return replace(job.activity, stopping=job.stop.is_set())
-            return Activity(position=self._queue.index(job) + 1)
+            return Activity(position=self._queue.in_order().index(job) + 1)
 
     def _work(self) -> None:
+        if self.access.owned:  # on one's own machine other programs would gain by it, and nobody else
+            _step_back()
         while (job := self._next_job()) is not None:
+            began = time.monotonic()
+            _log("begins", job.run.record)
             try:
                 self._carry_out(job)
             except Exception:
-                logger.exception("run %s ended without a record of it", job.run.id)
+                logger.exception("run %s ended without a record of it", short_id(job.run.id))
             finally:
+                _log(job.run.record.state, job.run.record, seconds=time.monotonic() - began)
                 job.run.release()
                 with self._changed:
                     self._active = None
@@ -324,8 +324,8 @@ class RunManager:
 
     def _next_job(self) -> _Job | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closed)
-            self._active = None if self._closed else self._queue.popleft()
+            self._changed.wait_for(lambda: len(self._queue) or self._closed)
+            self._active = None if self._closed else self._queue.take()
             return self._active
 
     def _carry_out(self, job: _Job) -> None:
@@ -345,7 +345,7 @@ class RunManager:
             job.activity = Activity.of(record)
 
     def _prepare(self, run: Run, do: Doing) -> Session:
-        return prepare(run, self.registry, general=self._general, do=do)
+        return prepare(run, self.registry, general=self._general, do=do, check_rows=self.limits.check_rows)
 
     def _do(self, job: _Job, phase: str, work: Callable[[], Any]) -> Any:
         """What the work returns; or CancelledError, soon after a stop was asked for.
@@ -377,14 +377,15 @@ def _say_stopped(run: Run) -> None:
     run.update(state="stopped", ended=utc_now())
 
 
-def new_token() -> str:
-    return secrets.token_urlsafe(24)
+def _step_back() -> None:
+    """Let this thread, and those that it starts, leave the processor to answers first, where the system can."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    except (AttributeError, OSError):  # Windows; or a system where threads have no niceness of their own
+        logger.debug("the thread that trains is as eager as the others")
 
 
-def token_hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def owns(stored_hash: str, token: str) -> bool:
-    """Whether this is the token of that hash; a run without an owner is nobody's."""
-    return bool(stored_hash and token) and hmac.compare_digest(stored_hash, token_hash(token))
+def _log(what: str, record: RunRecord, *, seconds: float | None = None) -> None:
+    """One line for whoever runs the server: what became of whose run; no name of it, no text."""
+    took = "" if seconds is None else f" after {seconds:.1f} s, {record.steps_done} steps"
+    logger.info("run %s of %s: %s%s", short_id(record.id), short(record.owner), what, took)

@@ -60,9 +60,11 @@ def notebook_json(source: NotebookSource) -> str:
     """The notebook's text (nbformat 4.5).
 
     Raises:
-        RunError: the data file is gone.
+        RunError: the data file is gone, or a setting is one that a notebook does not do.
         DataError: it can no longer be read as it was.
     """
+    if source.settings.new_words:
+        raise RunError("The model is given new words, which this notebook does not do; set them to 0 for a notebook.")
     if source.data.replay is not None:
         raise RunError("General texts are mixed in, which a notebook does not do; leave them out, or use the command.")
     if not Path(source.data.path).is_file():

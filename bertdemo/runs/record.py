@@ -1,6 +1,7 @@
-"""What is known about a run: the content of ``run.json`` as frozen dataclasses; and what a run may be called.
+"""What is asked of a run, and what is known about it: the content of ``run.json`` as frozen dataclasses; and what a run
+may be called.
 
-Knows no folder and no data.
+Knows no run's folder and reads no data.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from bertdemo import __version__
+from bertdemo.mlm.data.corpus import Dialect
 from bertdemo.mlm.data.dialect import NAMED, PARAGRAPH
-from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.errors import BertDemoError, DataError, RunError, TextError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
+from bertdemo.mlm.text.prompt import marked_text
 from bertdemo.mlm.training.events import current_record
-from bertdemo.mlm.training.replay import GENERAL
+from bertdemo.mlm.training.replay import GENERAL, replay_sha256
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
@@ -121,10 +124,47 @@ class RunRecord:
     figures: Figures = Figures()
     error: str | None = None
     owner: str = ""
+    shared: bool = False  # shown to everybody who may use the server
     versions: dict[str, str] = field(default_factory=library_versions)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to train on what. ``model`` is a reference as users type it, ``data_name`` the file as they know it."""
+
+    data: Path
+    settings: TrainingConfig = TrainingConfig()
+    model: str = "mini-bert"
+    column: str | None = None
+    dialect: Dialect | None = None  # what overrides the detected one
+    limit: int | None = None
+    replay: str | None = None  # "general", or the path of a file, to be mixed in
+    name: str = ""
+    data_name: str = ""
+
+    def check(self) -> None:
+        """Raises DataError, SettingsError or TextError for what would make the run fail at once."""
+        if not self.data.is_file():
+            raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
+        SETTINGS["limit"].check(self.limit)
+        if self.replay is not None:
+            replay_sha256(self.replay)
+        for probe in self.settings.probes:
+            _check_probe(probe)
+
+    @property
+    def shown_name(self) -> str:
+        return clean_name(self.data_name or self.data.name)
+
+
+def _check_probe(probe: str) -> None:
+    try:
+        marked_text(probe, mask="[MASK]")  # every way to write a mask; which one the model has does not matter yet
+    except TextError as exc:
+        raise TextError(f"The probe {probe[:60]!r} has no mask; write [MASK] where a word is to be guessed.") from exc
 
 
 def run_label(record: RunRecord, *, alike: bool = False) -> str:
@@ -246,6 +286,11 @@ def new_run_id(name: str, *, now: datetime) -> str:
     Also a safe file name everywhere: the date in front keeps it off the names that Windows reserves.
     """
     return f"{now:%Y%m%d-%H%M}-{slug(name)}-{secrets.token_hex(2)}"
+
+
+def short_id(run_id: str) -> str:
+    """An id without what its user called it, for a log: ``20261122-1130-reviews-ab12`` -> ``20261122-1130-ab12``."""
+    return f"{run_id[:13]}-{run_id[-4:]}" if is_run_id(run_id) else "?"
 
 
 def is_run_id(text: str) -> bool:

@@ -21,11 +21,13 @@ from bertdemo.mlm.analysis.between import BlendPoint, between_sentence, blend_cu
 from bertdemo.mlm.errors import BertDemoError, ModelError, RunError
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
+from bertdemo.mlm.text.new_words import SpelledWord, added_words, with_new_words
 from bertdemo.mlm.text.tokens import readable_pieces
 from bertdemo.mlm.training.batching import TokenizedTexts, tokenize_all
 from bertdemo.mlm.training.evaluation import FixedMasks, Quality, TargetScores, score_all, tokenize_and_fix
 from bertdemo.mlm.training.events import TrainingHistory
 from bertdemo.mlm.training.loop import GENERAL_SEED
+from bertdemo.mlm.training.per_word import per_word, word_sentence
 from bertdemo.mlm.training.report import (
     Baseline,
     BeforeAfter,
@@ -130,9 +132,12 @@ def read_fixed_masks(path: Path) -> FixedMasks:
 
 def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> RunReport:
     record = run.record
-    base = registry.shared(record.model)
+    base, untouched = registry.shared(record.model), None
     tuned = registry.shared(ModelRef(record.id, str(run.model_folder.resolve())))
     fixed = read_fixed_masks(run.held_out_path)
+    words = added_words(base, tuned)
+    if words:  # the held-out rows are written in the tuned model's vocabulary, so the base is given the same words
+        base, untouched = with_new_words(registry.private_copy(record.model), words), base
     before, after = _scores(base, fixed), _scores(tuned, fixed)
     held_out = before_and_after(before, after)
     elsewhere = english = None
@@ -149,6 +154,8 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
         overfitting(history),
         forgetting(elsewhere) if elsewhere else None,
         mixed_in(record),
+        _cost_of_words(run, untouched, tuned, words) if untouched else None,
+        _GIVEN_WORDS if untouched else None,
     )
     return RunReport(
         attempt=record.attempt,
@@ -166,6 +173,24 @@ def _computed(run: Run, registry: ModelRegistry, *, general: Sequence[str]) -> R
         blends=blends,
         between=between_sentence(blends, held_out=held_out, general=elsewhere) if blends else "",
     )
+
+
+_GIVEN_WORDS = (
+    "“Before” is the model with its new words as it was given them, each the mean of its pieces, so that both read the"
+    " same tokens."
+)
+
+
+def _cost_of_words(run: Run, base: MaskedLM, tuned: MaskedLM, words: Sequence[SpelledWord]) -> str | None:
+    """What the new words cost and gained, a word and not a token; None where the data file is gone or has changed."""
+    settings = run.record.settings
+    try:
+        texts = read_data(run.record.data, seed=settings.seed).held_out
+    except BertDemoError:
+        return None
+    length, seed = settings.max_length, settings.seed
+    found = per_word(base, tuned, texts, words=words, max_length=length, seed=seed)
+    return word_sentence(found) if found else None
 
 
 def _blends(

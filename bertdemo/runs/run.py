@@ -20,8 +20,7 @@ import pandas as pd
 
 from bertdemo.mlm.errors import RunError
 
-from .files import disk_errors, read_whole, settle_folder, write_atomically
-from .locks import FolderLock, is_locked
+from .files import FolderLock, disk_errors, is_locked, read_whole, settle_folder, write_atomically
 from .log import EventLog
 from .record import ENDED_STATES, LIVE_STATES, RunRecord, damaged_record, read_record
 

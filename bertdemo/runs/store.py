@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets
@@ -38,6 +39,7 @@ from .run import RECORD_NAME, RUN_ENTRIES, Run, open_or_describe, open_run
 logger = logging.getLogger(__name__)
 
 DELETED = ".deleted-"  # in front of a run's folder that is being deleted
+MaySee: TypeAlias = Callable[[RunRecord], bool]
 BEST_MODEL = "@best"  # behind a run's id: the weights of its best epoch instead of the last
 
 
@@ -87,8 +89,10 @@ class RunStore:
         runs = [self._opened(folder) for folder in folders]
         return sorted(runs, key=lambda run: run.record.created or run.id, reverse=True)
 
-    def get(self, reference: str, *, allow_folders: bool = False) -> Run:
+    def get(self, reference: str, *, allow_folders: bool = False, may_see: MaySee = lambda _record: True) -> Run:
         """The run with this id, else the newest one of this name; with ``allow_folders`` first the one in this folder.
+
+        One that ``may_see`` refuses is as if it were not there.
 
         Raises RunError when there is none. Without ``allow_folders`` nothing outside the store can be reached.
         """
@@ -96,9 +100,11 @@ class RunStore:
         if allow_folders and os.path.isfile(os.path.join(reference, RECORD_NAME)):  # unlike pathlib, it never raises
             return open_run(Path(reference).resolve())
         if is_run_id(reference) and (folder := self._folder_of(reference)) is not None:
-            return open_or_describe(folder)
+            run = open_or_describe(folder)
+            if may_see(run.record):
+                return run
         for run in self.list():
-            if reference and reference in (run.record.name, run.id):
+            if reference and reference in (run.record.name, run.id) and may_see(run.record):
                 return run
         raise RunError(f"There is no run {clean_name(reference)!r}; 'bertdemo runs' lists those that there are.")
 
@@ -127,7 +133,7 @@ class RunStore:
         for trash in self._inside.glob(f"{DELETED}*"):
             shutil.rmtree(trash, ignore_errors=True)
 
-    def find_model(self, reference: str) -> Path | None:
+    def find_model(self, reference: str, *, may_see: MaySee = lambda _record: True) -> Path | None:
         """For a run's id or name: the folder of its last model, else of its best one, else its own; None: no such run.
 
         An id with ``@best`` behind it is the best epoch's. This is what a ``ModelRegistry`` takes as ``run_lookup``.
@@ -135,7 +141,7 @@ class RunStore:
         run_id = reference.removesuffix(BEST_MODEL)
         best = run_id != reference and is_run_id(run_id)
         try:
-            run = self.get(run_id if best else reference)
+            run = self.get(run_id if best else reference, may_see=may_see)
         except RunError:
             return None
         models = run.models()

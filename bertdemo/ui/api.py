@@ -19,7 +19,7 @@ from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
-from .services import MODEL_EVENT, READ_EVENT, Services, user_errors
+from .services import MODEL_EVENT, READ_EVENT, Services, asked_by, asker, user_errors
 from .train.estimate import check_ahead
 from .train.form import run_request
 from .uploads import uploaded
@@ -27,11 +27,18 @@ from .uploads import uploaded
 MAX_CHARACTERS = 200_000
 # Reading or copying a whole file may take a minute: a few at once, whoever asks.
 FILE_EVENT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
-_NO_OWNER = "This server is shared: give a secret text of your own as owner, with which you may stop the run later."
+_NO_OWNER = (
+    "This server is shared: give a secret text of your own as owner, or as the header X-Bertdemo-Owner of all requests,"
+    " with which you may see and stop the run later."
+)
 
 
 class Endpoints:
     """One method an endpoint; every argument comes from outside and is checked.
+
+    On a server for others ``owner``, a secret of the caller's own, says who asks: whoever started a run sees it, uses
+    its model and stops it. The header X-Bertdemo-Owner says the same for all calls, as in
+    ``gradio_client.Client(url, headers={"X-Bertdemo-Owner": "a secret of my own"})``.
 
     ``received`` turns what stands for a file into its path, or into None where there is none.
     """
@@ -39,40 +46,51 @@ class Endpoints:
     def __init__(self, services: Services, *, received: Callable[[Any], Path | None] = uploaded) -> None:
         self._services, self._received = services, received
 
-    def fill_mask(self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "") -> dict[str, Any]:
+    def fill_mask(  # noqa: PLR0917 - the options of the command line
+        self, text: str, model: str = "mini-bert", top_k: int = 5, targets: str = "", owner: str = ""
+    ) -> dict[str, Any]:
         """The most probable tokens for every mask; ``targets``: words to score there, separated by commas."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             words = [word for item in _text(targets).split(",") if (word := item.strip())]
             count = _whole("top_k", top_k, default=5)
             return finite(fill_masks(self._model(model), _text(text), top_k=count, targets=words).to_record())
 
-    def compare(self, text: str, before: str, after: str, top_k: int = 5) -> dict[str, Any]:
+    def compare(  # noqa: PLR0917
+        self, text: str, before: str, after: str, top_k: int = 5, owner: str = ""
+    ) -> dict[str, Any]:
         """The same text through two models."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             models = self._model(before), self._model(after)
             return finite(compare(*models, _text(text), top_k=_whole("top_k", top_k, default=5)).to_record())
 
-    def score_sentence(self, text: str, model: str = "mini-bert") -> dict[str, Any]:
+    def score_sentence(self, text: str, model: str = "mini-bert", owner: str = "") -> dict[str, Any]:
         """Every token masked in turn: surprisal in bits, pseudo-log-likelihood and pseudo-perplexity."""
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             return finite(score_sentence(self._model(model), _text(text)).to_record())
 
-    def run_status(self, run_id: str, cursor: int = 0) -> dict[str, Any]:
+    def run_status(self, run_id: str, cursor: int = 0, owner: str = "") -> dict[str, Any]:
         """The run's state and its events from the cursor on; ask again with the cursor that is returned."""
-        with user_errors(as_html=False):
-            status = self._services.manager.status(_text(run_id), cursor=_whole("cursor", cursor, default=0))
+        with user_errors(as_html=False), asked_by(_text(owner)):
+            cursor = _whole("cursor", cursor, default=0)
+            status = self._services.manager.status(_text(run_id), cursor=cursor, owner=asker())
             answer = {"run": status.run, "state": status.state, "cursor": status.cursor, "events": status.events}
             return finite({**answer, "step": status.step, "steps": status.steps, "position": status.activity.position})
 
     def stop_training(self, run_id: str, owner: str = "") -> dict[str, Any]:
         """Ask a run to stop and keep what it has learnt; ``owner`` is needed where the server is shared."""
-        with user_errors(as_html=False):
-            return {"run": run_id, "state": self._services.manager.stop(_text(run_id), owner=_text(owner))}
+        with user_errors(as_html=False), asked_by(_text(owner)):
+            return {"run": run_id, "state": self._services.manager.stop(_text(run_id), owner=asker())}
 
-    def runs(self) -> list[dict[str, Any]]:
-        """All runs, the newest first; folders only where this machine's user asks."""
-        with user_errors(as_html=False):
-            summaries = [run.summary() for run in self._services.store.list()]
+    def share_run(self, run_id: str, everyone: bool = True, owner: str = "") -> dict[str, Any]:
+        """Show a run, its texts and its model to everyone who uses this server, or no longer; its owner may."""
+        with user_errors(as_html=False), asked_by(_text(owner)):
+            self._services.manager.share(_text(run_id), shared=bool(everyone), owner=asker())
+            return {"run": run_id, "shared": bool(everyone)}
+
+    def runs(self, owner: str = "") -> list[dict[str, Any]]:
+        """All runs that the caller may see, the newest first; folders only where this machine's user asks."""
+        with user_errors(as_html=False), asked_by(_text(owner)):
+            summaries = [run.summary() for run in self._services.runs()]
             hidden = () if self._services.allow_folders else ("folder", "model", "best_model")
             return [finite({key: summary[key] for key in summary if key not in hidden}) for summary in summaries]
 
@@ -86,13 +104,14 @@ class Endpoints:
         delimiter: str | None = None,
         header: bool | None = None,
         long_texts: str | None = None,
+        owner: str = "",
     ) -> dict[str, Any]:
         """What a file holds; with ``model`` or ``max_length`` the rows that are too long are counted, and [UNK].
 
         ``encoding``, ``delimiter`` ("": each line is a text, "paragraph": each paragraph) and ``header``: how it is
         read, over what would be found. ``long_texts``: "split" or "cut".
         """
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             path = self._received(file)
             if path is None:
                 raise DataError("There is no file; send one with gradio_client.handle_file.")
@@ -138,6 +157,7 @@ class Endpoints:
         replay_share: float | None = None,
         long_texts: str | None = None,
         device: str | None = None,
+        new_words: int | None = None,
     ) -> str:
         """Queue a run and return its id at once; follow it with ``/run_status``.
 
@@ -145,21 +165,22 @@ class Endpoints:
         ``replay``: "general" mixes in general English, the share ``replay_share`` of all tokens.
         """
         sent = locals()
-        with user_errors(as_html=False):
+        with user_errors(as_html=False), asked_by(_text(owner)):
             values = {key: sent[key] for key in SETTINGS}
             values |= {key: _optional(values[key]) for key in ("precision", "device", "long_texts", "replay")}
             values |= {"probe": _texts(probe), "watch": _texts(watch)}
-            if self._services.require_owner and not _text(owner):
+            if self._services.access.owned and not asker():
                 raise RunError(_NO_OWNER)
             path = self._received(file)
             dialect = _dialect(path, encoding, delimiter, header) if path else None
             named: dict[str, Any] = {"column": _optional(column), "model": _text(model), "name": _text(name)}
             request = run_request(self._services, values, path=path, dialect=dialect, **named)
             check_ahead(self._services, request)
-            return self._services.manager.submit(request, owner=_text(owner)).run_id
+            return self._services.manager.submit(request, owner=asker()).run_id
 
     def _model(self, reference: object) -> MaskedLM:
-        return self._services.model(_text(reference))
+        services = self._services  # a program waits for a download, and would not be told of its end
+        return services.registry.shared(services.resolve(_text(reference)))
 
 
 def add_endpoints(services: Services) -> None:
@@ -167,7 +188,9 @@ def add_endpoints(services: Services) -> None:
     endpoints = Endpoints(services)
     asked: dict[Callable[..., Any], dict[str, Any]] = {
         **dict.fromkeys((endpoints.fill_mask, endpoints.compare, endpoints.score_sentence), _limits(MODEL_EVENT)),
-        **dict.fromkeys((endpoints.run_status, endpoints.stop_training, endpoints.runs), _limits(READ_EVENT)),
+        **dict.fromkeys(
+            (endpoints.run_status, endpoints.stop_training, endpoints.share_run, endpoints.runs), _limits(READ_EVENT)
+        ),
         **dict.fromkeys((endpoints.inspect_csv, endpoints.start_training), FILE_EVENT),
     }
     for endpoint, limits in asked.items():

@@ -12,8 +12,9 @@ from bertdemo.mlm.models.loading import BUNDLED_MODEL
 from .api import add_endpoints
 from .fill.tab import build_fill_mask_tab
 from .learn.tab import build_learn_tab
+from .operator import add_operator_endpoints, build_operator_tab
 from .services import PAGE_EVENT, Services
-from .theme import TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
+from .theme import BEGIN_JS, TOGGLE_DARK_JS, TOGGLE_PROJECTOR_JS
 from .train.tab import build_train_tab
 
 TITLE = "bertdemo"
@@ -33,6 +34,7 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Row(elem_classes="page-switches"):
                 large = gr.Button("Large type", size="sm", variant="secondary")
                 dark = gr.Button("Light or dark", size="sm", variant="secondary")
+        demo.load(None, js=BEGIN_JS, **PAGE_EVENT)
         large.click(None, js=TOGGLE_PROJECTOR_JS, **PAGE_EVENT)
         dark.click(None, js=TOGGLE_DARK_JS, **PAGE_EVENT)
         with gr.Tabs() as tabs:
@@ -42,7 +44,12 @@ def build_app(services: Services) -> gr.Blocks:
                 build_train_tab(demo, services, fill_mask, tabs=tabs)
             with gr.Tab("Learn", id="learn") as learn:
                 build_learn_tab(services, learn.select, tabs=tabs, sentence=fill_mask.text)
+            if services.access.has_operator:
+                with gr.Tab("Operator", id="operator") as operator:
+                    build_operator_tab(services, operator.select)
         add_endpoints(services)
+        if services.access.has_operator:
+            add_operator_endpoints(services)
     return demo.queue(status_update_rate=TOLD_EVERY, max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE)
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from bertdemo.runs.store import default_home
 
 from .security import LOOPBACK_HOSTS
 
+SHORTEST_PASSWORD = 6
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FORMATS = ("text", "json")
 _ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*/?")
@@ -48,6 +50,10 @@ class AppOptions:
     allow_folders: bool
     share: bool
     public: bool
+    operator_password: str = ""  # "": nobody is
+    made_password: bool = False  # here, so that it has to be told
+    runs_per_person: int = 2
+    show_all_runs: bool = False
     any_address: bool = False
     frame_ancestors: str | None = "'self'"
     root_path: str = ""
@@ -77,6 +83,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
     if not 1 <= options.port <= 65535:
         raise SettingsError(f"The port must be from 1 to 65535, but is {options.port}.")
     public = public or any(name not in LOOPBACK_HOSTS for name in options.allowed_host)
+    if options.runs_per_person < 1:
+        raise SettingsError(f"--runs-per-person must be at least 1, but is {options.runs_per_person}.")
+    operator = _operator_password(options.operator_password)
     return AppOptions(
         host=host,
         port=options.port,
@@ -87,11 +96,26 @@ def parse_options(arguments: Sequence[str] | None = None) -> AppOptions:
         allow_folders=options.allow_folders or not public,
         share=options.share,
         public=public,
+        operator_password=operator or (secrets.token_urlsafe(12) if public else ""),
+        made_password=public and not operator,
+        runs_per_person=options.runs_per_person,
+        show_all_runs=options.show_all_runs,
         any_address=public and not options.allowed_host,
         frame_ancestors=_frame_ancestors(public=public, password=bool(password), space=bool(space)),
         root_path=_root_path(options.root_path),
         device=options.device,
     )
+
+
+def _operator_password(chosen: str | None) -> str:
+    """The one that was given; "" where none was. Raises SettingsError for one that anybody would guess."""
+    password = os.environ.get("BERTDEMO_OPERATOR_PASSWORD") if chosen is None else chosen
+    if password is not None and len(password.strip()) < SHORTEST_PASSWORD:
+        raise SettingsError(
+            f"The operator's password needs {SHORTEST_PASSWORD} characters or more; leave --operator-password out, and"
+            " one is made and printed."
+        )
+    return password or ""
 
 
 def _frame_ancestors(*, public: bool, password: bool, space: bool) -> str | None:
@@ -155,6 +179,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--password", metavar="TEXT", help="ask for it (else BERTDEMO_PASSWORD); the user is 'bertdemo'"
     )
+    parser.add_argument(
+        "--operator-password",
+        metavar="TEXT",
+        help="who gives it may see, stop and delete every run (else BERTDEMO_OPERATOR_PASSWORD; on a server for others"
+        " one is made and printed)",
+    )
+    parser.add_argument(
+        "--runs-per-person",
+        type=whole_number,
+        default=2,
+        metavar="N",
+        help="on a server for others: how many runs of one person may wait (default: 2)",
+    )
+    parser.add_argument(
+        "--show-all-runs", action="store_true", help="on a server for others: let everyone see everyone's runs"
+    )
     parser.add_argument("--allow-public", action="store_true", help="let anyone who reaches the app use it")
     parser.add_argument("--allowed-host", action="append", default=[], metavar="NAME", help="a host name to answer to")
     parser.add_argument(
@@ -201,7 +241,7 @@ def configure_logging() -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for library in ("httpx", "httpcore", "asyncio", "matplotlib"):
+    for library in ("httpx", "httpx2", "httpcore", "httpcore2", "asyncio", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias
@@ -22,9 +23,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bertdemo.runs.people import short, token_hash
+
+from .uploads import Upload, UploadRoom
+
 logger = logging.getLogger(__name__)
 
-# One of three places that lean on Gradio's inside: addresses and a header of its server. Where they change, a door that
+# One of four places that lean on Gradio's inside: addresses and a header of its server. Where they change, a door that
 # nobody needs stands open, uploads are bounded as small requests are, or whoever has logged in is kept from our own
 # routes. ``tests/ui/test_gradio_inside.py`` knows every route of the tested version and fails at the first other one.
 # Closed is what this app has no use for: a video converter, usage figures, links that write files, a relay to other
@@ -35,8 +40,11 @@ CLOSED_PATHS = (
     *("/gradio_api/runs", "/gradio_api/custom_component/", "/gradio_api/component_server"),
     *("/gradio_api/vibe-", "/gradio_api/undo-vibe-edit", "/gradio_api/dev/"),
 )
+FILE_PATHS = ("/gradio_api/file=", "/gradio_api/file/")  # uploads; closed where others upload, too
 UPLOAD_PATH = "/gradio_api/upload"
 LOGIN_PATH = "/gradio_api/login_check"  # 200 for whoever may see the page
+OWNER_HEADER = "x-bertdemo-owner"  # whose request it is: a secret that a browser or a program keeps
+HEARTBEAT_PATH = "/gradio_api/heartbeat/"  # held open by every page that is open; behind it the session's name
 GRADIO_SERVER = b"x-gradio-server"  # what a proxy says is the server's URL; Gradio writes it into its answers
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -44,8 +52,6 @@ FORWARDED_NAMES = (b"x-forwarded-host", GRADIO_SERVER)
 MEGABYTE = 1_000_000
 ROOM_BYTES = 50 * MEGABYTE  # each time that so much of an upload has come, there must still be room
 TOO_LARGE = "The request is larger than the {limit:,} MB that are taken here; send less."
-NO_ROOM = "The server has no room for this upload now; try a smaller file, or again later."
-_NO_ROOM_NOW = PlainTextResponse(NO_ROOM, status_code=507)
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 Check: TypeAlias = Callable[[bytes, int], PlainTextResponse | None]  # (a piece, all so far) -> the refusal, if any
@@ -57,13 +63,20 @@ class HostGuard:
     ``allowed_hosts`` None allows every name; ``any_address`` allows every IP address as a name, which no rebinding can
     forge since it takes a name of the attacker's. A page of another site is known by its Origin: browsers send it with
     every write, and with every read whose answer a script could see. A proxy's word on what it is called is passed on
-    only if that is an allowed name.
+    only if that is an allowed name. ``closed`` begin the paths that nobody may ask for.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str] | None, any_address: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Iterable[str] | None,
+        any_address: bool = False,
+        closed: tuple[str, ...] = CLOSED_PATHS,
+    ) -> None:
         self._app = app
         self._allowed = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
-        self._any_address = any_address
+        self._any_address, self._closed = any_address, closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -83,7 +96,7 @@ class HostGuard:
         origin = headers.get("origin")
         if origin is not None and not self._is_ours(origin, asked):
             return "Requests from other sites' pages are refused."
-        if path.startswith(CLOSED_PATHS):
+        if path.startswith(self._closed):
             return "This part of Gradio is closed here."
         return None
 
@@ -137,18 +150,11 @@ class FrameRule:
 
 
 class BodyLimit:
-    """Answers 413 to a body beyond its limit, and 507 to an upload for which ``has_room(bytes)`` is False."""
+    """Answers 413 to a body beyond its limit, and 507 to an upload for which ``room`` has none."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        max_bytes: int,
-        max_upload_bytes: int,
-        has_room: Callable[[int], bool] = lambda _size: True,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_upload_bytes: int, room: UploadRoom) -> None:
         self._app = app
-        self._max_bytes, self._max_upload_bytes, self._has_room = max_bytes, max_upload_bytes, has_room
+        self._max_bytes, self._max_upload_bytes, self._room = max_bytes, max_upload_bytes, room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -159,23 +165,47 @@ class BodyLimit:
         declared = _declared(scope)
         if declared > limit:
             await _too_large(limit)(scope, receive, send)
-        elif is_upload and not self._has_room(declared):
-            await _NO_ROOM_NOW(scope, receive, send)
+        elif is_upload:
+            await self._take_upload(scope, receive, send, declared=declared)
         else:
-            check = self._check_upload(Headers(scope=scope)) if is_upload else self._check_size
-            await self._passed_on(scope, receive, send, check=check)
+            await self._passed_on(scope, receive, send, check=self._check_size)
 
-    async def _passed_on(self, scope: Scope, receive: Receive, send: Send, *, check: Check) -> None:
-        """Pass the body on until ``check`` refuses it; then the app sees a client that went away."""
+    async def _take_upload(self, scope: Scope, receive: Receive, send: Send, *, declared: int) -> None:
+        headers, began = Headers(scope=scope), time.monotonic()
+        upload = _upload(scope, headers)
+        refusal = self._room.grow(upload, size=declared, files=1)
+        if refusal is not None:
+            await PlainTextResponse(refusal, status_code=507)(scope, receive, send)
+        else:
+            size, whole = 0, False
+            try:
+                check = self._check_upload(upload, headers)
+                size, whole = await self._passed_on(scope, receive, send, check=check)
+            finally:
+                self._room.end(upload, size=size, whole=whole)
+        logger.info(
+            "upload of %s: %s, %.1f MB in %.1f s",
+            short(upload.who),
+            "refused" if refusal else "whole" if whole else "broken off",
+            upload.size / MEGABYTE,
+            time.monotonic() - began,
+        )
+
+    async def _passed_on(self, scope: Scope, receive: Receive, send: Send, *, check: Check) -> tuple[int, bool]:
+        """Pass the body on until ``check`` refuses it; then the app sees a client that went away. Returns how much has
+        come, and whether that is all of it."""
         received = 0
         refused: PlainTextResponse | None = None
+        whole = False
 
         async def count() -> Message:
-            nonlocal received, refused
+            nonlocal received, refused, whole
             message = await receive()
             body = message.get("body", b"")
             received += len(body)
             refused = refused or check(body, received)
+            ended = message["type"] == "http.request" and not message.get("more_body", False)
+            whole = whole or (ended and refused is None)
             return {"type": "http.disconnect"} if refused else message
 
         async def answer(message: Message) -> None:
@@ -186,11 +216,12 @@ class BodyLimit:
             await self._app(scope, count, answer)
         if refused is not None:
             await refused(scope, receive, send)
+        return received, whole
 
     def _check_size(self, _body: bytes, received: int) -> PlainTextResponse | None:
         return _too_large(self._max_bytes) if received > self._max_bytes else None
 
-    def _check_upload(self, headers: Headers) -> Check:
+    def _check_upload(self, upload: Upload, headers: Headers) -> Check:
         """For one upload: as large as uploads may be, its fields as large as other bodies, and room asked for on the
         way, since others upload too and a client may declare nothing."""
         fields = FormFields(headers.get("content-type", ""))
@@ -202,7 +233,10 @@ class BodyLimit:
             if fields.size > self._max_bytes:
                 return _too_large(self._max_bytes)
             asks_again = received // ROOM_BYTES > (received - len(body)) // ROOM_BYTES
-            return _NO_ROOM_NOW if asks_again and not self._has_room(0) else None
+            if not (asks_again or received > upload.size or fields.files > upload.files):
+                return None
+            refusal = self._room.grow(upload, size=max(received, upload.size), files=fields.files)
+            return None if refusal is None else PlainTextResponse(refusal, status_code=507)
 
         return check
 
@@ -211,11 +245,11 @@ class FormFields:
     """How much of an upload is no file: Gradio writes the files of a form to the disk, but keeps its fields in memory.
 
     Fed with the body as it comes, by the parser that Gradio uses, so that both see the same parts; ``size`` is how many
-    bytes belonged to parts without a file name. Keeps no content.
+    bytes belonged to parts without a file name, ``files`` how many parts had one. Keeps no content.
     """
 
     def __init__(self, content_type: str) -> None:
-        self.size = 0
+        self.size = self.files = 0
         self._is_file = False
         self._name = self._value = b""
         boundary = parse_options_header(content_type)[1].get(b"boundary")
@@ -248,6 +282,7 @@ class FormFields:
     def _end_header(self) -> None:
         if self._name.lower() == b"content-disposition":
             self._is_file = b"filename" in parse_options_header(self._value)[1]
+            self.files += self._is_file
         self._name = self._value = b""
 
     def _count(self, _data: bytes, start: int, end: int) -> None:
@@ -278,6 +313,13 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _upload(scope: Scope, headers: Headers) -> Upload:
+    """Whose it is: who sends a token is known by that, who sends none by the address."""
+    address = (scope.get("client") or ("unknown",))[0]
+    token = headers.get(OWNER_HEADER, "")
+    return Upload(token_hash(token or address), address)
 
 
 def _too_large(limit: int) -> PlainTextResponse:

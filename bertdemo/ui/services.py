@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -16,12 +17,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.context import LocalContext
 
-from bertdemo.mlm.errors import BertDemoError, RunError
+from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.blend import split_reference
-from bertdemo.runs.manager import owns
+from bertdemo.mlm.models.hub import await_checkpoint
+from bertdemo.mlm.models.known import KNOWN_MODELS
+from bertdemo.runs.people import Access, Limits, owns, resolve_for
 from bertdemo.runs.record import is_run_id, run_label, run_labels
 from bertdemo.runs.store import BEST_MODEL
+
+from .security import OWNER_HEADER
+from .sessions import OpenPages
+from .uploads import UploadRoom
 
 if TYPE_CHECKING:
     from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
@@ -39,6 +47,7 @@ A_BUG = "Something went wrong inside bertdemo, not in what you did; the log of t
 
 NO_MODEL = "none"
 _BEST = ", best epoch"
+DOWNLOAD_SECONDS = 2.0  # that an answer waits for a model to arrive
 MAX_LISTED = 50  # runs whose models are offered in a list
 
 # Spread into ``.click(...)`` and the like: an event that only serves the page.
@@ -53,8 +62,11 @@ MODEL_EVENT: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "mo
 class Services:
     """Everything behind the page. Tests build their own; nothing below ``ui`` knows this class.
 
-    ``allow_folders``: model references may be folders (loopback, or asked for). ``require_owner``: stopping a run takes
-    its owner's token. ``general``: sentences of general English, to see what training makes a model forget.
+    ``allow_folders``: model references may be folders (loopback, or asked for). ``access``: who may see and change a
+    run, the same object that the manager has. ``can_publish``: a token of the hub may be typed in, since nobody else
+    runs this server. ``general``: sentences of general English, to see what training makes a model forget.
+
+    Whoever asks is known by the token that their browser or program sends with each request (:func:`asker`).
     """
 
     registry: ModelRegistry
@@ -64,16 +76,25 @@ class Services:
     sample_csv: Path
     default_model: str = "mini-bert"
     allow_folders: bool = True
-    require_owner: bool = False
     general: tuple[str, ...] = ()
+    access: Access = field(default_factory=Access)
+    can_publish: bool = True
+    uploads: UploadRoom = field(default_factory=lambda: UploadRoom(Limits()))
+    pages: OpenPages = field(default_factory=OpenPages)
 
     def resolve(self, reference: str) -> ModelRef:
-        """What a reference from the page means. Raises ModelError."""
-        return self.registry.resolve(reference or "", allow_folders=self.allow_folders)
+        """What a reference from the page means to whoever asks. Raises ModelError."""
+        parts: Any = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
+        return resolve_for(reference or "", asker(), access=self.access, **parts)
 
     def model(self, reference: str) -> MaskedLM:
-        """The shared model that a reference names, loaded if need be and never to be changed. Raises ModelError."""
-        return self.registry.shared(self.resolve(reference))
+        """The shared model that a reference names, loaded if need be and never to be changed.
+
+        Raises ModelError, also while it is still being downloaded: who waits for that keeps others from their answers.
+        """
+        ref = self.resolve(reference)
+        await_checkpoint(ref.source, seconds=DOWNLOAD_SECONDS)
+        return self.registry.shared(ref)
 
     def shown_model(self) -> MaskedLM:
         """The model that the page opens with, which may be a folder wherever others may not. Raises ModelError."""
@@ -92,24 +113,52 @@ class Services:
             return run_label(run.record) + (_BEST if reference.endswith(BEST_MODEL) else "")
         return Path(reference).name if Path(reference).is_absolute() else reference
 
-    def runs(self, owner: str = "") -> list[Run]:
-        """All runs, newest first, but those of this browser before all others."""
-        runs = self.store.list()
-        return sorted(runs, key=lambda run: not owns(run.record.owner, owner)) if owner else runs
-
     def find_run(self, run_id: str) -> Run | None:
-        """None where there is none of this id, or no longer; names are not looked for."""
+        """None where there is none of this id that whoever asks may see; names are not looked for."""
         try:
-            return self.store.get(run_id) if is_run_id(run_id) else None
-        except RunError:
+            run = self.store.get(run_id) if is_run_id(run_id) else None
+        except BertDemoError:
             return None
+        return run if run is not None and self.access.may_see(run.record, asker()) else None
+
+    def runs(self) -> list[Run]:
+        """All runs that whoever asks may see, newest first, but their own before all others."""
+        runs = [run for run in self.store.list() if self.access.may_see(run.record, asker())]
+        return sorted(runs, key=lambda run: not owns(run.record.owner, asker()))
+
+    def may_change(self, run: Run) -> bool:
+        """Whether whoever asks may stop, resume, rename, share or delete the run."""
+        return self.access.may_change(run.record, asker())
+
+
+_named: ContextVar[str] = ContextVar("named", default="")
+
+
+@contextmanager
+def asked_by(token: str) -> Iterator[None]:
+    """Inside the block whoever holds this token asks, or, for an empty one, whoever sent the request."""
+    before = _named.set(token)
+    try:
+        yield
+    finally:
+        _named.reset(before)
+
+
+def asker() -> str:
+    """The token of whoever asks, from the request that is being answered; "" where there is none, as while the page is
+    built. One of four places that lean on Gradio's inside: where it no longer says there which request it answers,
+    nobody on a server for others sees a run, and ``tests/ui/test_gradio_inside.py`` says so."""
+    if named := _named.get():
+        return named
+    request = LocalContext.request.get(None)
+    return str(request.headers.get(OWNER_HEADER, "")) if request is not None else ""
 
 
 def unchecked(component: _Built) -> _Built:
     """The component; what a page has chosen of it reaches the handlers, which make sense of it themselves.
 
     For choices that events change: of a page that the server has forgotten it knows the first choices only, and Gradio
-    would answer the page's own choice with a list of those. One of three places that lean on Gradio's inside: where it
+    would answer the page's own choice with a list of those. One of four places that lean on Gradio's inside: where it
     no longer asks ``preprocess`` of the component itself, such a page is told that its choice is on no list.
     """
     component.preprocess = lambda payload: payload  # type: ignore[method-assign]
@@ -139,22 +188,23 @@ def user_errors(*, as_html: bool = True) -> Iterator[None]:
         raise gr.Error(A_BUG, print_exception=False) from error
 
 
-def model_choices(services: Services, owner: str = "") -> list[tuple[str, str]]:
+def model_choices(services: Services) -> list[tuple[str, str]]:
     """(label, reference) for a list of models: the one the page opens with, then runs that left one, first those of
-    this browser.
+    this browser, and well-known ones, each with whether it is here or what would have to be downloaded.
 
     Any other reference may be typed in.
     """
     default = services.default_model
     label = f"{default} (bundled)" if default == "mini-bert" else default
-    runs = services.runs(owner)[:MAX_LISTED]
+    runs = services.runs()[:MAX_LISTED]
     labels = run_labels([run.record for run in runs])
-    return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id]))]
+    known = [(model.label, model.repository) for model in KNOWN_MODELS if model.repository != default]
+    return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id])), *known]
 
 
-def comparison_choices(services: Services, owner: str = "") -> list[tuple[str, str]]:
+def comparison_choices(services: Services) -> list[tuple[str, str]]:
     """The same with "none" in front."""
-    return [("none", NO_MODEL), *model_choices(services, owner)]
+    return [("none", NO_MODEL), *model_choices(services)]
 
 
 def has_other_best(run: Run) -> bool:

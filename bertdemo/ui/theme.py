@@ -15,6 +15,7 @@ _STYLE_SHEETS = ("style.css", "fill.css", "train.css", "learn.css")  # the frame
 
 # Both run in the browser as ``button.click(js=...)`` and touch nothing on the server.
 TOGGLE_DARK_JS = "() => { document.body.classList.toggle('dark'); }"
+BEGIN_JS = "() => { window.bertdemoBegin(); }"
 # Large type survives a reload, and goes along in the address: ``?large=1`` (see head.html).
 TOGGLE_PROJECTOR_JS = "() => { window.bertdemoLarge(!document.body.classList.contains('projector')); }"
 

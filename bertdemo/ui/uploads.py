@@ -1,21 +1,28 @@
 """Where uploads wait until a run has copied them: one folder for this server, bounded, and gone when the server is.
 
+What is there is counted as it comes, and never looked through while somebody waits: there may be thousands of files.
+
 Gradio deletes the files that it remembers; what it forgets (refused uploads, empty placeholders) is swept here.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from bertdemo.mlm.errors import DataError
-from bertdemo.runs.locks import LOCK_NAME, FolderLock, is_locked
+from bertdemo.mlm.errors import DataError, RunError
+from bertdemo.runs.files import LOCK_NAME, FolderLock, is_locked
+from bertdemo.runs.people import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +30,6 @@ FOLDER_VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads
 PREFIX = "bertdemo-uploads-"
 MAX_BYTES = 5_000_000_000  # of all uploads together
 MAX_FILES = 20_000
-FREE_BYTES = 500_000_000  # of the disk that uploads leave alone
 KEPT_SECONDS = 24 * 3600
 UNFINISHED_SECONDS = 900  # nothing has come for so long: the upload was broken off
 
@@ -47,15 +53,95 @@ def uploads_folder() -> Iterator[Path]:
         lock.release()
 
 
-def has_room(size: int) -> bool:
-    """Whether an upload of so many bytes may be added to the others."""
-    folder = Path(os.environ[FOLDER_VARIABLE])
-    sizes = [_size(Path(root, name)) for root, _folders, names in os.walk(folder) for name in names]
-    try:
-        free = shutil.disk_usage(folder).free
-    except FileNotFoundError:  # nothing has been uploaded yet
-        return True
-    return len(sizes) < MAX_FILES and sum(sizes) + size <= MAX_BYTES and free - size >= FREE_BYTES
+@dataclass(eq=False)
+class Upload:
+    """One on its way, or kept: whose it is, where it came from, and how much of it has come."""
+
+    who: str
+    address: str
+    size: int = 0
+    files: int = 0
+
+
+class UploadRoom:
+    """How much all, each person and each address have uploaded within a day, and whether there is room for more.
+
+    ``who`` is a person's hash, or their address where they have none. On a server for others an address may have half
+    of all the room, since whoever wants can be many people. For one thread: that of the server's event loop.
+    """
+
+    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._clock = limits, clock
+        self._sizes: Counter[str] = Counter()
+        self._files: Counter[str] = Counter()
+        self._kept: list[tuple[float, int, Upload]] = []  # a heap by when each is forgotten
+        self._numbers = itertools.count()
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """(bytes, files) of all uploads."""
+        return self._sizes[""], self._files[""]
+
+    def used_by(self, who: str) -> tuple[int, int]:
+        return self._sizes[f"who {who}"], self._files[f"who {who}"]
+
+    def by_person(self) -> dict[str, tuple[int, int]]:
+        """(bytes, files) of each; may be asked by any thread."""
+        return {key[4:]: self.used_by(key[4:]) for key in list(self._sizes) if key.startswith("who ")}
+
+    def grow(self, upload: Upload, *, size: int, files: int) -> str | None:
+        """Let an upload have so many bytes and files from now on; the sentence that refuses it, where there is no room
+        for what comes on top."""
+        self._forget()
+        more, more_files = max(0, size - upload.size), max(0, files - upload.files)
+        refusal = self._refusal(upload, more, more_files)
+        if refusal is None:
+            self._add(upload, more, more_files)
+        return refusal
+
+    def end(self, upload: Upload, *, size: int, whole: bool) -> None:
+        """It has come, or was broken off after so many bytes; forgotten when its files are deleted."""
+        if not size:  # nothing of it is on the disk
+            self._add(upload, -upload.size, -upload.files)
+            return
+        self._add(upload, size - upload.size, 0)
+        until = self._clock() + (KEPT_SECONDS if whole else UNFINISHED_SECONDS)
+        heapq.heappush(self._kept, (until, next(self._numbers), upload))
+
+    def _refusal(self, upload: Upload, more: int, files: int) -> str | None:
+        limits = self._limits
+        size, count = self.used_by(upload.who)
+        if limits.upload_files_each is not None and count + files > limits.upload_files_each:
+            return (
+                f"One person may upload {limits.upload_files_each:,} files a day here; use one that you have uploaded."
+            )
+        if limits.upload_bytes_each is not None and size + more > limits.upload_bytes_each:
+            return f"One person may upload {limits.upload_bytes_each / 1e6:,.0f} MB a day here; try a smaller file."
+        shared = limits.upload_files_each is not None
+        for key, share in (("", 1), (f"from {upload.address}", 2)) if shared else (("", 1),):
+            if self._files[key] + files > MAX_FILES // share or self._sizes[key] + more > MAX_BYTES // share:
+                return (
+                    f"The server has no room for this upload now: of {MAX_BYTES // share / 1e6:,.0f} MB and"
+                    f" {MAX_FILES // share:,} files a day too little is left; try a smaller file, or again later."
+                )
+        try:
+            limits.check_disk(Path(os.environ[FOLDER_VARIABLE]), more)
+        except RunError as error:
+            return str(error)
+        return None
+
+    def _forget(self) -> None:
+        while self._kept and self._kept[0][0] <= self._clock():
+            upload = heapq.heappop(self._kept)[2]
+            self._add(upload, -upload.size, -upload.files)
+
+    def _add(self, upload: Upload, size: int, files: int) -> None:
+        upload.size, upload.files = upload.size + size, upload.files + files
+        for key in ("", f"who {upload.who}", f"from {upload.address}"):
+            self._sizes[key] += size
+            self._files[key] += files
+            if not self._sizes[key] and not self._files[key]:
+                del self._sizes[key], self._files[key]
 
 
 def uploaded(payload: object) -> Path | None:
@@ -109,13 +195,6 @@ def _is_ours(status: os.stat_result) -> bool:
     """Windows has no numbers of accounts, and gives each a temporary folder of its own."""
     account = getattr(os, "getuid", None)
     return account is None or status.st_uid == account()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
 
 
 def _delete_if_older(path: Path, moment: float) -> None:

@@ -60,7 +60,7 @@ def new_page(browser) -> Iterator[Callable]:
         page.on("request", watch_request)
         page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
         page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.goto(f"{url}?__theme={'dark' if dark else 'light'}")
+        page.goto(f"{url}{'&' if '?' in url else '?'}__theme={'dark' if dark else 'light'}")
         return page
 
     yield open_page

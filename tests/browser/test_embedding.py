@@ -59,6 +59,7 @@ def train(frame, data: Path, *, epochs: str = "3") -> None:
     frame.locator(".live-plot.js-plotly-plot").wait_for(timeout=PATIENCE)
     frame.locator("#upload input[type=file]").set_input_files(data)
     frame.locator("#found").get_by_text(data.name).wait_for(timeout=PATIENCE)
+    frame.locator("#settings > button").click()
     frame.get_by_label("Epochs", exact=True).fill(epochs)
     frame.get_by_label("Epochs", exact=True).blur()
     frame.locator("#start-training").click()

@@ -14,7 +14,7 @@ import pytest
 from served import ServedApp, served_app
 
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 pytestmark = pytest.mark.browser
 
@@ -83,6 +83,7 @@ def test_a_hostile_file_and_a_hostile_run_are_shown_as_text(
     page.locator("#runs").get_by_text("<img src=x").first.wait_for()
     settle(page)
     page.locator("#upload input[type=file]").set_input_files(hostile_csv)
+    page.locator("#first-rows > button").click()
     page.locator("#preview").get_by_text("show 1 was good").first.wait_for()
     settle(page)
     page.get_by_label("Start from").fill(HOSTILE)  # refused, with the text in the sentence

@@ -49,6 +49,7 @@ def open_train_tab(app: ServedApp, new_page: Callable) -> Callable:
 def to_train_tab(page) -> None:
     page.get_by_role("tab", name="Train").click(timeout=60_000)
     page.wait_for_selector(".live-plot.js-plotly-plot", timeout=60_000)
+    page.locator("#settings > button").click()
 
 
 def upload(page, path: Path, *, name: str) -> None:

@@ -11,6 +11,7 @@ from served import ServedApp, raw_client
 
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
+from bertdemo.runs.people import Access
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.services import Services
 
@@ -36,8 +37,9 @@ def services(tmp_path: Path, tiny_bert_folder: Path) -> Iterator[Services]:
     home = tmp_path / "home"
     store = RunStore(home)
     registry = ModelRegistry(home, bundled=tiny_bert_folder, run_lookup=store.find_model)
-    manager = RunManager(store, registry, require_owner=True, allow_folders=False)
-    yield Services(registry, manager, store, home, tmp_path / "sample.csv", allow_folders=False, require_owner=True)
+    access = Access(owned=True, show_all=True)
+    manager = RunManager(store, registry, access=access, allow_folders=False)
+    yield Services(registry, manager, store, home, tmp_path / "sample.csv", allow_folders=False, access=access)
     manager.shutdown(20)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from served import CallError, ServedApp, call, served_app, upload
+from served import CallError, ServedApp, call, raw_client, served_app, upload
 
 from bertdemo.ui import uploads
+from bertdemo.ui.security import OWNER_HEADER
 
 OWNER = "token of the owner"
 LONG_RUN = [
@@ -42,6 +43,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
     home = tmp_path_factory.mktemp("app") / "home"
     with served_app(home, "--host", "0.0.0.0", "--allow-public") as served:
         yield served
+
+
+@pytest.fixture
+def client(app: ServedApp) -> Iterator[httpx.Client]:
+    """Of the owner of all runs here."""
+    with raw_client(app.url, headers={OWNER_HEADER: OWNER}) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -132,7 +140,7 @@ GUESSES: dict[str, Any] = {"textbox": "renamed", "checkbox": False, "number": 1,
 
 
 def run_events(client: httpx.Client) -> list[tuple[int, list[str]]]:
-    """(id, kinds of its inputs) of every event of the page that is given an owner's token or the run that is shown."""
+    """(id, kinds of its inputs) of every event of the page that is given the run that is shown."""
     config = client.get("/config").json()
     kinds = {part["id"]: part["type"] for part in config["components"]}
     chart = next(
@@ -147,10 +155,10 @@ def send_all(client: httpx.Client, run_id: str, *, token: str) -> int:
     """Send every such event for this run with this token; returns how many were answered."""
     events = run_events(client)
     for number, kinds in events:
-        known = {**GUESSES, "chart": run_id, "browserstate": token}
+        known = {**GUESSES, "chart": run_id}
         data = [known.get(kind) for kind in kinds]
         asked = {"data": data, "fn_index": number, "session_hash": "thief"}
-        client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+        client.post("/gradio_api/queue/join", json=asked, headers={OWNER_HEADER: token}).raise_for_status()
     answered = 0
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "thief"}) as answers:
         for line in answers.iter_lines():

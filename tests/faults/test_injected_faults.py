@@ -31,8 +31,7 @@ from bertdemo.mlm.training.probes import Prober
 from bertdemo.mlm.training.step import BatchLoss
 from bertdemo.runs.execution import claim_to_resume, execute, prepare, restore
 from bertdemo.runs.log import EventLog
-from bertdemo.runs.manager import RunRequest
-from bertdemo.runs.record import DataSource
+from bertdemo.runs.record import DataSource, RunRequest
 from bertdemo.runs.run import Run, RunStatus
 from bertdemo.ui.services import Services
 

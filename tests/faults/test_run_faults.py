@@ -30,7 +30,8 @@ from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import TrainingConfig
 from bertdemo.mlm.training.loop import TrainingSession
 from bertdemo.runs.execution import Doing, prepare
-from bertdemo.runs.manager import RunManager, RunRequest
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.record import RunRequest
 from bertdemo.runs.run import Run, RunStatus
 from bertdemo.ui.services import Services
 

@@ -257,8 +257,9 @@ def test_without_the_password_there_is_nothing_to_see_or_do(shared: ServedApp, r
         for password in ("", "wrong", PASSWORD.upper(), PASSWORD + " "):
             answer = stranger.post("/login", data={"username": "bertdemo", "password": password})
             assert answer.status_code in (400, 422)
-        for path in ("/config", *OWN, "/gradio_api/info", "/gradio_api/queue/status", f"/gradio_api/file={rows}"):
+        for path in ("/config", *OWN, "/gradio_api/info", "/gradio_api/queue/status"):
             assert stranger.get(path).status_code == 401
+        assert stranger.get(f"/gradio_api/file={rows}").status_code == 403  # nobody is served what was uploaded
         for path in ("/gradio_api/call/runs", "/gradio_api/queue/join", "/gradio_api/run/runs"):
             assert stranger.post(path, json={"data": []}).status_code == 401
         assert stranger.post("/gradio_api/upload", files={"files": b"x"}).status_code == 401
@@ -276,10 +277,11 @@ def test_only_the_owner_stops_a_run_on_a_shared_server(guest: httpx.Client, rows
     for token in ("", "guess", "token of the owne"):
         with pytest.raises(CallError) as caught:
             call(guest, "stop_training", run_id, token)
-        assert "Only whoever started the run" in caught.value.sentence
-    assert call(guest, "run_status", run_id, 0)["state"] not in ("stopped", "stopping")
+        assert "no run" in caught.value.sentence
+    assert call(guest, "run_status", run_id, 0, "token of the owner")["state"] not in ("stopped", "stopping")
     assert call(guest, "stop_training", run_id, "token of the owner")["state"] in ("stopping", "stopped")
-    listed = json.dumps(call(guest, "runs"))
+    listed = json.dumps(call(guest, "runs", "token of the owner"))
+    assert run_id in listed
     assert "token of the owner" not in listed
     assert "/home/" not in listed
 
@@ -289,11 +291,16 @@ def test_the_news_of_a_run_at_work_takes_the_password(guest: httpx.Client, share
     settings = [None, "mini-bert", 200, None, None, 16, None, None, None, None, [], [], "mine", "token of the owner"]
     run_id = call(guest, "start_training", upload(guest, rows), *settings)
     deadline = time.monotonic() + PATIENCE
-    while not (cursor := call(guest, "run_status", run_id, 0)["cursor"]) and time.monotonic() < deadline:
+    while (
+        not (cursor := call(guest, "run_status", run_id, 0, "token of the owner")["cursor"])
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.1)
-    assert guest.get(f"/live/{run_id}?cursor={cursor}").json()["run_id"] == run_id
+    owner = {"X-Bertdemo-Owner": "token of the owner"}
+    assert guest.get(f"/live/{run_id}?cursor={cursor}", headers=owner).json()["state"] == "training"
+    assert guest.get(f"/live/{run_id}?cursor={cursor}").json()["state"] == "missing"
     with raw_client(shared.url) as stranger:
-        assert stranger.get(f"/live/{run_id}?cursor={cursor}").status_code == 401
+        assert stranger.get(f"/live/{run_id}?cursor={cursor}", headers=owner).status_code == 401
     call(guest, "stop_training", run_id, "token of the owner")
 
 

@@ -11,7 +11,7 @@ from fuzzing import ARGUMENTS, FAST, TRAINING_ARGUMENTS, check_endpoint
 from hypothesis import given
 
 from bertdemo.mlm.errors import BertDemoError
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.services import Services
 from bertdemo.ui.train.form import run_request

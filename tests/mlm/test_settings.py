@@ -23,6 +23,7 @@ from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, confi
         ("precision", "bf16", "bf16"),
         ("probe", "a [MASK].\n\n b [MASK]. ", ("a [MASK].", "b [MASK].")),
         ("whole_words", True, True),
+        ("new_words", "20", 20),
         ("evaluate_every", "50", 50),
         ("watch", "love, like,", ("love", "like")),
         ("watch", ["a, b"], ("a, b",)),
@@ -45,6 +46,7 @@ def test_what_is_typed_is_understood(name: str, typed: object, meant: object) ->
         ("mask_rate", 1, "The mask rate must be a number between 0 and 1, both excluded, but is 1; 0.15 is usual."),
         ("limit", 0, "The limit of rows must be a whole number from 1 on, but is 0."),
         ("whole_words", "perhaps", "Whole-word masking must be true or false, but is 'perhaps'."),
+        ("new_words", 1001, "The number of new words must be a whole number from 0 to 1000, but is 1001; 0 is usual."),
         ("patience", -1, "The patience must be a whole number from 0 to 10000, but is -1; 0 is usual."),
         (
             "evaluate_every",

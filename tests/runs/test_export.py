@@ -133,6 +133,7 @@ def test_the_command_line_says_all_that_was_chosen(store: RunStore, base_folder:
         "--mask-rate": "0.15",
         "--limit": "100",
         "--seed": "0",
+        "--new-words": "0",
         "--patience": "0",
         "--probe": "it's [MASK]; rm -rf /",
         "--watch": "a b",

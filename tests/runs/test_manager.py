@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 import weakref
@@ -13,7 +14,9 @@ from tiny_runs import GENERAL, SETTINGS, FolderRegistry, ScriptedSession, new_ru
 
 from bertdemo.mlm.errors import BertDemoError, DataError, ModelError, RunError, SettingsError, TextError, TrainingError
 from bertdemo.runs.execution import Doing, Session, at_once
-from bertdemo.runs.manager import RunManager, RunRequest
+from bertdemo.runs.manager import NICENESS, RunManager
+from bertdemo.runs.people import Access, Limits
+from bertdemo.runs.record import RunRequest
 from bertdemo.runs.run import Run, RunStatus
 from bertdemo.runs.store import RunStore
 
@@ -180,6 +183,25 @@ def test_a_run_that_is_not_there_gets_a_sentence(workshop: Workshop, run_id: str
             ask(run_id)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have a niceness of their own on Linux only")
+def test_training_gives_way_to_answers(workshop: Workshop) -> None:
+    """The thread that trains and those that it starts are nicer than the rest of the program."""
+    nice: list[int] = []
+
+    def make_session(run: Run, do: Doing) -> Session:
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        do("looking", lambda: nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        return workshop.make_session(run, do)
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    workshop.gate.set()
+    for access in (Access(owned=True), Access()):
+        manager = workshop.manager(make_session=make_session, access=access)
+        wait_end(manager, manager.submit(workshop.request()).run_id)
+    assert nice == [NICENESS, NICENESS, before, before]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < NICENESS
+
+
 def test_two_readers_each_see_the_whole_history(workshop: Workshop) -> None:
     manager = workshop.manager()
     run_id = manager.submit(workshop.request()).run_id
@@ -229,7 +251,7 @@ def test_what_cannot_work_is_refused_before_anything_is_queued(
 
 
 def test_a_full_queue_says_so_and_leaves_nothing_behind(workshop: Workshop) -> None:
-    manager = workshop.manager(max_queue=2)
+    manager = workshop.manager(limits=Limits(waiting=2))
     first = manager.submit(workshop.request()).run_id
     wait_for(manager, first, lambda status: status.state == "preparing")
     ids = [manager.submit(workshop.request()).run_id for _ in range(2)]
@@ -240,7 +262,7 @@ def test_a_full_queue_says_so_and_leaves_nothing_behind(workshop: Workshop) -> N
 
 @pytest.mark.slow
 def test_only_the_owner_may_change_a_run_where_that_is_asked_for(workshop: Workshop) -> None:
-    manager = workshop.manager(require_owner=True)
+    manager = workshop.manager(access=Access(owned=True, show_all=True))
     submitted = manager.submit(workshop.request())
     mine = manager.submit(workshop.request(), owner="my token")
     assert mine.owner == "my token"

@@ -11,7 +11,7 @@ from tiny_runs import FolderRegistry, new_run
 from bertdemo.mlm.errors import RunError
 from bertdemo.mlm.settings import MaskingConfig, TrainingConfig
 from bertdemo.runs.execution import claim_to_resume
-from bertdemo.runs.locks import FolderLock, is_locked
+from bertdemo.runs.files import FolderLock, is_locked
 from bertdemo.runs.manager import RunManager
 from bertdemo.runs.record import DataSource
 from bertdemo.runs.run import ATTEMPT, Run, open_or_describe
@@ -21,7 +21,7 @@ HOLD_LOCK = """
 import sys, time
 from pathlib import Path
 from bertdemo.runs.execution import claim_to_resume
-from bertdemo.runs.locks import FolderLock
+from bertdemo.runs.files import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
 time.sleep(60)

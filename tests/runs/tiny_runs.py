@@ -54,7 +54,7 @@ class FolderRegistry:
     def __init__(self, folder: Path) -> None:
         self.folder, self.forgotten = folder, []
 
-    def resolve(self, reference: str, *, allow_folders: bool = True) -> ModelRef:
+    def resolve(self, reference: str, *, allow_folders: bool = True, run_lookup: object = None) -> ModelRef:
         if reference == "unknown":
             raise ModelError("There is no model 'unknown'.")
         return ModelRef(reference, str(self.folder))

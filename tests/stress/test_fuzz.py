@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.runs.manager import RunManager
+from bertdemo.runs.people import Access
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
 from bertdemo.ui.services import Services
@@ -76,7 +77,7 @@ def services(tmp_path: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     store = RunStore(tmp_path)
     registry = ModelRegistry(tmp_path, bundled=tiny_bert_folder, run_lookup=store.find_model)
-    manager = RunManager(store, registry, require_owner=True, allow_folders=False)
+    manager = RunManager(store, registry, access=Access(owned=True), allow_folders=False)
     yield Services(registry, manager, store, tmp_path, tmp_path / "none.csv", allow_folders=False)
     assert manager.shutdown(60)
 

@@ -18,7 +18,8 @@ from served import ROOT, app_process, call, raw_client, upload
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.training.events import Evaluated, RunStarted, StepDone, TrainingEvent
-from bertdemo.runs.manager import RunManager, RunRequest
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.record import RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.train.live_chart import live_payload
 

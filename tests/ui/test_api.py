@@ -68,19 +68,22 @@ def test_the_endpoints_are_those_that_are_promised_with_the_command_lines_names(
         for endpoint in described
     }
     assert names == {
-        "/fill_mask": ["text", "model", "top_k", "targets"],
-        "/compare": ["text", "before", "after", "top_k"],
-        "/score_sentence": ["text", "model"],
-        "/inspect_csv": ["file", "column", "model", "max_length", "encoding", "delimiter", "header", "long_texts"],
+        "/fill_mask": ["text", "model", "top_k", "targets", "owner"],
+        "/compare": ["text", "before", "after", "top_k", "owner"],
+        "/score_sentence": ["text", "model", "owner"],
+        "/inspect_csv": [
+            *("file", "column", "model", "max_length", "encoding", "delimiter", "header", "long_texts", "owner"),
+        ],
         "/start_training": [
             *("file", "column", "model", "epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit"),
             *("seed", "precision", "probe", "watch", "name", "owner"),
             *("encoding", "delimiter", "header", "whole_words", "patience", "evaluate_every", "replay"),
-            *("replay_share", "long_texts", "device"),
+            *("replay_share", "long_texts", "device", "new_words"),
         ],
-        "/run_status": ["run_id", "cursor"],
+        "/run_status": ["run_id", "cursor", "owner"],
         "/stop_training": ["run_id", "owner"],
-        "/runs": [],
+        "/share_run": ["run_id", "everyone", "owner"],
+        "/runs": ["owner"],
     }
     assert all(endpoint["description"] for endpoint in described.values())
 

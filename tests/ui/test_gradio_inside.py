@@ -1,17 +1,20 @@
-"""The three places that lean on what Gradio does not promise: each fails here, and says so, where that has changed.
+"""The four places that lean on what Gradio does not promise: each fails here, and says so, where that has changed.
 
 Whoever takes a newer minor of Gradio reads these first, tries the page, and then writes down what is new.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import gradio as gr
 import pytest
 from gradio.state_holder import SessionState, StateHolder
 from packaging.version import Version
+from served import call, raw_client
 
-from bertdemo.ui.security import CLOSED_PATHS, LOGIN_PATH, UPLOAD_PATH
-from bertdemo.ui.services import unchecked
+from bertdemo.ui.security import CLOSED_PATHS, HEARTBEAT_PATH, LOGIN_PATH, OWNER_HEADER, UPLOAD_PATH
+from bertdemo.ui.services import asker, unchecked
 from bertdemo.ui.sessions import LightSession, LightSessions
 
 TESTED = "6.31"
@@ -48,7 +51,7 @@ def test_every_door_of_gradio_is_known_or_closed(routes: set[str]) -> None:
     plain = {path.replace(":path}", "}").rstrip("/") for path in routes}
     new = sorted(path for path in plain - KNOWN if not path.startswith(CLOSED_PATHS))
     assert new == [], f"Gradio has new doors: close {new} in ui/security.py, or name them here"
-    for path in (UPLOAD_PATH, LOGIN_PATH):
+    for path in (UPLOAD_PATH, LOGIN_PATH, HEARTBEAT_PATH + "{session_hash}"):
         assert path in plain, f"Gradio no longer has {path}; see ui/security.py"
 
 
@@ -69,3 +72,31 @@ def test_what_a_page_chose_reaches_the_handlers_unchecked() -> None:
     with pytest.raises(gr.Error):
         plain.preprocess("two")
     assert free.preprocess("two") == "two", "Gradio checks choices elsewhere now; see unchecked in ui/services.py"
+
+
+def test_a_handler_knows_which_request_it_answers() -> None:
+    """Also each part of one that yields, in whatever thread: ``asker`` in ui/services.py reads the header there."""
+    heard: list[str] = []
+
+    def yields() -> Iterator[str]:
+        heard.append(asker())
+        yield "one"
+        heard.append(asker())
+        yield "two"
+
+    def answers() -> str:
+        heard.append(asker())
+        return "three"
+
+    with gr.Blocks() as demo:
+        gr.api(yields)
+        gr.api(answers)
+    _, url, _ = demo.queue().launch(prevent_thread_lock=True, quiet=True)
+    try:
+        with raw_client(url.rstrip("/"), headers={OWNER_HEADER: "me"}) as client:
+            for endpoint in ("yields", "answers"):
+                call(client, endpoint)
+    finally:
+        demo.close(verbose=False)
+    assert heard == ["me", "me", "me"]
+    assert asker() == ""

@@ -12,7 +12,7 @@ import pytest
 
 from bertdemo.mlm.errors import SettingsError
 from bertdemo.ui.options import JsonFormatter, check_home, check_port, configure_logging, parse_options
-from bertdemo.ui.server import launch_settings, main, quiet_network
+from bertdemo.ui.server import build_services, launch_settings, main, quiet_network
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -217,3 +217,30 @@ def test_an_unknown_log_setting_is_refused(variable: str, monkeypatch: pytest.Mo
     monkeypatch.setenv(variable, "loud")
     assert main([]) == 2
     assert "must be one of" in capsys.readouterr().err
+
+
+def test_a_server_for_others_has_an_operator_and_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BERTDEMO_OPERATOR_PASSWORD", raising=False)
+    assert (parse_options([]).operator_password, parse_options([]).made_password) == ("", False)
+    public = ["--host", "0.0.0.0", "--allow-public"]
+    made = [parse_options(public) for _ in range(2)]
+    assert all(options.made_password and len(options.operator_password) >= 16 for options in made)
+    assert made[0].operator_password != made[1].operator_password
+    given = parse_options([*public, "--operator-password", "my own secret"])
+    assert (given.operator_password, given.made_password) == ("my own secret", False)
+    monkeypatch.setenv("BERTDEMO_OPERATOR_PASSWORD", "from the environment")
+    assert parse_options(public).operator_password == "from the environment"
+    for short in ("", "  ", "12345"):
+        with pytest.raises(SettingsError, match="6 characters or more"):
+            parse_options([*public, "--operator-password", short])
+
+
+def test_how_much_each_may_have_waiting_and_who_sees_what() -> None:
+    public = ["--host", "0.0.0.0", "--allow-public", "--runs-per-person", "5"]
+    services = build_services(parse_options(public))
+    assert (services.manager.limits.waiting_each, services.access.private, services.can_publish) == (5, True, False)
+    assert not build_services(parse_options([*public, "--show-all-runs"])).access.private
+    own = build_services(parse_options([]))
+    assert (own.manager.limits.waiting_each, own.access.owned, own.can_publish) == (None, False, True)
+    with pytest.raises(SettingsError, match="at least 1"):
+        parse_options(["--runs-per-person", "0"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from asgi import ask, behind, run
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bertdemo.runs.people import Limits
 from bertdemo.ui.security import LOOPBACK_HOSTS, BodyLimit, HostGuard, host_name
+from bertdemo.ui.uploads import UploadRoom
 
 LOOPBACK = HostGuard(behind, allowed_hosts=LOOPBACK_HOSTS)
 ANY = HostGuard(behind, allowed_hosts=None)
@@ -106,7 +110,17 @@ def test_names_are_found_with_and_without_a_port() -> None:
 # --- how much may be sent
 
 
-LIMIT = BodyLimit(behind, max_bytes=1000, max_upload_bytes=5000, has_room=lambda size: size < 4000)
+@pytest.fixture(autouse=True)
+def _uploads_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+
+def limited(app: ASGIApp, *, each: int | None = None, files: int | None = None, **sizes: int) -> BodyLimit:
+    room = UploadRoom(Limits(upload_bytes_each=each, upload_files_each=files))
+    return BodyLimit(app, **{"max_bytes": 1000, "max_upload_bytes": 5000, **sizes}, room=room)
+
+
+LIMIT = limited(behind)
 UPLOAD = "/gradio_api/upload"
 
 
@@ -127,17 +141,30 @@ def test_a_larger_body_is_refused_in_one_sentence(path: str, declared: bool) -> 
 
 
 def test_an_upload_without_room_is_refused_before_it_is_read() -> None:
-    status, text = ask(LIMIT, [("Content-Length", "4500")], method="POST", path=UPLOAD)
-    assert (status, "no room" in text) == (507, True)
+    read = []
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        read.append(scope["path"])
+        await behind(scope, receive, send)
+
+    status, text = ask(limited(reads, each=4000), [("Content-Length", "4500")], method="POST", path=UPLOAD)
+    assert (status, "One person may upload" in text, read) == (507, True, [])
 
 
-def test_room_is_asked_for_again_while_an_upload_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertdemo.ui.security.ROOM_BYTES", 1000)
-    rooms = iter([True, True, False])
-    limit = BodyLimit(behind, max_bytes=1000, max_upload_bytes=5000, has_room=lambda _size: next(rooms))
-    status, text = ask(limit, method="POST", path=UPLOAD, body=[b"x" * 800] * 4)
-    assert (status, "no room" in text) == (507, True)
-    assert next(rooms, "asked thrice") == "asked thrice"
+def test_room_is_asked_for_again_while_an_upload_comes() -> None:
+    limit = limited(behind, each=2000)
+    assert ask(limit, method="POST", path=UPLOAD, body=[b"x" * 800] * 2)[0] == 200
+    status, text = ask(limit, method="POST", path=UPLOAD, body=[b"x" * 300] * 4)
+    assert (status, "One person may upload" in text) == (507, True)
+    someone_else = [("X-Bertdemo-Owner", "another")]
+    assert ask(limit, someone_else, method="POST", path=UPLOAD, body=[b"x" * 800])[0] == 200
+
+
+def test_files_in_one_upload_are_counted() -> None:
+    files = form(*[('; filename="a.csv"', b"x")] * 5)
+    headers = [("Content-Type", "multipart/form-data; boundary=edge")]
+    status, text = ask(limited(behind, files=4), headers, method="POST", path=UPLOAD, body=[files])
+    assert (status, "4 files a day" in text) == (507, True)
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:
@@ -162,7 +189,7 @@ def test_an_application_that_reads_json_does_not_see_more_than_the_limit() -> No
         seen.append(await Request(scope, receive).json())
         await JSONResponse({})(scope, receive, send)
 
-    limit = BodyLimit(reads, max_bytes=10, max_upload_bytes=10)
+    limit = limited(reads, max_bytes=10, max_upload_bytes=10)
     assert ask(limit, method="POST", body=[b"[1,", b"2]"])[0] == 200
     assert ask(limit, method="POST", body=[b"[" * 6, b"[" * 6])[0] == 413
     assert seen == [[1, 2]]
@@ -174,5 +201,5 @@ def test_what_is_no_request_passes() -> None:
     async def lifespan(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    run(BodyLimit(lifespan, max_bytes=1, max_upload_bytes=1)({"type": "lifespan"}, None, None))
+    run(limited(lifespan)({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]

@@ -134,10 +134,10 @@ def test_both_sets_of_weights_can_be_chosen(services: Services, view: Report, ru
     assert (base, best) == ("mini-bert", f"{run.id}@best")
     assert services.store.find_model(best) == run.best_model_folder.resolve()
     assert services.store.find_model(run.id) == run.model_folder.resolve()
-    assert [reference for _, reference in model_choices(services)] == ["mini-bert", run.id, f"{run.id}@best"]
+    assert [reference for _, reference in model_choices(services)][:3] == ["mini-bert", run.id, f"{run.id}@best"]
 
 
 def test_the_best_epoch_is_offered_only_where_it_is_another_one(services: Services, view: Report, run: Run) -> None:
     run.update(figures=dataclasses.replace(run.record.figures, best=run.record.figures.after))
-    assert [reference for _, reference in model_choices(services)] == ["mini-bert", run.id]
+    assert f"{run.id}@best" not in [reference for _, reference in model_choices(services)]
     assert not show_report(view, run)[view.weights].visible

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,11 +12,12 @@ import pytest
 
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.runs.manager import RunManager, token_hash
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.people import Access, token_hash
 from bertdemo.runs.record import FROM_SCRATCH, DataSource, run_labels
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import RunStore
-from bertdemo.ui.services import Services, Updates, model_choices
+from bertdemo.ui.services import Services, Updates, asked_by, model_choices
 from bertdemo.ui.train import run_actions
 from bertdemo.ui.train.live_chart import live_chart
 from bertdemo.ui.train.run_view import (
@@ -38,6 +39,13 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def services(tmp_path: Path) -> Services:
     store, registry = RunStore(tmp_path / "home"), SimpleNamespace(forget=lambda ref: None)
     return Services(registry, RunManager(store, registry), store, tmp_path / "home", tmp_path / "sample.csv")
+
+
+@pytest.fixture(autouse=True)
+def _me() -> Iterator[None]:
+    """Whoever asks, where a test says nothing else."""
+    with asked_by("me"):
+        yield
 
 
 @pytest.fixture
@@ -73,7 +81,8 @@ def view() -> RunView:
 
 
 def shown(services: Services, view: RunView, run_id: str, *, owner: str = "me", named: str = "") -> Updates:
-    return show_run(services, view, owner=owner, run_id=run_id, named=named)
+    with asked_by(owner):
+        return show_run(services, view, run_id=run_id, named=named)
 
 
 def test_an_ended_run_can_be_downloaded_resumed_and_deleted(services: Services, view: RunView, write_run) -> None:
@@ -89,11 +98,11 @@ def test_an_ended_run_can_be_downloaded_resumed_and_deleted(services: Services, 
 def test_a_run_says_what_it_was_trained_on(services: Services, view: RunView, write_run) -> None:
     run = write_run("finished")
     run.update(precision="bf16", device="cuda:0")
-    assert show_run(services, view, owner="", run_id=run.id)[view.actions.title].endswith(", in bf16 on cuda:0</p>")
+    assert show_run(services, view, run_id=run.id)[view.actions.title].endswith(", in bf16 on cuda:0</p>")
 
 
 def test_all_that_is_shown_of_a_run_is_among_the_outputs(services: Services, view: RunView, write_run) -> None:
-    opened = {"owner": "me", "run_id": write_run().id, "overlay_open": True}
+    opened = {"run_id": write_run().id, "overlay_open": True}
     assert set(show_run(services, view, **opened)) == set(view.outputs)
 
 
@@ -115,7 +124,7 @@ def test_a_run_without_a_checkpoint_begins_anew_and_a_pretraining_is_not_resumed
     cut_off = write_run(state="interrupted")
     cut_off.checkpoint_folder.rmdir()
     assert shown(services, view, cut_off.id)[view.actions.resume].visible
-    resumed = run_actions.resume(services, view, owner="me", run_id=cut_off.id)
+    resumed = run_actions.resume(services, view, run_id=cut_off.id)
     assert "Beginning anew" in resumed[view.actions.note]
     assert services.manager.shutdown()
     assert not shown(services, view, write_run(source=FROM_SCRATCH).id)[view.actions.resume].visible
@@ -128,12 +137,13 @@ def test_no_run_no_actions(services: Services, view: RunView) -> None:
 
 
 def delete(services: Services, view: RunView, run_id: str, about: str, *, owner: str = "me") -> Updates:
-    return run_actions.delete(services, view, owner=owner, run_id=run_id, about=about)
+    with asked_by(owner):
+        return run_actions.delete(services, view, run_id=run_id, about=about)
 
 
 def test_deleting_asks_first_and_shows_another_run(services: Services, view: RunView, write_run) -> None:
     kept, gone = write_run("kept"), write_run(HOSTILE)
-    question = run_actions.ask_to_delete(services, view.deletion, owner="me", run_id=gone.id)
+    question = run_actions.ask_to_delete(services, view.deletion, run_id=gone.id)
     assert question[view.deletion.row].visible
     assert "<img" not in question[view.deletion.words]
     outcome = delete(services, view, gone.id, question[view.deletion.about])
@@ -147,13 +157,13 @@ def test_stop_and_delete_ask_whose_run_it_is(services: Services, view: RunView, 
     """Behind a tunnel everybody comes from this machine, and may; a neighbour's run is not stopped by one press."""
     mine = write_run("mine", state="finished")
     others = write_run("others", state="finished", owner="somebody else")
-    assert "already" in run_actions.stop(services, owner="me", run_id=mine.id, asked="")[0]
-    said, asked = run_actions.stop(services, owner="me", run_id=others.id, asked="")
+    assert "already" in run_actions.stop(services, run_id=mine.id, asked="")[0]
+    said, asked = run_actions.stop(services, run_id=others.id, asked="")
     assert "another browser" in said
     assert asked == others.id
-    assert "already" in run_actions.stop(services, owner="me", run_id=others.id, asked=asked)[0]
+    assert "already" in run_actions.stop(services, run_id=others.id, asked=asked)[0]
     for run, whose in ((mine, False), (others, True)):
-        question = run_actions.ask_to_delete(services, view.deletion, owner="me", run_id=run.id)
+        question = run_actions.ask_to_delete(services, view.deletion, run_id=run.id)
         assert ("another browser" in question[view.deletion.words]) == whose
 
 
@@ -161,13 +171,13 @@ def test_own_runs_come_first_and_failed_ones_are_folded_away(services: Services,
     write_run("mine")
     write_run("theirs", owner="somebody else")
     failed = write_run("broken", state="failed")
-    listed = list_runs(services, "", owner="me")
+    listed = list_runs(services, "")
     assert listed.index("mine, 3 epochs") < listed.index("theirs, 3 epochs") < listed.index("<details")
     assert listed.index("<details") < listed.rindex("broken")
     assert "1 failed run<" in listed
     assert '<details class="failed" open' in list_runs(services, failed.id)
-    names = [label for label, _ in model_choices(services, "me")]
-    assert [name.split(",")[0] for name in names] == ["mini-bert (bundled)", "broken", "mine", "theirs"]
+    names = [label for label, _ in model_choices(services)]
+    assert [name.split(",")[0] for name in names[:4]] == ["mini-bert (bundled)", "broken", "mine", "theirs"]
 
 
 def test_two_runs_of_one_minute_have_two_names(services: Services, write_run) -> None:
@@ -181,7 +191,7 @@ def test_the_run_that_was_asked_about_is_deleted_whatever_is_shown_by_then(
     services: Services, view: RunView, write_run
 ) -> None:
     gone, other = write_run("gone"), write_run("shown")
-    question = run_actions.ask_to_delete(services, view.deletion, owner="me", run_id=gone.id)
+    question = run_actions.ask_to_delete(services, view.deletion, run_id=gone.id)
     outcome = delete(services, view, other.id, question[view.deletion.about])
     assert view.watch.chart not in outcome  # it stays as it is
     assert "“gone” is deleted" in outcome[view.actions.note]
@@ -190,11 +200,11 @@ def test_the_run_that_was_asked_about_is_deleted_whatever_is_shown_by_then(
 
 def test_a_run_gets_another_name_or_a_sentence(services: Services, view: RunView, write_run) -> None:
     run = write_run()
-    renamed = run_actions.rename(services, view, owner="me", run_id=run.id, name="better")
+    renamed = run_actions.rename(services, view, run_id=run.id, name="better")
     assert "better" in renamed[view.actions.note]
     assert ">better, 3 epochs, " in renamed[view.table]
     assert services.store.get(run.id).record.name == "better"
-    refused = run_actions.rename(services, view, owner="me", run_id=run.id, name="  ")
+    refused = run_actions.rename(services, view, run_id=run.id, name="  ")
     assert "alert" in refused[view.actions.note]
 
 
@@ -207,30 +217,77 @@ def test_a_name_that_is_being_typed_is_left_alone_until_another_run_is_shown(
     assert shown(services, view, second.id, named=named)[view.actions.name] == "second"
 
 
-def test_on_a_shared_server_others_only_look(services: Services, view: RunView, write_run) -> None:
-    shared = dataclasses.replace(
-        services, require_owner=True, manager=RunManager(services.store, services.registry, require_owner=True)
-    )
-    run, asked = write_run(owner="somebody else"), {"owner": "me"}
+def on_a_server_for_others(services: Services, *, show_all: bool = False) -> Services:
+    access = Access(owned=True, show_all=show_all)
+    manager = RunManager(services.store, services.registry, access=access)
+    return dataclasses.replace(services, access=access, manager=manager, can_publish=False)
+
+
+def test_where_all_runs_are_shown_others_only_look(services: Services, view: RunView, write_run) -> None:
+    shared = on_a_server_for_others(services, show_all=True)
+    run, asked = write_run(owner="somebody else"), {}
     now = shown(shared, view, run.id)
     assert now[view.actions.download].visible
     assert not now[view.actions.more].visible
     assert not now[view.actions.resume].visible
+    assert not now[view.actions.share].visible
     asked["run_id"] = run.id
-    given = {"repository": "me/reviews", "token": "hf_token", "private": True, "best": False}
-    for outcome in (
-        run_actions.rename(shared, view, **asked, name="mine"),
-        delete(shared, view, run.id, run.id),
-        run_actions.resume(shared, view, **asked),
-        run_actions.publish(shared, view, **asked, **given),
-    ):
-        assert "whoever started" in outcome[view.actions.note]
+    with asked_by("me"):
+        for outcome in (
+            run_actions.rename(shared, view, **asked, name="mine"),
+            delete(shared, view, run.id, run.id),
+            run_actions.resume(shared, view, **asked),
+            run_actions.share(shared, view, **asked),
+        ):
+            assert "whoever started" in outcome[view.actions.note]
     assert services.store.get(run.id).record.name == "reviews"
+
+
+def test_a_run_is_its_owners_until_it_is_shown_to_everyone(services: Services, view: RunView, write_run) -> None:
+    private = on_a_server_for_others(services)
+    run = write_run("a secret name", owner="me")
+
+    def seen_by(who: str) -> bool:
+        now = shown(private, view, run.id, owner=who)
+        with asked_by(who):
+            overlaid = refresh_overlay(private, view.overlay, overlaid=[run.id])[view.overlay.chosen]
+            names = str([now[view.table], now[view.actions.title], overlaid.choices, show_overlay(private, [run.id])])
+            words = run_actions.ask_to_delete(private, view.deletion, run_id=run.id)[view.deletion.words]
+        assert ("secret name" in words) == ("secret name" in names) == bool(now[view.actions.download].visible)
+        return "secret name" in names
+
+    assert seen_by("me")
+    assert not seen_by("another")
+    assert not seen_by("")
+    with asked_by("another"):
+        assert "that you may see" in run_actions.share(private, view, run_id=run.id)[view.actions.note]
+    with asked_by("me"):
+        assert shown(private, view, run.id)[view.actions.share].value == "Show to everyone here"
+        assert "Everyone who uses" in run_actions.share(private, view, run_id=run.id)[view.actions.note]
+        assert shown(private, view, run.id)[view.actions.share].value == "Show to its owner only"
+    assert seen_by("another")
+    assert not shown(private, view, run.id, owner="another")[view.actions.more].visible
+    with asked_by("me"):
+        run_actions.share(private, view, run_id=run.id)
+    assert not seen_by("another")
+
+
+def test_on_a_server_for_others_no_token_of_the_hub_is_taken(services: Services, view: RunView, write_run) -> None:
+    shared = on_a_server_for_others(services)
+    given = {"repository": "me/reviews", "token": "hf_token", "private": True, "best": False}
+    with asked_by("me"):
+        outcome = run_actions.publish(shared, view, run_id=write_run().id, **given)
+    assert "no token is taken here" in outcome[view.actions.note]
+    with gr.Blocks() as demo:
+        watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart(), gr.State(""))
+        build_runs(watch, build_report(), can_publish=False)
+    field = next(part for part in demo.blocks.values() if getattr(part, "type", "") == "password")
+    assert not field.parent.parent.visible
 
 
 def test_publishing_needs_a_token_and_forgets_it(services: Services, view: RunView, write_run) -> None:
     given = {"repository": "me/reviews", "token": "", "private": True, "best": False}
-    outcome = run_actions.publish(services, view, owner="me", run_id=write_run().id, **given)
+    outcome = run_actions.publish(services, view, run_id=write_run().id, **given)
     assert "token" in outcome[view.actions.note]
     assert outcome[view.publishing.token] == ""
 
@@ -246,7 +303,7 @@ def test_runs_of_one_name_can_be_told_apart_in_the_chart(services: Services, wri
 
 def test_the_chart_follows_what_becomes_of_its_runs(services: Services, view: RunView, write_run) -> None:
     first, second = write_run("first"), write_run("second")
-    run_actions.rename(services, view, owner="me", run_id=first.id, name="better")
+    run_actions.rename(services, view, run_id=first.id, name="better")
     delete(services, view, "", second.id)
     now = refresh_overlay(services, view.overlay, overlaid=[first.id, second.id])
     chosen, drawn = now[view.overlay.chosen], str(now[view.overlay.plot])
@@ -260,7 +317,7 @@ def test_the_chart_follows_what_becomes_of_its_runs(services: Services, view: Ru
 
 def test_nothing_is_drawn_while_the_chart_is_folded_up(services: Services, view: RunView, write_run) -> None:
     run = write_run()
-    assert view.overlay.plot not in show_run(services, view, owner="me", run_id=run.id, overlaid=[run.id])
+    assert view.overlay.plot not in show_run(services, view, run_id=run.id, overlaid=[run.id])
 
 
 def test_a_long_list_is_cut_and_says_so(services: Services, write_run, monkeypatch) -> None:

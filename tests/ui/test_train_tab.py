@@ -18,10 +18,12 @@ from bertdemo.mlm.models.loading import bundled_assets, load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.settings import NOTEBOOK, TrainingConfig
 from bertdemo.mlm.training.estimate import Estimate
-from bertdemo.runs.manager import RunManager, RunRequest
+from bertdemo.runs.manager import RunManager
+from bertdemo.runs.people import Access
+from bertdemo.runs.record import RunRequest
 from bertdemo.runs.store import RunStore
 from bertdemo.ui.api import Endpoints
-from bertdemo.ui.services import Services
+from bertdemo.ui.services import Services, asked_by
 from bertdemo.ui.train.data_panel import (
     AS_DETECTED,
     ChosenFile,
@@ -38,6 +40,7 @@ from bertdemo.ui.train.live_chart import live_chart
 from bertdemo.ui.train.run_actions import start, stop
 from bertdemo.ui.train.run_view import RunView, Watch, build_report, build_runs, list_runs, show_run
 from bertdemo.ui.train.runs_table import runs_html
+from bertdemo.ui.train.tab import who_can_see
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 DETECTED = dict.fromkeys(("encoding", "delimiter", "header"), AS_DETECTED)
@@ -46,7 +49,7 @@ DETECTED = dict.fromkeys(("encoding", "delimiter", "header"), AS_DETECTED)
 class NamedModels:
     """Knows the bundled model by name and nothing else."""
 
-    def resolve(self, reference: str, *, allow_folders: bool = True) -> ModelRef:
+    def resolve(self, reference: str, *, allow_folders: bool = True, run_lookup: object = None) -> ModelRef:
         if reference == "someone/large-bert":
             return ModelRef(reference, reference)
         if reference != "mini-bert":
@@ -78,11 +81,12 @@ def make_services(tmp_path: Path, sample: Path) -> Iterator[Callable[..., Servic
         gate.wait(20)
         raise BertDemoError("The test is over.")
 
-    def make(*, require_owner: bool = False) -> Services:
+    def make(*, owned: bool = False) -> Services:
         registry, store = NamedModels(), RunStore(tmp_path / "home")
-        manager = RunManager(store, registry, require_owner=require_owner, make_session=wait_and_fail)
+        access = Access(owned=owned)
+        manager = RunManager(store, registry, access=access, make_session=wait_and_fail)
         made.append(manager)
-        return Services(registry, manager, store, tmp_path / "home", sample, require_owner=require_owner)
+        return Services(registry, manager, store, tmp_path / "home", sample, access=access)
 
     yield make
     gate.set()
@@ -103,7 +107,6 @@ class Page:
     fields: Fields
     watch: Watch
     runs: RunView
-    owner: gr.BrowserState
     estimate: EstimateView
 
 
@@ -113,14 +116,13 @@ def page(services: Services) -> Page:
         data = build_data_panel(services)
         watch = Watch(gr.Button(), gr.Button(), gr.HTML(), live_chart(), gr.State(""))
         runs = build_runs(watch, build_report())
-        return Page(data, build_form(services), watch, runs, gr.BrowserState(""), build_estimate(data.too_long))
+        return Page(data, build_form(services), watch, runs, build_estimate(data.too_long))
 
 
 @dataclass(frozen=True)
 class Answer:
     note: str
     chart: str = ""
-    owner: str = ""
 
 
 def press_start(
@@ -135,12 +137,14 @@ def press_start(
 ) -> Answer:
     chosen = {"path": path and str(path), "file": file, "column": column, **DETECTED}
     form = {name: field.value for name, field in page.fields.items()} | typed  # all that the page sends
-    shown = start(services, page.watch, page.owner, owner=owner, **chosen, **form)
-    return Answer(shown[page.watch.note], shown.get(page.watch.chart, ""), shown.get(page.owner, ""))
+    with asked_by(owner):
+        shown = start(services, page.watch, **chosen, **form)
+    return Answer(shown[page.watch.note], shown.get(page.watch.chart, ""))
 
 
 def can_stop(services: Services, page: Page, run_id: str, *, owner: str = "me") -> bool:
-    return bool(show_run(services, page.runs, owner=owner, run_id=run_id)[page.watch.stop].interactive)
+    with asked_by(owner):
+        return bool(show_run(services, page.runs, run_id=run_id)[page.watch.stop].interactive)
 
 
 def again(page: Page, path: str, file: str, **chosen: str) -> dict[str, Any]:
@@ -237,9 +241,9 @@ def test_start_says_what_was_started_and_the_next_one_queues(services: Services,
     assert "<img" not in first.note
     second = press_start(services, page, sample)
     assert "Queued as number 1" in second.note
-    assert "Taken out of the queue" in stop(services, owner="me", run_id=second.chart, asked=second.chart)[0]
+    assert "Taken out of the queue" in stop(services, run_id=second.chart, asked=second.chart)[0]
     assert services.store.get(second.chart).record.state == "stopped"
-    assert "Stopping" in stop(services, owner="me", run_id=first.chart, asked=first.chart)[0]
+    assert "Stopping" in stop(services, run_id=first.chart, asked=first.chart)[0]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +277,7 @@ def test_only_a_run_that_goes_on_can_be_stopped(services: Services, page: Page, 
     run_id = press_start(services, page, sample).chart
     assert can_stop(services, page, run_id)
     waiting = press_start(services, page, sample).chart
-    stop(services, owner="me", run_id=waiting, asked=waiting)[0]
+    stop(services, run_id=waiting, asked=waiting)
     assert not can_stop(services, page, waiting)
     assert not can_stop(services, page, "")
     assert not can_stop(services, page, "20990101-0000-none-0000")
@@ -282,12 +286,23 @@ def test_only_a_run_that_goes_on_can_be_stopped(services: Services, page: Page, 
 def test_on_a_shared_server_only_the_owner_stops(
     make_services: Callable[..., Services], page: Page, sample: Path
 ) -> None:
-    services = make_services(require_owner=True)
-    answer = press_start(services, page, sample, owner="")
-    assert answer.owner  # a browser without a token is given one to keep
-    assert can_stop(services, page, answer.chart, owner=answer.owner)
+    services = make_services(owned=True)
+    assert "load the page again" in press_start(services, page, sample, owner="").note
+    answer = press_start(services, page, sample, owner="me")
+    assert can_stop(services, page, answer.chart, owner="me")
     assert not can_stop(services, page, answer.chart, owner="another")
-    assert "Only whoever started" in stop(services, owner="another", run_id=answer.chart, asked=answer.chart)[0]
+    with asked_by("another"):
+        assert "no run" in stop(services, run_id=answer.chart, asked="")[0]
+    services.manager.share(answer.chart, shared=True, owner="me")
+    with asked_by("another"):
+        assert "Only whoever started" in stop(services, run_id=answer.chart, asked="")[0]
+
+
+def test_before_an_upload_the_page_says_who_can_see_it(make_services: Callable[..., Services]) -> None:
+    assert who_can_see(make_services()) == ""
+    assert "only you, and whoever runs this server" in who_can_see(make_services(owned=True))
+    open_to_all = dataclasses.replace(make_services(), access=Access(owned=True, show_all=True))
+    assert who_can_see(open_to_all).startswith("Everyone who uses this server can see it")
 
 
 def look(
@@ -441,7 +456,7 @@ def test_the_list_of_runs_escapes_and_marks_the_one_shown(services: Services, pa
 def test_a_program_on_a_shared_server_is_asked_for_an_owner(
     make_services: Callable[..., Services], sample: Path
 ) -> None:
-    shared = Endpoints(make_services(require_owner=True), received=Path)
+    shared = Endpoints(make_services(owned=True), received=Path)
     begun = {"file": str(sample), "column": "review", "model": "mini-bert", "probe": [], "watch": [], "name": ""}
     begun |= dict.fromkeys(("epochs", "learning_rate", "batch_size", "max_length", "mask_rate", "limit", "seed"))
     with pytest.raises(gr.Error, match="as owner"):

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from bertdemo.mlm.errors import DataError
+from bertdemo.runs.people import Limits, class_limits
 from bertdemo.ui import uploads
-from bertdemo.ui.uploads import has_room, sweep, uploaded, uploads_folder
+from bertdemo.ui.uploads import Upload, UploadRoom, sweep, uploaded, uploads_folder
 
 
 @pytest.fixture(autouse=True)
@@ -89,22 +90,68 @@ def test_what_is_left_of_an_upload_that_was_broken_off_goes_soon() -> None:
         assert sorted(path.name for path in folder.iterdir()) == ["lock", "tmp_on_its_way", "whole"]
 
 
-def test_room_is_bounded_and_the_disk_is_never_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    with uploads_folder() as folder:
-        (folder / "rows.csv").write_bytes(b"x" * 1000)
-        monkeypatch.setattr(uploads, "FREE_BYTES", 0)
-        monkeypatch.setattr(uploads, "MAX_BYTES", 1500)
-        assert has_room(500)
-        assert not has_room(501)
-        monkeypatch.setattr(uploads, "MAX_FILES", 3)
-        assert has_room(1)  # the lock and one file
-        (folder / "empty.csv").write_bytes(b"")
-        assert not has_room(1)
-        monkeypatch.setattr(uploads, "MAX_FILES", 100)
-        monkeypatch.setattr(uploads, "FREE_BYTES", 2**60)
-        assert not has_room(1)
-        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "not made yet"))
-        assert has_room(1)
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_room_is_bounded_by_bytes_and_by_files_and_comes_back_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_BYTES", 1500)
+    monkeypatch.setattr(uploads, "MAX_FILES", 3)
+    clock = Clock()
+    with uploads_folder():
+        room = UploadRoom(Limits(free_bytes=0), clock=clock)
+        first, second, third = (Upload("me", "here") for _ in range(3))
+        assert room.grow(first, size=1000, files=2) is None
+        assert "0 MB and 3 files" in room.grow(second, size=501, files=1)
+        assert room.grow(second, size=500, files=1) is None
+        assert room.grow(third, size=0, files=1) is not None
+        assert room.used == room.used_by("me") == (1500, 3)
+        room.end(first, size=900, whole=True)
+        room.end(second, size=200, whole=False)
+        assert room.used == (1100, 3)
+        clock.now = uploads.UNFINISHED_SECONDS + 1
+        assert room.grow(third, size=0, files=1) is None  # what was broken off is swept by then
+        room.end(third, size=0, whole=False)
+        assert room.used == (900, 2)
+        clock.now = uploads.KEPT_SECONDS + 1
+        assert room.grow(Upload("me", "here"), size=0, files=0) is None
+        assert room.used == (0, 0)
+
+
+def test_the_disk_is_never_filled() -> None:
+    with uploads_folder():
+        refusal = UploadRoom(Limits(free_bytes=2**60)).grow(Upload("me", "here"), size=1, files=1)
+        assert "kept free" in refusal
+
+
+def test_one_person_cannot_take_the_room_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = class_limits()
+    monkeypatch.setattr(uploads, "MAX_FILES", 1000)
+    with uploads_folder():
+        room = UploadRoom(limits)
+        mine = [Upload("me", "here") for _ in range(100)]
+        assert {room.grow(upload, size=1, files=1) for upload in mine} == {None}
+        assert "upload 100 files a day" in room.grow(Upload("me", "here"), size=1, files=1)
+        assert "upload 1,000 MB a day" in room.grow(Upload("you", "there"), size=10**9 + 1, files=1)
+        assert room.grow(Upload("you", "there"), size=1, files=1) is None
+        many = [room.grow(Upload(f"person {number}", "here"), size=1, files=1) for number in range(500)]
+        assert many[399:401] == [None, many[-1]]  # one address, as many people as it likes to be: half of the room
+        assert "500 files" in many[-1]
+        assert room.grow(Upload("you", "there"), size=1, files=1) is None
+
+
+def test_counting_thousands_of_uploads_costs_the_others_nothing() -> None:
+    with uploads_folder():
+        room = UploadRoom(Limits(free_bytes=0))
+        began = time.process_time()
+        for number in range(19_000):
+            upload = Upload(f"person {number % 300}", "here")
+            assert room.grow(upload, size=5, files=1) is None
+            room.end(upload, size=5, whole=True)
+        assert (time.process_time() - began) / 19_000 < 0.001
 
 
 @pytest.mark.posix

@@ -40,7 +40,7 @@ from .masked_lm import MaskedLM, ModelRef
 BUNDLED_MODEL = "mini-bert"
 DEFAULT_LEARNING_RATES = {BUNDLED_MODEL: 1e-4}  # measured for the bundled model; for all others, the usual 5e-5
 USUAL_LEARNING_RATE = 5e-5
-_SAME_ARCHITECTURE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers")
+_SAME_ARCHITECTURE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
 _SENTENCEPIECE = {
     "sentencepiece": "sentencepiece",

@@ -75,12 +75,15 @@ class ModelRegistry:
         self._lock = threading.Lock()
         self._load_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
-    def resolve(self, reference: str, *, allow_folders: bool = True) -> ModelRef:
+    def resolve(
+        self, reference: str, *, allow_folders: bool = True, run_lookup: Callable[[str], Path | None] | None = None
+    ) -> ModelRef:
         """What a reference means: the bundled model, a folder, a run's id or name, a blend, or a hub id, in this order.
 
         A folder is a checkpoint, a run's folder or its ``model/``, relative to the current directory. Without
         ``allow_folders`` no path outside ``home`` is even looked at. ``RUN@0.4`` is the blend of the run's model with
-        the one that it began with. Asks no network and loads nothing.
+        the one that it began with. ``run_lookup`` is asked for runs in the place of the registry's own. Asks no network
+        and loads nothing.
 
         Raises:
             ModelError: it can mean nothing, or a folder or run without a model.
@@ -88,7 +91,7 @@ class ModelRegistry:
         name = reference.strip()
         if name == BUNDLED_MODEL:
             return ModelRef(BUNDLED_MODEL, str(self._bundled.resolve()))
-        folders = list(self._folders(name, allow_folders=allow_folders))
+        folders = list(self._folders(name, run_lookup or self._run_lookup, allow_folders=allow_folders))
         for folder in folders:
             checkpoint = _checkpoint_in(folder)
             if checkpoint is not None:
@@ -100,13 +103,15 @@ class ModelRegistry:
             )
         named = split_reference(name)
         if named is not None:
-            return self._blend(*named, allow_folders=allow_folders)
+            return self._blend(*named, allow_folders=allow_folders, run_lookup=run_lookup)
         if is_hub_id(name):
             return ModelRef(name, name)
         raise ModelError(_unknown(name, allow_folders=allow_folders))
 
-    def _blend(self, name: str, share: float, *, allow_folders: bool) -> ModelRef:
-        tuned = self.resolve(name, allow_folders=allow_folders)
+    def _blend(
+        self, name: str, share: float, *, allow_folders: bool, run_lookup: Callable[[str], Path | None] | None
+    ) -> ModelRef:
+        tuned = self.resolve(name, allow_folders=allow_folders, run_lookup=run_lookup)
         base = self._base_lookup(Path(tuned.source)) if Path(tuned.source).is_absolute() else None
         if base is None:
             raise ModelError(
@@ -146,12 +151,12 @@ class ModelRegistry:
         with self._lock:
             self._models.pop(ref.source, None)
 
-    def _folders(self, name: str, *, allow_folders: bool) -> Iterator[Path]:
+    def _folders(self, name: str, run_lookup: Callable[[str], Path | None], *, allow_folders: bool) -> Iterator[Path]:
         path = Path(name)
         if name and (allow_folders or self._is_own(path)) and os.path.isdir(path):
             yield path
         if name and not any(character in name for character in "/\\\0"):
-            run = self._run_lookup(name)
+            run = run_lookup(name)
             if run is not None:
                 yield run
 

@@ -108,9 +108,13 @@ def _characters(raw: bytes) -> tuple[bool, str]:
     return inside > 0, "-"  # bytes that are no text
 
 
+def written_without_spaces(character: str) -> bool:
+    """Whether the character is of a script that puts no spaces between words: "我", but not "é"."""
+    return any(low <= ord(character) <= high for low, high in _UNSPACED)
+
+
 def _in_word(character: str) -> bool:
-    code = ord(character)
-    if any(low <= code <= high for low, high in _UNSPACED):
+    if written_without_spaces(character):
         return False
     return character.isalnum() or unicodedata.category(character).startswith("M")
 

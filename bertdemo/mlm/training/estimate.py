@@ -24,12 +24,14 @@ from ..errors import SettingsError
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import DEFAULT_MAX_LENGTH, TrainingConfig, unusual_settings
+from ..text.new_words import spelled_words
 from .batching import TokenizedTexts, TrainingTexts, tokenize_all, unknown_share, unknown_tokens
 from .events import Evaluated, Progress, StepDone
 from .loop import TrainingSession
 from .probes import Prober
 from .schedule import probe_interval
 
+SHOWN_WORDS = 20  # of those that a model must spell in pieces
 TIMED_STEPS = 3  # the first is slower than the rest, so it is timed only where it is the only one
 TIMED_SECONDS = 4.0  # enough of a slow model: no further step is begun
 TIMED_ROWS = 16  # held-out rows scored to time an evaluation
@@ -216,7 +218,8 @@ def inspect_file(
 
     ``dialect``: how the file is to be read, over what would be found. With a model, ``report["truncated"]`` counts the
     rows that its tokenizer makes longer than ``max_length``, ``pieces`` is what these become under ``long_texts``, and
-    ``unknown_share`` is that of [UNK] among the tokens.
+    ``unknown_share`` is that of [UNK] among the tokens,
+    and ``spelled_words`` are the most frequent words that its vocabulary has no token for.
 
     Raises:
         DataError: the file cannot be read, or ``column`` is not there or holds no text.
@@ -238,6 +241,10 @@ def inspect_file(
         texts = read_texts(path, column=found.text_column, dialect=dialect)[0]
         rows = tokenize_all(masked_lm.tokenizer, texts, max_length=limit, split=long_texts != "cut")
         record["report"]["truncated"], record["pieces"], record["max_length"] = rows.truncated, rows.pieces, limit
+        record["spelled_words"] = [
+            {"word": word.word, "pieces": list(word.pieces), "uses": word.uses}
+            for word in spelled_words(masked_lm, texts, at_most=SHOWN_WORDS)
+        ]
         record["unknown_share"] = unknown_share(masked_lm, rows)
         record["report"]["warnings"] += unknown_tokens(masked_lm, rows)
     return record

@@ -12,6 +12,15 @@ from typing import Any, ClassVar, TypeAlias
 
 
 @dataclass(frozen=True)
+class NewWord:
+    """A word that became a token of its own, the pieces that it was spelled in, and how often the texts use it."""
+
+    word: str
+    pieces: tuple[str, ...]
+    uses: int
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """The run is prepared: what it will do. Rows are those of the file, one text each; ``train_tokens`` is one epoch
     without padding and without general texts; ``steps`` is exact, unless the run's patience ends before it."""
@@ -29,6 +38,7 @@ class RunStarted:
     run: str = ""
     replay_rows: int = 0  # general ones that the first epoch mixes in; every epoch has about as many of their tokens
     replay_tokens: int = 0
+    new_words: tuple[NewWord, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ..models.devices import automatic_precision
 from ..models.loading import default_learning_rate
 from ..models.masked_lm import MaskedLM
 from ..settings import TrainingConfig, unusual_settings
+from ..text.new_words import MIN_USES, SpelledWord, spelled_words, with_new_words
 from . import distributed as processes
 from .batching import TokenizedTexts, TrainingTexts, tokenize_texts, unknown_tokens
 from .cpu_training import prepare_for_cpu_training
@@ -30,6 +31,7 @@ from .events import (
     EndedEarly,
     Evaluated,
     GeneralEvaluated,
+    NewWord,
     Probed,
     Progress,
     RunStarted,
@@ -75,6 +77,7 @@ class TrainingSession:
                 f"The maximum length is {config.max_length} tokens, but this model reads {masked_lm.max_length} at"
                 " most; choose a length up to that."
             )
+        masked_lm, self._new_words = _with_new_words(masked_lm, corpus, config.new_words)
         chosen = processes.agreed_device(config.device)
         masked_lm.model.to(chosen.device)  # type: ignore[arg-type]  # the library's wrapper hides that it is a method
         self.masked_lm, self.config = masked_lm, config
@@ -132,10 +135,16 @@ class TrainingSession:
             "model": self.masked_lm.model.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "best": self._patience.best,
+            "new_words": [word.entry for word in self._new_words],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state from ``state``; ``events`` then continues right behind it."""
+        """Take up a state from ``state``; ``events`` then continues right behind it.
+
+        Raises TrainingError where the texts no longer give the new words that the run began with.
+        """
+        if state.get("new_words", []) != [word.entry for word in self._new_words]:
+            raise TrainingError("The words that this run was given are no longer those of its texts; start it anew.")
         self._step, self._seconds, self.precision = state["step"], state["seconds"], state["precision"]
         self.masked_lm.model.load_state_dict(state["model"])
         self._optimizers.load_state_dict(state["optimizers"])
@@ -223,6 +232,7 @@ class TrainingSession:
             precision=self.precision,
             device=str(self.masked_lm.device),
             learning_rate=self.config.learning_rate,
+            new_words=tuple(NewWord(word.word, word.pieces, word.uses) for word in self._new_words),
         )
 
     def _warnings(self) -> Iterator[Warned]:
@@ -231,6 +241,11 @@ class TrainingSession:
         yield from map(Warned, unknown_tokens(self.masked_lm, self._own))
         suits = default_learning_rate(self.masked_lm.ref)
         yield from map(Warned, self._notes)
+        if (found := len(self._new_words)) < self.config.new_words:
+            yield Warned(
+                f"Only {found} {'word is' if found == 1 else 'words are'} used {MIN_USES} times or more and spelled in"
+                f" pieces by this model, so the model is given {found}, not {self.config.new_words}."
+            )
         for sentence in unusual_settings(self.config, train_rows=len(self._own), default_learning_rate=suits):
             yield Warned(sentence)
 
@@ -294,6 +309,16 @@ def train(
 ) -> Generator[TrainingEvent, None, None]:
     """Train ``masked_lm`` in place; the events of a ``TrainingSession`` that nobody needs to save or resume."""
     yield from TrainingSession(masked_lm, corpus, config, general=general).events()
+
+
+def _with_new_words(
+    masked_lm: MaskedLM, corpus: TrainingTexts | Corpus, count: int
+) -> tuple[MaskedLM, tuple[SpelledWord, ...]]:
+    """The model with the texts' most frequent spelled words as tokens; rows that are tokens already give none."""
+    if not count or isinstance(corpus.train, TokenizedTexts):
+        return masked_lm, ()
+    words = spelled_words(masked_lm, corpus.train, at_most=count)
+    return with_new_words(masked_lm, words), words
 
 
 def _set_dropout(model: nn.Module, rate: float) -> None:

@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from bertdemo.mlm.models.blend import BlendPairs
 
+from ..download import DownloadView, build_download
 from ..events import Fold, only_if_set, when_typed
 from ..inside.look_inside import VIEWS, LookInside, build_look_inside
 from ..question import ask
@@ -86,7 +87,8 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
                 full_stop = gr.Button("Add the full stop", size="sm", visible=False, elem_id="add-full-stop")
             strip = token_strip()
         with gr.Column(scale=1, min_width=240, elem_classes="fill-models"):
-            form = Form(text, strip, *_build_models(services))
+            model, compared, top_k, downloads = _build_models(services)
+            form = Form(text, strip, model, compared, top_k)
     share, pairs = build_slider(), BlendPairs()
     order = _build_order()
     bars = build_bars(elem_id="fill-bars")
@@ -105,7 +107,8 @@ def build_fill_mask_tab(demo: gr.Blocks, services: Services) -> FillMaskTab:
     share.input(**fill)
     chosen = {"model": form.model, "compared": form.compared}
     offered = {"inputs_kwargs": chosen, "outputs": share, **MODEL_EVENT, **PAGE_EVENT}
-    models = gr.on([form.model.change, form.compared.change], partial(offer_slider, services), **offered)
+    changed = [form.model.change, form.compared.change, *(download.arrived.change for download in downloads)]
+    models = gr.on(changed, partial(offer_slider, services), **offered)
     only_if_set(models.then(**fill), look.choice).then(**look.refresh)
     return FillMaskTab(text, form.model, form.compared)
 
@@ -126,7 +129,7 @@ def _build_examples() -> list[tuple[gr.Button, str]]:
         return [(gr.Button(label, size="sm", min_width=40), example) for label, example in EXAMPLES]
 
 
-def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slider]:
+def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slider, list[DownloadView]]:
     models = gr.Dropdown(
         model_choices(services),
         value=services.default_model,
@@ -134,6 +137,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
         allow_custom_value=True,
         elem_id="fill-model",
     )
+    downloads = [build_download(services, models)]
     compared = gr.Dropdown(
         comparison_choices(services),
         value=NO_MODEL,
@@ -141,7 +145,8 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
         allow_custom_value=True,
         elem_id="fill-compared",
     )
-    return models, compared, gr.Slider(1, MAX_WORDS, value=5, step=1, label="Words shown")
+    downloads.append(build_download(services, compared))
+    return models, compared, gr.Slider(1, MAX_WORDS, value=5, step=1, label="Words shown"), downloads
 
 
 def _build_order() -> gr.Radio:

@@ -27,7 +27,7 @@ from bertdemo.mlm.settings import TrainingConfig, unusual_settings
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run, length_limit
 from bertdemo.mlm.training.replay import read_replay
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
 from ..notes import note_html
 from ..services import Services, Updates
@@ -195,7 +195,7 @@ def _warning(sentence: str) -> str:
 
 def _line(parts: list[str]) -> str:
     items = "".join(f"<li>{escape(part)}</li>" for part in parts)
-    return f'<ul class="ahead" role="status">{items}</ul>'
+    return f'<div role="status"><ul class="ahead">{items}</ul></div>'
 
 
 def build_estimate(too_long: gr.HTML) -> EstimateView:

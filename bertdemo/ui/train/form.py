@@ -19,8 +19,9 @@ from bertdemo.mlm.errors import BertDemoError, DataError, SettingsError
 from bertdemo.mlm.models.loading import default_learning_rate
 from bertdemo.mlm.settings import NOTEBOOK, NOTEBOOK_ROWS, SETTINGS, TrainingConfig, config_values, configure
 from bertdemo.mlm.training.replay import GENERAL
-from bertdemo.runs.manager import RunRequest
+from bertdemo.runs.record import RunRequest
 
+from ..download import build_download
 from ..services import READ_EVENT, Services, Updates, model_choices
 from .data_panel import chosen_file
 
@@ -33,7 +34,7 @@ DEFAULT_PROBES = (
 )
 PRESET = (  # what a preset fills in
     *("epochs", "learning_rate", "batch_size", "max_length", "long_texts", "mask_rate", "whole_words", "limit"),
-    *("patience", "evaluate_every", "replay", "replay_share"),
+    *("new_words", "patience", "evaluate_every", "replay", "replay_share"),
 )
 
 Fields: TypeAlias = dict[str, Block]  # by the names in SETTINGS; and "model" and "name"
@@ -148,6 +149,7 @@ def build_form(services: Services) -> Fields:
         )
         fields: Fields = {"model": model, "epochs": _number("epochs", usual, min_width=130)}
         fields["learning_rate"] = _number("learning_rate", usual, min_width=130, step=1e-5, elem_id="learning-rate")
+    build_download(services, model)
     with gr.Row(elem_classes="presets"):
         notebook = gr.Button("As in the notebook", size="sm", elem_id="as-in-the-notebook")
         defaults = gr.Button("Back to the usual settings", size="sm")
@@ -204,6 +206,8 @@ def _build_switches(usual: Mapping[str, Any]) -> Fields:
             fields["whole_words"] = gr.Checkbox(False, label=words.label, info=words.help)
         with gr.Column(min_width=220):
             fields["patience"] = _number("patience", usual)
+        with gr.Column(min_width=220):
+            fields["new_words"] = _number("new_words", usual)
         with gr.Column(min_width=220):
             info = "Besides every epoch's end. Empty: only then."
             fields["evaluate_every"] = _text("evaluate_every", info=info, max_lines=1)

@@ -73,21 +73,21 @@ def refused(words: str, *, run_id: str = "") -> dict[str, Any]:
     return _answer(run_id, "missing", words)
 
 
-def live_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any]:
+def live_payload(manager: RunManager, run_id: str, cursor: int, *, owner: str = "") -> dict[str, Any]:
     """What happened in a run since ``cursor``, ready to be sent; ``run_id`` "" stands for the newest run, if any.
 
     Columns ``steps`` and ``loss`` run side by side; ``evaluated`` and ``general`` hold ``[step, loss]``; ``probed``
     holds ``[step, sentences]`` (see :func:`_probe_columns`); ``ended_early`` is ``[step, why]`` or None. ``from`` and
     ``to`` are the cursor before and after; where ``from`` is not what was asked for, the run was resumed and the page
-    starts anew with this answer. A run that is not there gives the state "missing" and its sentence, not an error: a
-    page may well outlive a run.
+    starts anew with this answer. A run that is not there, or not to be seen with the token ``owner``, gives the state
+    "missing" and its sentence, not an error: a page may well outlive a run.
     """
-    run_id = run_id or newest_run(manager)
+    run_id = run_id or newest_run(manager, owner=owner)
     if not run_id:
-        return _answer("", "idle", "No run yet: choose your data and press Start.") | _elsewhere(manager)
+        return _answer("", "idle", "No run yet: choose your data and press Start.") | _elsewhere(manager, owner)
     try:
-        status, since, events = _read(manager, run_id, cursor)
-        answer = _news(status, since, events) | _elsewhere(manager)
+        status, since, events = _read(manager, run_id, cursor, owner=owner)
+        answer = _news(status, since, events) | _elsewhere(manager, owner)
         if since != cursor or cursor == 0:
             record = manager.store.get(run_id).record  # from disk: whoever renames a run at work does it there
             answer["about"] = {"name": record.name, "epochs": record.settings.epochs}
@@ -96,28 +96,32 @@ def live_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any
     return answer
 
 
-def quick_payload(manager: RunManager, run_id: str, cursor: int) -> dict[str, Any] | None:
+def quick_payload(manager: RunManager, run_id: str, cursor: int, *, owner: str = "") -> dict[str, Any] | None:
     """The same for a page that has all but the last few events of a run at hand, in a fraction of a millisecond; None
     for any other question, which is to be put to :func:`live_payload` where it may take its time."""
     if not cursor or run_id not in manager.live():  # any other has to be looked for on the disk
         return None
     try:
-        status = manager.status(run_id, cursor=cursor, limit=_FEW)
+        status = manager.status(run_id, cursor=cursor, limit=_FEW, owner=owner)
     except BertDemoError:
         return None
     if status.since != cursor or len(status.events) == _FEW:
         return None
-    return _news(status, cursor, status.events) | _elsewhere(manager)
+    return _news(status, cursor, status.events) | _elsewhere(manager, owner)
 
 
-def _elsewhere(manager: RunManager) -> dict[str, str]:
-    """``at_work``: the run that trains now, "" for none; ``pulse``: another text when any run has changed."""
-    return {"at_work": next(iter(manager.live()), ""), "pulse": manager.pulse()}
+def _elsewhere(manager: RunManager, owner: str) -> dict[str, str]:
+    """``at_work``: the run that trains now, "" for none that the token's holder may see; ``pulse``: another text when
+    any run has changed."""
+    at_work, pulse = manager.pulse(owner)
+    return {"at_work": at_work, "pulse": pulse}
 
 
-def newest_run(manager: RunManager) -> str:
-    """The run to show where none was chosen: the one at work, else the newest; "" where there is none."""
-    return next(iter(manager.live()), "") or next((run.id for run in manager.store.list()), "")
+def newest_run(manager: RunManager, *, owner: str = "") -> str:
+    """The run to show where none was chosen: the one at work, else the newest that the token's holder may see; "" where
+    there is none."""
+    seen = [run.id for run in manager.visible(owner)]
+    return next((run_id for run_id in manager.live() if run_id in seen), "") or next(iter(seen), "")
 
 
 def state_words(status: RunStatus) -> str:
@@ -178,13 +182,13 @@ def _answer(run_id: str, state: str, words: str) -> dict[str, Any]:
     return {"run_id": run_id, "state": state, "words": words} | nothing | _columns([])
 
 
-def _read(manager: RunManager, run_id: str, cursor: int) -> tuple[RunStatus, int, list[dict[str, Any]]]:
+def _read(manager: RunManager, run_id: str, cursor: int, *, owner: str) -> tuple[RunStatus, int, list[dict[str, Any]]]:
     """(the status now, the cursor its events begin at, all events from there): the manager cuts long answers, this
     puts them together, since a curve can only be thinned as a whole."""
-    status = page = manager.status(run_id, cursor=cursor)
+    status = page = manager.status(run_id, cursor=cursor, owner=owner)
     since, events = page.since, list(page.events)
     while len(page.events) > _LAST_PAGE and len(events) < _MAX_RECORDS:
-        page = manager.status(run_id, cursor=status.cursor)
+        page = manager.status(run_id, cursor=status.cursor, owner=owner)
         if page.since != status.cursor:  # resumed between two questions
             since, events = page.since, []
         events += page.events

@@ -17,8 +17,8 @@ import plotly.graph_objects as go
 from bertdemo.charts.runs import RunSeries, overlay_figure
 from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.training.events import TrainingHistory
-from bertdemo.runs.manager import owns
 from bertdemo.runs.next_steps import NEXT_STEPS
+from bertdemo.runs.people import owns
 from bertdemo.runs.record import ENDED_STATES, FROM_SCRATCH, LIVE_STATES, RESUMABLE_STATES, run_label, run_labels
 from bertdemo.runs.report_file import can_report, kept_report, make_report
 from bertdemo.runs.run import Run
@@ -26,7 +26,7 @@ from bertdemo.runs.run import Run
 from ..events import Fold
 from ..notes import note_html
 from ..plot import figure, figure_value
-from ..services import Services, Updates, comparison_choices, has_other_best, model_choices, unchecked
+from ..services import Services, Updates, asker, comparison_choices, has_other_best, model_choices, unchecked
 from .report_html import report_html
 from .runs_table import run_table, runs_html, state_html
 
@@ -66,6 +66,7 @@ class Actions(NamedTuple):
     notebook: gr.Button
     report: gr.Button
     resume: gr.Button
+    share: gr.Button
     note: gr.HTML
     more: gr.Accordion
     name: gr.Textbox
@@ -116,7 +117,7 @@ class RunView(NamedTuple):
         """All that :func:`show_run` may fill."""
         actions, overlay = self.actions, self.overlay
         files = [actions.download, actions.notebook, actions.report]
-        named = [actions.title, *files, actions.resume, actions.more, actions.name, actions.named]
+        named = [actions.title, *files, actions.resume, actions.share, actions.more, actions.name, actions.named]
         more = [self.deletion.ask, self.deletion.row, self.publishing.publish, self.publishing.best]
         lists = [*self.models, *self.compared, overlay.chosen, overlay.plot]
         return [self.watch.stop, self.watch.note, self.watch.asked, *self.report, self.table, *named, *more, *lists]
@@ -126,7 +127,6 @@ def show_run(
     services: Services,
     view: RunView,
     *,
-    owner: str,
     run_id: str,
     named: str = "",
     overlaid: list[str] | None = None,
@@ -134,24 +134,25 @@ def show_run(
 ) -> Updates:
     """The run as it is now; only what this browser may do with it is offered."""
     run = services.find_run(run_id)
-    mine = run is not None and may_change(services, run, owner)
-    shown = {view.table: list_runs(services, run_id, owner=owner), **_state(services, view.watch, run, mine=mine)}
+    mine = run is not None and services.may_change(run)
+    shown = {view.table: list_runs(services, run_id), **_state(services, view.watch, run, mine=mine)}
     shown |= show_report(view.report, run) | _actions(view, run, mine=mine, named=named)
+    shown[view.actions.share] = _share_button(run, visible=mine and services.access.private)
     if run is None or run.record.state not in LIVE_STATES:  # then there may be a model more, or one less
-        shown |= model_lists(services, view, owner=owner)
+        shown |= model_lists(services, view)
     if overlay_open:
         shown |= refresh_overlay(services, view.overlay, overlaid=overlaid)
     return shown
 
 
-def list_runs(services: Services, shown: str, *, owner: str = "") -> str:
-    runs = services.runs(owner)
+def list_runs(services: Services, shown: str) -> str:
+    runs = services.runs()
     return runs_html([run.record for run in runs[:MAX_LISTED]], shown=shown, total=len(runs))
 
 
-def list_anew(services: Services, view: RunView, *, owner: str, run_id: str) -> Updates:
+def list_anew(services: Services, view: RunView, *, run_id: str) -> Updates:
     """Another run than the one that is shown began, ended or joined the queue."""
-    lists = {view.table: list_runs(services, run_id, owner=owner), **model_lists(services, view, owner=owner)}
+    lists = {view.table: list_runs(services, run_id), **model_lists(services, view)}
     run = services.find_run(run_id)
     over = run is None or run.record.state not in LIVE_STATES
     return lists | (
@@ -165,20 +166,15 @@ def _title(run: Run) -> str:
     return f"<p><strong>{escape(run_label(record))}</strong> {state_html(record.state)}{escape(where)}</p>"
 
 
-def model_lists(services: Services, view: RunView, *, owner: str = "") -> Updates:
+def model_lists(services: Services, view: RunView) -> Updates:
     """With the runs that there are now; what is chosen in them stays chosen."""
-    lists: Updates = {models: gr.Dropdown(model_choices(services, owner)) for models in view.models}
-    return lists | {compared: gr.Dropdown(comparison_choices(services, owner)) for compared in view.compared}
+    lists: Updates = {models: gr.Dropdown(model_choices(services)) for models in view.models}
+    return lists | {compared: gr.Dropdown(comparison_choices(services)) for compared in view.compared}
 
 
-def is_others(run: Run, owner: str) -> bool:
+def is_others(run: Run) -> bool:
     """Whether another browser started the run, as in a class behind a tunnel, where everybody may change it."""
-    return bool(owner) and bool(run.record.owner) and not owns(run.record.owner, owner)
-
-
-def may_change(services: Services, run: Run, owner: str) -> bool:
-    """Whether this browser may stop, resume, rename or delete the run."""
-    return not services.require_owner or owns(run.record.owner, owner)
+    return bool(asker()) and bool(run.record.owner) and not owns(run.record.owner, asker())
 
 
 def _state(services: Services, watch: Watch, run: Run | None, *, mine: bool) -> Updates:
@@ -206,6 +202,11 @@ def _actions(view: RunView, run: Run | None, *, mine: bool, named: str) -> Updat
     if run is None or named != run.id:
         shown[actions.name] = run.record.name if run else ""
     return shown
+
+
+def _share_button(run: Run | None, *, visible: bool) -> gr.Button:
+    shared = run is not None and run.record.shared
+    return gr.Button("Show to its owner only" if shared else "Show to everyone here", visible=visible)
 
 
 def _files(actions: Actions, run: Run | None, *, over: bool) -> Updates:
@@ -269,7 +270,7 @@ def _report(view: Report, html: str, run: Run | None) -> Updates:
 
 def refresh_overlay(services: Services, view: Overlay, *, overlaid: list[str] | None) -> Updates:
     """The runs to choose from, and the chart of those that were chosen and are still there, as they are now."""
-    runs = [run for run in services.store.list() if run.record.steps_done]
+    runs = [run for run in services.runs() if run.record.steps_done]
     labels = run_labels([run.record for run in runs])
     choices = [(labels[run.id], run.id) for run in runs]
     there = [run_id for run_id in overlaid or [] if any(run_id == run.id for run in runs)]
@@ -306,7 +307,7 @@ def build_report() -> Report:
     return Report(report, weights, compare)
 
 
-def build_runs(watch: Watch, report: Report) -> RunView:
+def build_runs(watch: Watch, report: Report, *, can_publish: bool = True) -> RunView:
     table = run_table()
     with gr.Row(elem_classes="run-actions"):
         title = gr.HTML(elem_id="run-shown", apply_default_css=False)
@@ -316,15 +317,20 @@ def build_runs(watch: Watch, report: Report) -> RunView:
         notebook = gr.Button("As a notebook", size="sm", visible=False, scale=0, min_width=160, elem_id="run-notebook")
         page = gr.Button("Report to hand in", size="sm", visible=False, scale=0, min_width=160, elem_id="run-report")
         resume = gr.Button("Resume", size="sm", visible=False, scale=0, min_width=120, elem_id="resume-run")
+        share = gr.Button(
+            "Show to everyone here", size="sm", visible=False, scale=0, min_width=180, elem_id="share-run"
+        )
     note = gr.HTML(elem_id="run-note", apply_default_css=False)
-    with gr.Accordion("Rename, publish or delete this run", open=False, visible=False) as more:
+    with gr.Accordion(
+        "Rename, publish or delete this run" if can_publish else "Rename or delete this run", open=False, visible=False
+    ) as more:
         with gr.Row(elem_classes="field-and-button"):
             name = gr.Textbox(label="Name", max_length=80, min_width=220, elem_id="run-name")
             rename = gr.Button("Rename", size="sm", scale=0, min_width=120)
-        publishing, deletion = _build_publishing(), _build_deletion()
+        publishing, deletion = _build_publishing(visible=can_publish), _build_deletion()
     overlay = _build_overlay()
     _build_next_steps()
-    actions = Actions(title, download, notebook, page, resume, note, more, name, rename, gr.State(""))
+    actions = Actions(title, download, notebook, page, resume, share, note, more, name, rename, gr.State(""))
     return RunView(watch, report, table, actions, publishing, deletion, overlay)
 
 
@@ -339,8 +345,8 @@ def _build_next_steps() -> None:
             gr.Code(step.code, language="python", label=f"{step.title}{needs}", interactive=False, lines=4)
 
 
-def _build_publishing() -> Publishing:
-    with gr.Row(elem_classes="field-and-button"):
+def _build_publishing(*, visible: bool) -> Publishing:
+    with gr.Row(elem_classes="field-and-button", visible=visible):
         repository = gr.Textbox(
             label="Publish on the Hugging Face hub as",
             info="A new repository; none is overwritten.",

@@ -13,8 +13,6 @@ from typing import Any, cast
 import gradio as gr
 from gradio.blocks import Block
 
-from bertdemo.runs.manager import new_token
-
 from ..events import when_typed
 from ..fill.tab import FillMaskTab
 from ..notes import note_html
@@ -24,6 +22,7 @@ from .data_panel import build_data_panel
 from .estimate import EstimateView, Measure, build_estimate, new_measure, show_estimate
 from .form import build_form
 from .live_chart import live_chart
+from .new_words import build_new_words
 from .run_view import (
     READY,
     Reporter,
@@ -40,6 +39,7 @@ from .run_view import (
 )
 from .settings_notebook import build_settings_notebook
 
+_DATA = "A file with a column of texts, such as a CSV. It stays on this server, with its run."
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
 # What may take a while has a few places of its own, so that a class cannot take every thread of the server.
 SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8}
@@ -70,27 +70,25 @@ def heading(number: int | None, title: str, line: str = "") -> gr.HTML:
 
 
 def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab, *, tabs: gr.Tabs) -> None:
-    owner = gr.BrowserState("", storage_key="bertdemo-owner", secret="bertdemo")
-    heading(1, "Data", "A file with a column of texts, such as a CSV. It stays on this server, with its run.")
+    heading(1, "Data", f"{_DATA} {who_can_see(services)}".rstrip())
     data = build_data_panel(services)
     heading(2, "Settings")
     with gr.Accordion("They are fine as they are; change them here", open=False, elem_id="settings"):
         fields = build_form(services)
         build_settings_notebook(services, {**data.chosen, **fields})
+    build_new_words(demo, services, data, fields)
     estimate = build_estimate(data.too_long)
     watch = _build_watch()
     heading(4, "What changed")
     report = build_report()
     heading(None, "Runs")
-    view = build_runs(watch, report)
+    view = build_runs(watch, report, can_publish=services.can_publish)
     view = view._replace(models=(cast(gr.Dropdown, fields["model"]), fill_mask.models), compared=(fill_mask.compared,))
     form = {**data.chosen, **fields}
-    demo.load(_own_token, owner, owner, **PAGE_EVENT)
-    starting = partial(run_actions.start, services, watch, owner)
-    started = [watch.chart, watch.note, owner]
-    watch.start.click(starting, inputs_kwargs=dict[str, Block](owner=owner, **form), outputs=started, **PAGE_EVENT)
-    _wire_state(services, view, estimate, owner=owner, form=form)
-    _wire_actions(services, view, owner=owner)
+    starting = partial(run_actions.start, services, watch)
+    watch.start.click(starting, inputs_kwargs=form, outputs=[watch.chart, watch.note], **PAGE_EVENT)
+    _wire_state(services, view, estimate, form=form)
+    _wire_actions(services, view)
     opened = [fill_mask.models, fill_mask.compared, tabs]
     weights = dict[str, Block](run_id=watch.chart, weights=report.weights)
     comparing = partial(run_actions.compare_in_fill, services)
@@ -98,9 +96,13 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     chosen.then(None, js="() => window.scrollTo({ top: 0 })", **PAGE_EVENT)
 
 
-def _own_token(token: str) -> str:
-    """The token that lets this browser, and no other, stop and delete what it started."""
-    return token or new_token()
+def who_can_see(services: Services) -> str:
+    """Said before anybody uploads anything; on this machine's own page there is nobody else."""
+    if services.access.private:
+        return "Here only you, and whoever runs this server, can see it, unless you show the run to everyone."
+    if services.access.owned:
+        return "Everyone who uses this server can see it and download its model."
+    return ""
 
 
 def _build_watch() -> Watch:
@@ -121,19 +123,18 @@ def _wire_state(
     view: RunView,
     estimate: EstimateView,
     *,
-    owner: Block,
     form: dict[str, Block],
 ) -> None:
     """One event shows a run that has entered another state, a second one what takes longer; a change of the data or
     of a setting asks for the estimate alone."""
     chart, measure = view.watch.chart, new_measure(services)
-    shown = {"fn": partial(show_run, services, view), "inputs_kwargs": _shown(view, owner), "outputs": view.outputs}
+    shown = {"fn": partial(show_run, services, view), "inputs_kwargs": _shown(view), "outputs": view.outputs}
     following = partial(follow_up, services, new_reporter(services), measure, view, estimate)
     outputs = [*view.report, *estimate]
     state = chart.state_changed(**shown, **READ_EVENT, **LAST)
     others = partial(list_anew, services, view)
     lists = [view.table, *view.models, *view.compared, view.watch.stop, view.watch.note, view.watch.asked]
-    asked = dict[str, Block](owner=owner, run_id=chart)
+    asked = dict[str, Block](run_id=chart)
     chart.others_changed(others, inputs_kwargs=asked, outputs=lists, **READ_EVENT, **LAST)
     state.then(following, inputs_kwargs={"run_id": chart, **form}, outputs=outputs, **SLOW_EVENT, **LAST)
 
@@ -146,21 +147,22 @@ def _wire_state(
     gr.on(chosen, estimating, **event, **LAST)
 
 
-def _shown(view: RunView, owner: Block) -> dict[str, Block]:
+def _shown(view: RunView) -> dict[str, Block]:
     """The arguments of ``show_run``."""
     chosen = {"overlaid": view.overlay.chosen, "overlay_open": view.overlay.fold.opened}
-    return {"owner": owner, "run_id": view.watch.chart, "named": view.actions.named, **chosen}
+    return {"run_id": view.watch.chart, "named": view.actions.named, **chosen}
 
 
-def _wire_actions(services: Services, view: RunView, *, owner: Block) -> None:
+def _wire_actions(services: Services, view: RunView) -> None:
     watch, actions, deletion, publishing = view.watch, view.actions, view.deletion, view.publishing
-    asked, shown = dict[str, Block](owner=owner, run_id=watch.chart), _shown(view, owner)
+    asked, shown = dict[str, Block](run_id=watch.chart), _shown(view)
     changed = {"outputs": [watch.chart, actions.note, *view.outputs], **READ_EVENT}
     stopping = dict[str, Block](**asked, asked=watch.asked)
     stopped = [watch.note, watch.asked]
     watch.stop.click(partial(run_actions.stop, services), inputs_kwargs=stopping, outputs=stopped, **READ_EVENT)
     view.table.chosen(run_actions.chosen_run, None, [watch.chart, actions.note], **READ_EVENT)
     actions.resume.click(partial(run_actions.resume, services, view), inputs_kwargs=shown, **changed)
+    actions.share.click(partial(run_actions.share, services, view), inputs_kwargs=shown, **changed)
     renaming = {"inputs_kwargs": {**shown, "name": actions.name}, **changed}
     gr.on([actions.rename.click, actions.name.submit], partial(run_actions.rename, services, view), **renaming)
     question = [deletion.row, deletion.words, deletion.about]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stand_in_hub import StandInHub, serving
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     BertConfig,
@@ -250,71 +249,17 @@ def test_loading_prints_nothing(
 # --- the hub
 
 
-class _Hub(http.server.BaseHTTPRequestHandler):
-    """A hub that serves one repository from ``folder``, or answers everything with ``status``."""
-
-    folder: Path
-    status = 200
-    requests = 0
-
-    def do_GET(self) -> None:
-        type(self).requests += 1
-        names = sorted(path.name for path in self.folder.iterdir())
-        if self.status != 200:
-            self._answer(b"{}", status=self.status)
-        elif self.path.startswith("/api/models/someone/bert/tree/"):
-            tree = [{"type": "file", "path": name, "size": self._size(name), "oid": name} for name in names]
-            self._answer(json.dumps(tree).encode())
-        elif self.path.startswith("/api/models/someone/bert"):
-            siblings = [{"rfilename": name, "size": self._size(name)} for name in names]
-            self._answer(json.dumps({"id": "someone/bert", "sha": "a" * 40, "siblings": siblings}).encode())
-        elif (name := self.path.rsplit("/", 1)[-1]) in names:
-            self._answer((self.folder / name).read_bytes(), etag=name)
-        else:
-            self._answer(b"{}", status=404)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _size(self, name: str) -> int:
-        return (self.folder / name).stat().st_size
-
-    def _answer(self, body: bytes, *, status: int = 200, etag: str | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if etag:
-            self.send_header("ETag", f'"{etag}"')
-            self.send_header("X-Repo-Commit", "a" * 40)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
-def hub(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Hub]]:
-    handler = type("Hub", (_Hub,), {"folder": copied})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(
-        huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield handler
-    server.shutdown()
-    server.server_close()
+def hub(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandInHub]]:
+    with serving(copied, cache=tmp_path / "cache", monkeypatch=monkeypatch) as handler:
+        yield handler
 
 
 HUB_REF = ModelRef("someone/bert", "someone/bert")
 
 
 def test_a_hub_model_is_downloaded_once_and_then_needs_no_network(
-    hub: type[_Hub], tiny_bert: MaskedLM, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    hub: type[StandInHub], tiny_bert: MaskedLM, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (hub.folder / "pytorch_model.bin").write_bytes(b"never wanted")
     (hub.folder / "modeling_evil.py").write_text("raise SystemExit")
@@ -328,7 +273,7 @@ def test_a_hub_model_is_downloaded_once_and_then_needs_no_network(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_hub_model_with_pickles_only_is_refused_before_the_download(hub: type[_Hub], tmp_path: Path) -> None:
+def test_a_hub_model_with_pickles_only_is_refused_before_the_download(hub: type[StandInHub], tmp_path: Path) -> None:
     (hub.folder / "model.safetensors").rename(hub.folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickle"):
         load_masked_lm(HUB_REF)
@@ -336,7 +281,7 @@ def test_a_hub_model_with_pickles_only_is_refused_before_the_download(hub: type[
 
 
 def test_a_hub_model_that_would_fill_the_disk_is_refused_before_the_download(
-    hub: type[_Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: type[StandInHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bertdemo.mlm.models.hub.MAX_BYTES", 1000)
     with pytest.raises(ModelError, match="GB of weights"):
@@ -345,14 +290,14 @@ def test_a_hub_model_that_would_fill_the_disk_is_refused_before_the_download(
 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "status 404"), (401, "status 401"), (503, "status 503")])
-def test_what_the_hub_refuses_is_one_sentence(hub: type[_Hub], status: int, words: str) -> None:
+def test_what_the_hub_refuses_is_one_sentence(hub: type[StandInHub], status: int, words: str) -> None:
     hub.status = status
     with pytest.raises(ModelError, match=words):
         load_masked_lm(HUB_REF)
     assert hub.requests < 5
 
 
-def test_offline_and_out_of_reach_are_one_sentence_each(hub: type[_Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_and_out_of_reach_are_one_sentence_each(hub: type[StandInHub], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelError, match="out of reach"):
         load_masked_lm(HUB_REF)
