@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from bertdemo.mlm.analysis.compare import compare
 from bertdemo.mlm.errors import ModelError
 from bertdemo.mlm.inference.fill_mask import fill_masks
 from bertdemo.mlm.models.blend import BlendPair, BlendPairs, blended, split_reference
-from bertdemo.mlm.models.loading import BUNDLED_MODEL, bundled_assets, load_masked_lm
+from bertdemo.mlm.models.loading import load_masked_lm
 from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 
@@ -126,25 +124,6 @@ def test_the_registry_finds_blends_loads_them_once_and_lends_copies(tiny_bert: M
         registry.resolve("mini-bert@0.4")
     with pytest.raises(ModelError, match="no model's name here"):
         registry.resolve(f"{tuned.ref.source}@0.4", allow_folders=False)
-
-
-@pytest.mark.slow
-def test_a_slider_over_the_bundled_model_moves_ten_times_a_second() -> None:
-    """On two idle cores it does so about 20 times; a busy machine gets three tries."""
-    folder = str(bundled_assets() / BUNDLED_MODEL)
-    base = load_masked_lm(ModelRef("base", folder))
-    moved = load_masked_lm(ModelRef("tuned", folder))
-    with torch.no_grad():
-        for weight in moved.model.parameters():
-            weight.mul_(1.01)
-    pair, rates = BlendPair(base, moved), []
-    for _ in range(3):
-        started = time.perf_counter()
-        for step in range(10):
-            with pair.at(step / 10 + 0.05) as mixed:
-                compare(base, mixed, "I really really [MASK] this show!")
-        rates.append(10 / (time.perf_counter() - started))
-    assert max(rates) >= 10
 
 
 def test_an_exported_blend_is_a_checkpoint_like_any_other(tiny_bert: MaskedLM, tmp_path: Path) -> None:
