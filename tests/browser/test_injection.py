@@ -86,6 +86,7 @@ def test_a_hostile_file_and_a_hostile_run_are_shown_as_text(
     page.locator("#first-rows > button").click()
     page.locator("#preview").get_by_text("show 1 was good").first.wait_for()
     settle(page)
+    page.locator("#settings > button").click()
     page.get_by_label("Start from").fill(HOSTILE)  # refused, with the text in the sentence
     page.locator("#start-training button, button#start-training").first.click()
     settle(page)

@@ -57,12 +57,13 @@ def executed(path: Path) -> Any:
     pytest.importorskip("matplotlib")
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    client = nbclient.NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(path.parent)}})
+    client = nbclient.NotebookClient(notebook, timeout=800, resources={"metadata": {"path": str(path.parent)}})
     client.execute()
     return ast.literal_eval(notebook.cells[-1].outputs[-1]["data"]["text/plain"])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_notebook_finds_what_the_run_found(run_folder: Path, tmp_path: Path) -> None:
     figures = open_run(run_folder).record.figures
     path = write_notebook(source_of(open_run(run_folder)), tmp_path / "elsewhere")
@@ -74,6 +75,7 @@ def test_the_notebook_finds_what_the_run_found(run_folder: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("rate", "epochs"), [(0.005, 3), (0, 2)])  # where nothing is learnt, patience ends
 def test_settings_before_a_run_are_a_notebook_too(
     tmp_path: Path, home: Path, tiny_roberta: Any, rate: float, epochs: int
@@ -128,6 +130,7 @@ def test_what_cannot_be_repeated_is_said(run_folder: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_on_the_sample_reviews_with_the_bundled_model(home: Path, tmp_path: Path) -> None:
     """The run may compute in bf16 and the notebook does not: within 2%."""
     sample = bundled_assets() / "sample_reviews.csv"

@@ -33,7 +33,7 @@ class SeveralBlanks(View):
             list(STRATEGIES), value="confident", label="Order of filling", elem_id="filling-order", elem_classes="pills"
         )
         self.steps = result_html()
-        writing = Fold("Can BERT write? A text from blanks alone")
+        writing = Fold("Can BERT write? A text from blanks alone", elem_id="can-bert-write")
         with writing.accordion:
             controls = build_controls()
             self.written = result_html()

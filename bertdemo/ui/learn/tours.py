@@ -1,4 +1,4 @@
-"""Six short tours that drive the real page: what to show, where, and in which words.
+"""Seven short tours that drive the real page: what to show, where, and in which words.
 
 A small card goes along, in the browser (``tour.js``); tabs are opened and sentences written by the page's own events.
 """
@@ -18,7 +18,9 @@ from .lesson import Lesson, text
 FILL, TRAIN, LEARN = "fill-mask", "train", "learn"  # ids of tabs
 BEFORE_THE_BLANK = "He opened the [MASK]."
 BOTH_SIDES = "He opened the [MASK] and read the first page."
+TWO_BLANKS = "The [MASK] read the [MASK]."
 _TEXT, _BARS, _STRIP = "#fill-text", ".candidate-bars", "#token-strip"
+_OPEN_VIEW = ".look-panel:has(#filling-order)"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,32 @@ TOURS = (
                 tab=LEARN,
                 lesson="loss",
                 press=_walk_step(3),
+            ),
+        ),
+    ),
+    Tour(
+        "several",
+        "Several blanks",
+        "Guesses that do not know of each other, and whether BERT can write",
+        (
+            TourStep(
+                "Two blanks. The model fills each by itself: its guess for one knows of the other only that something "
+                "is hidden there.",
+                look=_BARS,
+                tab=FILL,
+                write=TWO_BLANKS,
+            ),
+            TourStep(
+                "First each blank by itself, then one after the other, so that the second guess knows the first. The "
+                "second way gives words that were chosen together, and another order may give others.",
+                look=_OPEN_VIEW,
+                press="#look-inside input[value='Several blanks']",
+            ),
+            TourStep(
+                "Can BERT write, then? Open this: a text from blanks alone, word by word, with a throw of the dice at "
+                "each. It learnt to fill gaps and not to write, and it shows.",
+                look="#can-bert-write",
+                press="#can-bert-write > button",
             ),
         ),
     ),
@@ -247,4 +275,4 @@ def build(tabs: gr.Tabs | None, sentence: gr.Textbox | None, _services: Services
 
 def tour_list(tabs: gr.Tabs | None, sentence: gr.Textbox | None) -> Lesson:
     """Tours over ``tabs``, which write into the box of Fill mask; without them they stay where they are."""
-    return Lesson("tours", "Short tours", "Six walks through the real page", partial(build, tabs, sentence))
+    return Lesson("tours", "Short tours", "Seven walks through the real page", partial(build, tabs, sentence))

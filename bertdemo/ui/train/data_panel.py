@@ -218,9 +218,7 @@ def build_data_panel(services: Services) -> DataPanel:
     first = describe(ChosenFile(str(services.sample_csv)))
     with gr.Row(elem_classes="data-row"):
         with gr.Column(scale=2, min_width=280):
-            upload = gr.File(
-                label="Your file: CSV, text, JSON, Excel or Parquet", file_count="single", elem_id="upload", height=130
-            )
+            upload = gr.File(label="Your file", file_count="single", elem_id="upload", height=130)
             sample = gr.Button("Use the sample reviews", size="sm", elem_id="use-sample")
         with gr.Column(scale=3, min_width=280):
             found = gr.HTML(first.found, elem_id="found", apply_default_css=False)

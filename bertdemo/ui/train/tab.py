@@ -39,7 +39,7 @@ from .run_view import (
 )
 from .settings_notebook import build_settings_notebook
 
-_DATA = "A file with a column of texts, such as a CSV. It stays on this server, with its run."
+_DATA = "A file with a column of texts: CSV, plain text, JSON, Excel or Parquet. It stays on this server, with its run."
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
 # What may take a while has a few places of its own, so that a class cannot take every thread of the server.
 SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8}
@@ -75,8 +75,8 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     heading(2, "Settings")
     with gr.Accordion("They are fine as they are; change them here", open=False, elem_id="settings"):
         fields = build_form(services)
+        build_new_words(demo, services, data, fields)
         build_settings_notebook(services, {**data.chosen, **fields})
-    build_new_words(demo, services, data, fields)
     estimate = build_estimate(data.too_long)
     watch = _build_watch()
     heading(4, "What changed")
