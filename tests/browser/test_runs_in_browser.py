@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bertdemo.charts.look import plain
 from bertdemo.charts.runs import LONGEST_NAME
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig
-from bertdemo.runs.record import DataSource
+from bertdemo.runs.record import DataSource, run_label
 
 pytestmark = pytest.mark.browser
 
@@ -36,37 +37,42 @@ def app(tmp_path: Path) -> Iterator[ServedApp]:
         yield served
 
 
-def choose(page, name: str) -> None:
-    page.locator("#runs button").get_by_text(name, exact=True).click()
-    page.locator("#run-shown").get_by_text(name, exact=True).wait_for()
+def label(app: ServedApp, name: str) -> str:
+    """What the run of that name is called in every list."""
+    return next(run_label(run.record) for run in app.services.store.list() if run.record.name == name)
 
 
-def draw(page, name: str) -> None:
+def choose(page, shown: str) -> None:
+    page.locator("#runs button").get_by_text(shown, exact=True).click()
+    page.locator("#run-shown").get_by_text(shown, exact=True).wait_for()
+
+
+def draw(page, shown: str) -> None:
     page.locator("#overlaid-runs input").click()
-    page.get_by_role("option", name=name).click()
-    page.locator("#overlay .legendtext").get_by_text(plain(name, most=LONGEST_NAME), exact=True).wait_for()
+    page.get_by_role("option", name=shown).click()
+    page.locator("#overlay .legendtext").get_by_text(plain(shown, most=LONGEST_NAME), exact=True).wait_for()
 
 
 def test_runs_are_renamed_drawn_over_each_other_and_deleted(app: ServedApp, new_page: Callable) -> None:
     page = new_page(app.url, width=375)
     page.get_by_role("tab", name="Train").click(timeout=60_000)
-    choose(page, "first")
+    choose(page, label(app, "first"))
     page.get_by_role("button", name="Rename, publish or delete this run").click()
     page.wait_for_function("document.querySelector('#run-name input, #run-name textarea')?.value === 'first'")
     page.get_by_label("Name", exact=True).fill("better")
     page.get_by_role("button", name="Rename", exact=True).click()
-    page.locator("#runs button").get_by_text("better", exact=True).wait_for()
+    page.locator("#runs button").get_by_text("better, ").wait_for()
 
     page.get_by_role("button", name="Several runs in one chart").click()
-    draw(page, "better")
-    draw(page, "second")
-    choose(page, "second")
+    draw(page, label(app, "better"))
+    draw(page, label(app, "second"))
+    choose(page, label(app, "second"))
     assert page.locator("#run-note").inner_text() == ""  # what was said of the other run is gone
     page.locator("#delete-run").click()
     page.get_by_role("button", name="Delete for good").click()
     page.locator("#run-note").get_by_text("“second” is deleted").wait_for()
-    page.wait_for_function(f"{CURVES} === 'better'")
-    draw(page, NAMES[2])
+    page.wait_for_function(f"{CURVES} === {json.dumps(label(app, 'better'))}")
+    draw(page, label(app, NAMES[2]))
     assert page.locator(".toast-body").count() == 0
     assert sorted(run.record.name for run in app.services.store.list()) == sorted(("better", NAMES[2]))
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
