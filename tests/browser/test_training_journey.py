@@ -85,6 +85,8 @@ def test_from_a_csv_to_a_curve_to_a_filled_mask(app: ServedApp, open_train_tab: 
     found = page.locator("#found").inner_text()
     assert "semicolon, header, 62 rows" in found
     assert "used 60 · empty 1 · duplicate 1" in found
+    page.locator("#first-rows > button").click()
+    page.locator(".preview tbody tr").nth(4).wait_for()
     assert page.locator(".preview tbody tr").count() == 5
     set_number(page, "Epochs", "1.5")
     page.locator("#start-training").click()
