@@ -95,6 +95,16 @@ def test_a_frame_s_rows_are_kept_with_the_run(trained: TrainedRun) -> None:
     assert list(bertdemo.read_table(data.path).to_frame()["review"]) == rows()
 
 
+def test_a_parquet_file_keeps_the_columns_beside_its_texts(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+    written = pd.DataFrame({"stars": [str(number) for number in range(len(rows()))], "review": rows()})
+    written.to_parquet(path)
+    read = bertdemo.read_table(path).to_frame()
+    assert read.columns.tolist() == ["stars", "review"]
+    assert read["stars"].tolist() == written["stars"].tolist()
+    assert read["review"].tolist() == written["review"].tolist()
+
+
 def test_a_table_is_read_as_it_is_written(home: Path, tmp_path: Path, tiny_bert_folder: Path) -> None:
     path = tmp_path / "reviews.csv"
     path.write_text("note;review\n" + "".join(f"{row % 3};Größe {text}\n" for row, text in enumerate(rows())), "cp1252")

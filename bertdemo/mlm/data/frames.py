@@ -20,5 +20,5 @@ def read_frame(path: str | PathLike[str], *, column: str | None = None, dialect:
         DataError: the file cannot be read, or ``column`` is not there or holds no text.
     """
     table = open_table(path, dialect=dialect, column=column, max_bytes=None)
-    with table.open_rows(whole=True) as rows:
+    with table.open_rows(whole=True, every_column=True) as rows:
         return pd.DataFrame([table.align(row)[0] for row in rows], columns=list(table.layout.columns))

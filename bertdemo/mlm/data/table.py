@@ -183,11 +183,13 @@ class Table:
         return reader.line
 
     @contextmanager
-    def open_rows(self, *, whole: bool) -> Iterator[Iterator[list[str]]]:
-        """All records of the file or of its head below the header, which may be repeated there; closed on leaving."""
+    def open_rows(self, *, whole: bool, every_column: bool = False) -> Iterator[Iterator[list[str]]]:
+        """All records of the file or of its head below the header, which may be repeated there; closed on leaving.
+        Cells beside the text column may be blank unless ``every_column`` is asked for: Parquet keeps columns apart."""
         header = self.first_records[0] if self.dialect.header else None
         below = self.dialect.header + self.dialect.subheaders
-        with open_records(self.facts, self.dialect, whole=whole, only=self.text_column_index) as records:
+        only = None if every_column else self.text_column_index
+        with open_records(self.facts, self.dialect, whole=whole, only=only) as records:
             yield (record for record in islice(records, below, None) if record != header)
 
 
