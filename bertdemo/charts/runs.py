@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from bertdemo.mlm.training.events import TrainingHistory
+
 from .look import axis, layout, plain, smoothed, thinned
 
 LONGEST_NAME = 40  # characters of a run's name
@@ -32,6 +34,11 @@ class RunSeries:
     steps: Sequence[int]
     losses: Sequence[float | None]
     held_out: Sequence[tuple[int, float]] = ()
+
+    @classmethod
+    def of(cls, name: str, history: TrainingHistory) -> RunSeries:
+        held_out = [(record["step"], record["loss"]) for record in history.evaluated if record["loss"] is not None]
+        return cls(name, history.steps, history.losses, held_out)
 
 
 def overlay_figure(runs: Sequence[RunSeries]) -> go.Figure:

@@ -24,7 +24,6 @@ class SvgLine:
     points: Sequence[tuple[float, float]]
     dashed: bool = False
     marked: bool = False
-    faint: bool = False  # behind the others, without a place in the legend
 
 
 def lines_svg(
@@ -38,7 +37,7 @@ def lines_svg(
     across, up = _Scale(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT), _padded(min(ys), max(ys))
     parts = [_grid(across, up, x_ticks or _ticks(across.low, across.high))]
     parts += [_line(line, points, across, up) for line, points in drawn if points]
-    parts += [_legend([line for line, _ in drawn if not line.faint])]
+    parts += [_legend(lines)]
     titles = (
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>'
         f'<text transform="translate(14 {(_TOP + _HEIGHT - _BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">'
@@ -106,13 +105,12 @@ def _line(line: SvgLine, points: Sequence[tuple[float, float]], across: _Scale, 
     places = [(across(x), up(y)) for x, y in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dash = ' stroke-dasharray="7 5"' if line.dashed else ""
-    width, opacity = (1, 0.35) if line.faint else (2.5, 1)
-    drawn = f'<polyline points="{path}" fill="none" stroke="{line.color}" stroke-width="{width}"{dash}'
+    drawn = f'<polyline points="{path}" fill="none" stroke="{line.color}" stroke-width="2.5"{dash}'
     marks = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{line.color}"><title>{first:g}: {second:.3f}</title></circle>'
         for (x, y), (first, second) in zip(places, points, strict=True)
     )
-    return f'{drawn} opacity="{opacity}"/>{marks if line.marked else ""}'
+    return f'{drawn} opacity="1"/>{marks if line.marked else ""}'
 
 
 def _legend(lines: Sequence[SvgLine]) -> str:

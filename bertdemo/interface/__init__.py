@@ -26,7 +26,7 @@ from bertdemo.mlm.inference import pseudo_likelihood as scoring
 from bertdemo.mlm.models.loading import BUNDLED_MODEL
 from bertdemo.mlm.models.masked_lm import MaskedLM
 from bertdemo.runs.beginning import NewRun, new_run
-from bertdemo.runs.execution import execute, stop_on_signals
+from bertdemo.runs.execution import execute, keep_data, stop_on_signals
 from bertdemo.runs.run import Run
 from bertdemo.runs.store import Workspace, default_home
 
@@ -126,7 +126,7 @@ def train(
             dialect = chosen_dialect(path, "utf-8", ",", header=True)
             new = new_run(workspace, path, settings, model=reference, column=column, dialect=dialect)
             run = new.create(workspace.store, name=name, output=target)
-            run.keep_data(path)
+            keep_data(run)
     else:
         reading = {key: settings.pop(key, None) for key in READING}
         dialect = chosen_dialect(data, **reading)  # type: ignore[arg-type]  # what they may be is checked there

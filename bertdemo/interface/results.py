@@ -147,11 +147,8 @@ class TrainedRun:
 
     def figure(self) -> go.Figure:
         """The loss, smoothed, and what was scored on held-out rows."""
-        history = self.history
-        held_out = [(record["step"], record["loss"]) for record in history.evaluated if record["loss"] is not None]
         charts = _charts("runs")
-        series = charts.RunSeries(self.run.record.name, history.steps, history.losses, held_out)
-        return charts.overlay_figure([series])
+        return charts.overlay_figure([charts.RunSeries.of(self.run.record.name, self.history)])
 
     def _repr_html_(self) -> str:
         frame = self.to_frame()

@@ -282,9 +282,9 @@ def config_values(config: TrainingConfig, *, limit: int | None = None, replay: s
     return {name: elsewhere[name] if name in elsewhere else getattr(config, name) for name in SETTINGS}
 
 
-# The settings of the student's notebook that this project grew out of; it read the first rows only.
 Setting.defaults.update(config_values(TrainingConfig()))
 
+# The settings of the student's notebook that this project grew out of; it read the first rows only.
 NOTEBOOK = TrainingConfig(epochs=20, learning_rate=1e-5, batch_size=16, max_length=512, long_texts="cut")
 NOTEBOOK_ROWS = 100
 

@@ -259,8 +259,14 @@ class RunManager:
         return run
 
     def _resolve(self, reference: str, owner: str) -> ModelRef:
-        parts: Any = {"registry": self.registry, "store": self.store, "allow_folders": self.allow_folders}
-        return resolve_for(reference, owner, access=self.access, **parts)
+        return resolve_for(
+            reference,
+            owner,
+            access=self.access,
+            registry=self.registry,
+            store=self.store,
+            allow_folders=self.allow_folders,
+        )
 
     def _person(self, owner_hash: str) -> str:
         return owner_hash if self.access.owned else ""

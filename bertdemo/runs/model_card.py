@@ -60,11 +60,7 @@ Precision: {precision}. Steps done: {steps_done} of {steps}. Versions: {versions
 
 def save_model(masked_lm: MaskedLM, folder: Path, *, record: RunRecord) -> None:
     """Write model, tokenizer and card to ``folder``, which is there only when complete. Raises RunError."""
-    with disk_errors("The model"), replaced_folder(folder) as part:
-        masked_lm.model.save_pretrained(part)
-        masked_lm.tokenizer.save_pretrained(part)
-        card = model_card(record, mask_token=str(masked_lm.tokenizer.mask_token))
-        (part / "README.md").write_text(card, encoding="utf-8", errors="replace")
+    _write(masked_lm, folder, model_card(record, mask_token=str(masked_lm.tokenizer.mask_token)))
 
 
 def export_model(masked_lm: MaskedLM, folder: Path) -> None:
@@ -73,10 +69,14 @@ def export_model(masked_lm: MaskedLM, folder: Path) -> None:
         raise RunError(f"The folder {folder.name!r} is not empty; choose another one.")
     with disk_errors("The model"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_folder(folder) as part:
-            masked_lm.model.save_pretrained(part)
-            masked_lm.tokenizer.save_pretrained(part)
-            (part / "README.md").write_text(_exported_card(masked_lm), encoding="utf-8")
+    _write(masked_lm, folder, _exported_card(masked_lm))
+
+
+def _write(masked_lm: MaskedLM, folder: Path, card: str) -> None:
+    with disk_errors("The model"), replaced_folder(folder) as part:
+        masked_lm.model.save_pretrained(part)
+        masked_lm.tokenizer.save_pretrained(part)
+        (part / "README.md").write_text(card, encoding="utf-8", errors="replace")
 
 
 def _exported_card(masked_lm: MaskedLM) -> str:

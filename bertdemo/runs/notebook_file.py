@@ -178,19 +178,17 @@ def _reading(data: DataSource) -> str:
         "escapechar": found.escape,
         "skipinitialspace": found.spaced,
         "skiprows": above,
-        "header": None,
         "names": list(table.layout.columns),
     }
     shown = "\n".join(f"    {name}={value!r}," for name, value in options.items() if value not in (None, False))
-    header = "    header=None,\n" if "header=None" not in shown else ""
     return (
         f"COLUMN, PLACE, WIDTH = {table.text_column!r}, {table.text_column_index}, {len(table.layout.columns)}\n\n\n"
         "def joined(fields):\n"
         "    surplus = len(fields) - WIDTH\n"
         f"    text = {found.delimiter!r}.join(fields[PLACE : PLACE + surplus + 1])\n"
         "    return [*fields[:PLACE], text, *fields[PLACE + surplus + 1 :]]\n\n\n"
-        f"table = pd.read_csv(\n    beside(FILE),\n{shown}\n{header}    dtype=str,\n    keep_default_na=False,\n"
-        "    index_col=False,\n    on_bad_lines=joined,\n    engine='python',\n)\n"
+        f"table = pd.read_csv(\n    beside(FILE),\n{shown}\n    header=None,\n    dtype=str,\n"
+        "    keep_default_na=False,\n    index_col=False,\n    on_bad_lines=joined,\n    engine='python',\n)\n"
         "cells = table[COLUMN].fillna('').tolist()\ntable.head()"
     )
 

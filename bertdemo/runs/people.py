@@ -11,8 +11,10 @@ import hmac
 import secrets
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -222,15 +224,25 @@ class Turns(Generic[_W]):
         self._waiting.remove(item)
 
     def in_order(self) -> list[_W]:
-        """As they would be taken if nothing else came."""
-        waiting, served, turn = list(self._waiting), dict(self._served), self._turn
-        order: list[_W] = []
-        while waiting:
-            chosen = min(waiting, key=lambda item: (not item.first, served.get(item.person, 0)))
+        """As they would be taken if nothing else came. Every poll of a page asks: a heap of people, not a search."""
+        waiting, turn, order = list(self._waiting), self._turn, list[_W]()
+        places: dict[str, deque[int]] = {}  # of each person's, the one that comes first in front
+        for place in sorted(range(len(waiting)), key=lambda place: not waiting[place].first):
+            places.setdefault(waiting[place].person, deque()).append(place)
+
+        def rank(person: str, served: int) -> tuple[bool, int, int, str]:
+            return not waiting[places[person][0]].first, served, places[person][0], person
+
+        heap = [rank(person, self._served.get(person, 0)) for person in places]
+        heapify(heap)
+        while heap:
+            *_, person = heap[0]
+            order.append(waiting[places[person].popleft()])
             turn += 1
-            served[chosen.person] = turn
-            waiting.remove(chosen)
-            order.append(chosen)
+            if places[person]:
+                heapreplace(heap, rank(person, turn))
+            else:
+                heappop(heap)
         return order
 
     def take(self) -> _W:

@@ -29,7 +29,7 @@ from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import SETTINGS, MaskingConfig, TrainingConfig, config_values
 from bertdemo.mlm.text.prompt import marked_text
 from bertdemo.mlm.training.events import current_record
-from bertdemo.mlm.training.replay import GENERAL, replay_sha256
+from bertdemo.mlm.training.replay import GENERAL, check_replay
 
 LIVE_STATES = ("queued", "preparing", "training", "stopping")  # someone holds the run's lock
 ENDED_STATES = ("finished", "stopped", "failed")  # the name of the run's last event, too
@@ -151,7 +151,7 @@ class RunRequest:
             raise DataError(f"The data file {self.shown_name!r} is not there any more; upload it again.")
         SETTINGS["limit"].check(self.limit)
         if self.replay is not None:
-            replay_sha256(self.replay)
+            check_replay(self.replay)
         for probe in self.settings.probes:
             _check_probe(probe)
 

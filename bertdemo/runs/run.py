@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,14 +130,6 @@ class Run:
         """A row for each step and evaluation, as logged: ``METRICS`` are its columns."""
         rows = [record for record in self.log.records() if record["event"] in MEASURED]
         return pd.DataFrame(rows, columns=list(METRICS)).convert_dtypes()
-
-    def keep_data(self, path: Path) -> None:
-        """Copy the data file into the run's folder, where it outlives the place that it came from. Raises RunError."""
-        kept = self.folder / "data" / path.name
-        with disk_errors("The run's data"):
-            kept.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, kept)
-        self.update(data=dataclasses.replace(self.record.data, path=str(kept.resolve())))
 
     def summary(self) -> dict[str, Any]:
         """What a list of runs shows of it, as a JSON object; neither the owner's hash nor the data's path."""

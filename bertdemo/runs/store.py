@@ -23,7 +23,7 @@ from bertdemo.mlm.models.masked_lm import MaskedLM, ModelRef
 from bertdemo.mlm.models.registry import ModelRegistry
 from bertdemo.mlm.settings import TrainingConfig
 
-from .files import disk_errors, write_atomically
+from .files import disk_errors, read_whole, write_atomically
 from .record import (
     FROM_SCRATCH,
     LIVE_STATES,
@@ -152,7 +152,7 @@ class RunStore:
     def find_base(self, checkpoint: Path) -> ModelRef | None:
         """What the model in this folder was fine-tuned from, if it is a run's: a registry's ``base_lookup``."""
         try:
-            record = read_record((checkpoint.parent / RECORD_NAME).read_text(encoding="utf-8"))
+            record = read_record(read_whole(checkpoint.parent / RECORD_NAME))
         except (OSError, UnicodeDecodeError, RunError):
             return None
         return None if record.model.source == FROM_SCRATCH else record.model

@@ -19,14 +19,12 @@ from bertdemo.mlm.settings import SETTINGS
 from bertdemo.mlm.training.estimate import inspect_file
 from bertdemo.runs.log import finite
 
-from .services import MODEL_EVENT, READ_EVENT, Services, asked_by, asker, user_errors
+from .services import FILE_LIMIT, MODEL_EVENT, READ_EVENT, Services, asked_by, asker, user_errors
 from .train.estimate import check_ahead
 from .train.form import run_request
 from .uploads import uploaded
 
 MAX_CHARACTERS = 200_000
-# Reading or copying a whole file may take a minute: a few at once, whoever asks.
-FILE_EVENT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
 _NO_OWNER = (
     "This server is shared: give a secret text of your own as owner, or as the header X-Bertdemo-Owner of all requests,"
     " with which you may see and stop the run later."
@@ -191,7 +189,7 @@ def add_endpoints(services: Services) -> None:
         **dict.fromkeys(
             (endpoints.run_status, endpoints.stop_training, endpoints.share_run, endpoints.runs), _limits(READ_EVENT)
         ),
-        **dict.fromkeys((endpoints.inspect_csv, endpoints.start_training), FILE_EVENT),
+        **dict.fromkeys((endpoints.inspect_csv, endpoints.start_training), FILE_LIMIT),
     }
     for endpoint, limits in asked.items():
         gr.api(endpoint, **limits)

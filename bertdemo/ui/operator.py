@@ -182,13 +182,9 @@ def add_operator_endpoints(services: Services) -> None:
 
 class Panel(NamedTuple):
     password: gr.Textbox
-    enter: gr.Button
     note: gr.HTML
     inside: gr.Column
     shown: gr.HTML
-    about: gr.Textbox
-    limit: gr.Dropdown
-    value: gr.Textbox
 
 
 def enter(services: Services, panel: Panel, *, password: str) -> Updates:
@@ -282,7 +278,7 @@ def build_operator_tab(services: Services, opened: Callable[..., Any]) -> None:
         with gr.Row():
             again = gr.Button("Look again", size="sm", scale=0, min_width=140)
             leaving = gr.Button("Leave", size="sm", scale=0, min_width=110)
-    panel = Panel(password, entering, note, inside, shown, about, limit, value)
+    panel = Panel(password, note, inside, shown)
     event = {"outputs": [note, password, inside, shown], **READ_EVENT, **OPERATOR_EVENT}
     gr.on(
         [entering.click, password.submit],

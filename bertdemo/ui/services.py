@@ -56,6 +56,12 @@ PAGE_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "priv
 READ_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_limit": None}
 # Work that uses a model: all of it shares one limit, so that a full class queues instead of fighting for the cores.
 MODEL_EVENT: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "model", "concurrency_limit": 2}
+# Reading or copying a whole file may take a minute: a few at once, whoever asks.
+FILE_LIMIT: dict[str, Any] = {"concurrency_id": "file", "concurrency_limit": 4}
+FILE_EVENT: dict[str, Any] = {**PAGE_EVENT, **FILE_LIMIT}
+# What may take a while has a few places of its own, so that a class cannot take every thread of the server.
+SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
 
 
 @dataclass(frozen=True)
@@ -123,8 +129,9 @@ class Services:
 
     def runs(self) -> list[Run]:
         """All runs that whoever asks may see, newest first, but their own before all others."""
-        runs = [run for run in self.store.list() if self.access.may_see(run.record, asker())]
-        return sorted(runs, key=lambda run: not owns(run.record.owner, asker()))
+        token = asker()
+        runs = [run for run in self.store.list() if self.access.may_see(run.record, token)]
+        return sorted(runs, key=lambda run: not owns(run.record.owner, token))
 
     def may_change(self, run: Run) -> bool:
         """Whether whoever asks may stop, resume, rename, share or delete the run."""
@@ -202,9 +209,9 @@ def model_choices(services: Services) -> list[tuple[str, str]]:
     return [(label, default), *(choice for run in runs for choice in _run_choices(run, labels[run.id])), *known]
 
 
-def comparison_choices(services: Services) -> list[tuple[str, str]]:
-    """The same with "none" in front."""
-    return [("none", NO_MODEL), *model_choices(services)]
+def comparison_choices(models: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The list of models for a second one, with "none" in front."""
+    return [("none", NO_MODEL), *models]
 
 
 def has_other_best(run: Run) -> bool:

@@ -32,6 +32,14 @@ def reviews(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Forty sentences for the bundled model, to be uploaded."""
+    path = tmp_path / "reviews.csv"
+    path.write_text("id,review\n" + "".join(f"{n},show {n} was really good and I love it.\n" for n in range(40)))
+    return path
+
+
+@pytest.fixture
 def services(tmp_path: Path, tiny_bert_folder: Path) -> Iterator[Services]:
     """A shared server's services: no folders but the home's, and owners asked for."""
     home = tmp_path / "home"

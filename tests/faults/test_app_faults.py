@@ -52,13 +52,6 @@ def client(app: ServedApp) -> Iterator[httpx.Client]:
         yield opened
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    path = tmp_path / "reviews.csv"
-    path.write_text("id,review\n" + "".join(f"{n},show {n} was really good and I love it.\n" for n in range(40)))
-    return path
-
-
 def wait_for(client: httpx.Client, run_id: str, *states: str) -> dict[str, Any]:
     for _ in range(1200):
         status = call(client, "run_status", run_id, 0)

@@ -91,13 +91,6 @@ def run(app: ServedApp, tiny_bert_folder: Path) -> Run:
     return made
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    path = tmp_path / "reviews.csv"
-    path.write_text("id,review\n" + "".join(f"{n},show {n} was really good and I love it.\n" for n in range(40)))
-    return path
-
-
 SHOWING = {"show_run", "follow_up", "refresh_overlay", "show_overlay", "ask_to_delete", "compare_in_fill", "opening"}
 CHANGING = {"stop", "resume", "share", "rename", "delete", "publish"}
 
@@ -411,19 +404,25 @@ def test_no_number_of_calls_takes_an_open_page_its_file(app: ServedApp, ann: htt
 # --- where nobody is asked whose a run is
 
 
+def stopped_run(app: ServedApp, base: Path) -> Run:
+    """Ann's, with no model of its own."""
+    made = app.services.store.create(
+        name=SECRET,
+        model=ModelRef("mini-bert", str(base)),
+        data=DataSource("reviews.csv", "/nowhere"),
+        settings=TrainingConfig(),
+        owner=token_hash(ANN),
+    )
+    made.update(state="stopped")
+    made.release()
+    return made
+
+
 def test_with_show_all_runs_everyone_sees_and_the_owner_changes(
     tmp_path: Path, tiny_bert_folder: Path, rows: Path
 ) -> None:
     with served_app(tmp_path / "home", *FOR_OTHERS, "--show-all-runs") as app:
-        made = app.services.store.create(
-            name=SECRET,
-            model=ModelRef("mini-bert", str(tiny_bert_folder)),
-            data=DataSource("reviews.csv", "/nowhere"),
-            settings=TrainingConfig(),
-            owner=token_hash(ANN),
-        )
-        made.update(state="stopped")
-        made.release()
+        made = stopped_run(app, tiny_bert_folder)
         with person(app, BEN) as ben:
             assert sees_in_the_list(ben, app, made)
             with pytest.raises(CallError) as caught:
@@ -434,15 +433,7 @@ def test_with_show_all_runs_everyone_sees_and_the_owner_changes(
 
 def test_on_this_machine_everything_is_everybodys(tmp_path: Path, tiny_bert_folder: Path) -> None:
     with served_app(tmp_path / "home") as app:
-        made = app.services.store.create(
-            name=SECRET,
-            model=ModelRef("mini-bert", str(tiny_bert_folder)),
-            data=DataSource("reviews.csv", "/nowhere"),
-            settings=TrainingConfig(),
-            owner=token_hash(ANN),
-        )
-        made.update(state="stopped")
-        made.release()
+        made = stopped_run(app, tiny_bert_folder)
         with person(app, "") as anybody:
             assert sees_in_the_list(anybody, app, made)
             assert call(anybody, "stop_training", made.id, "")["state"] == "stopped"

@@ -51,13 +51,6 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    path = tmp_path / "reviews.csv"
-    path.write_text("id,review\n" + "".join(f"{n},show {n} was really good and I love it.\n" for n in range(40)))
-    return path
-
-
 # --- reading files
 
 

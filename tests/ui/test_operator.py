@@ -28,17 +28,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
 @pytest.fixture
 def panel() -> Panel:
     with gr.Blocks():
-        parts = (
-            gr.Textbox(),
-            gr.Button(),
-            gr.HTML(),
-            gr.Column(),
-            gr.HTML(),
-            gr.Textbox(),
-            gr.Dropdown(),
-            gr.Textbox(),
-        )
-        return Panel(*parts)
+        return Panel(gr.Textbox(), gr.HTML(), gr.Column(), gr.HTML())
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ what the figures support and no more. Knows no run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,11 +43,9 @@ def blend_curve(
             points.append(known[share])
             continue
         with pair.at(share) as mixed:
-            losses = [
-                None if fixed is None else score_all(mixed, fixed, precision="fp32").quality().loss
-                for fixed in (held_out, general)
-            ]
-        points.append(BlendPoint(share, losses[0] if losses[0] is not None else math.nan, losses[1]))
+            loss = score_all(mixed, held_out, precision="fp32").quality().loss
+            other = None if general is None else score_all(mixed, general, precision="fp32").quality().loss
+        points.append(BlendPoint(share, loss, other))
     return tuple(points)
 
 

@@ -158,6 +158,9 @@ def survey_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
             packed = isinstance(file, gzip.GzipFile)
             head = file.read(HEAD_BYTES if max_bytes is None else max_bytes)
             found = _format(head, path, packed=packed)
+            if found in BINARY:
+                sha256 = _sha256(path) if max_bytes is None or not file.read(1) else None
+                return FileFacts(path, status.st_size, head, "", sha256, format=found)
             evidence = _Evidence(one_line=found == "json")
             block, size = head, 0
             while block:
@@ -166,8 +169,7 @@ def survey_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
                     raise DataError(
                         f"{path.name!r} unpacks to more than {size // 10**6} MB; unpack it and choose that."
                     )
-                if found not in BINARY:
-                    evidence.feed(block, path.name)
+                evidence.feed(block, path.name)
                 block = file.read(_BLOCK) if max_bytes is None else b""
             complete = max_bytes is None or not file.read(1)
         sha256 = _sha256(path) if complete else None
@@ -175,8 +177,6 @@ def survey_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
         size = max(_packed_size(path), size + 1) if packed else status.st_size
     marked = _marked_encoding(head)
     encoding, doubtful = (marked, False) if marked else evidence.encoding(head, complete=complete)
-    if found in BINARY:
-        return FileFacts(path, size, head, "", sha256, format=found)
     return FileFacts(
         path,
         size,

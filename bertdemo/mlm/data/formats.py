@@ -316,17 +316,15 @@ def _cell(value: Any) -> str:
 
 def _padded(records: Iterator[list[str]]) -> Iterator[list[str]]:
     """The records at the width of the widest of the first ones: a sheet leaves blank cells at a row's end out."""
-    first = list(islice(records, SAMPLE_RECORDS))
-    width = max((len(record) for record in map(_stripped, first)), default=0)
-    for record in chain(first, records):
-        row = _stripped(record)
+    rows = map(_stripped, records)
+    first = list(islice(rows, SAMPLE_RECORDS))
+    width = max(map(len, first), default=0)
+    for row in chain(first, rows):
         yield row + [""] * (width - len(row))
 
 
 def _stripped(record: list[str]) -> list[str]:
-    while record and not record[-1].strip():
-        record = record[:-1]
-    return record
+    return record[: next((end for end in range(len(record), 0, -1) if record[end - 1].strip()), 0)]
 
 
 def look_into(facts: FileFacts) -> tuple[int | None, tuple[str, ...]]:

@@ -112,7 +112,6 @@ class BlendPair:
     """
 
     def __init__(self, base: MaskedLM, tuned: MaskedLM) -> None:
-        check_one_build(base, tuned)
         self.base, self.tuned = base, tuned
         self._own = blended(base, tuned, 1.0)
         self._share, self._lock = 1.0, threading.Lock()

@@ -109,7 +109,7 @@ def tokenize_texts(
                 ends = [0, *_piece_ends(part.text, offsets, room=room)]
                 rows += [[*prefix, *body[start:end], *suffix] for start, end in pairwise(ends)]
             else:
-                rows.append(_cut_row(ids, max_length, closing=len(suffix)))
+                rows.append(cut_row(ids, max_length, closing=len(suffix)))
             too_long = part.of_many or len(ids) > max_length
             truncated += too_long and part.first
             pieces += too_long * (len(rows) - before)
@@ -175,7 +175,7 @@ def _chunks(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
         yield chunk
 
 
-def _cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
+def cut_row(token_ids: list[int], max_length: int, *, closing: int) -> list[int]:
     """At most ``max_length`` tokens, the last of them the closing special ones: [CLS] a b c [SEP] -> [CLS] a [SEP]."""
     if len(token_ids) <= max_length:
         return token_ids

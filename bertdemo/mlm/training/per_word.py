@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..models.masked_lm import MaskedLM
 from ..text.new_words import SpelledWord
 from ..text.tokens import encode
-from .batching import TokenizedTexts
+from .batching import TokenizedTexts, cut_row
 from .evaluation import FixedMasks, score_all
 from .masking import IGNORED
 from .report import MIN_ROWS, Interval, paired_bootstrap
@@ -68,12 +68,12 @@ def per_word(
     asked = _chosen(texts, *read, new={word.word.casefold() for word in words}, seed=seed)
     if not asked:
         return None
-    places = [place for place, _ in asked]
+    places = [place for place, _, _ in asked]
     one, two = _losses(before, read[0], places), _losses(after, read[1], places)
-    rows = np.array([row for (row, _), _ in asked])
-    is_new = np.array([new for _, new in asked])
+    rows = np.array([row for (row, _), _, _ in asked])
+    is_new = np.array([new for _, new, _ in asked])
     # New words are all asked about, the others are a share: in the mean over all words they count as often as they are.
-    drawn = np.array([_is_drawn(seed, *place) for place, _ in asked])
+    drawn = np.array([share for _, _, share in asked])
     return PerWord(
         added=len(words),
         every=_means(one[drawn], two[drawn], rows[drawn]),
@@ -89,11 +89,9 @@ def _read(masked_lm: MaskedLM, texts: Sequence[str], *, max_length: int) -> list
     closing = len(masked_lm.frame[1])
     for text in (whole[:_MAX_CHARACTERS] for whole in texts):
         encoded = encode(masked_lm.tokenizer, text, return_offsets_mapping=True)
-        ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-        if len(ids) > max_length:
-            ids = [*ids[: max_length - closing], *ids[len(ids) - closing :]]
-        readable = max_length - closing if len(ids) == max_length else len(ids)
-        rows.append(_Row(ids, dict(_words(masked_lm, text, ids, offsets[:readable]))))
+        ids = cut_row(encoded["input_ids"], max_length, closing=closing)
+        offsets = encoded["offset_mapping"][: len(ids) - closing]
+        rows.append(_Row(ids, dict(_words(masked_lm, text, ids, offsets))))
     return rows
 
 
@@ -118,14 +116,16 @@ def _words(
 
 def _chosen(
     texts: Sequence[str], before: list[_Row], after: list[_Row], *, new: set[str], seed: int
-) -> list[tuple[tuple[int, Span], bool]]:
-    """((row, where its characters are), whether it is a new word) of what both models are asked about."""
+) -> list[tuple[tuple[int, Span], bool, bool]]:
+    """((row, where its characters are), whether it is a new word, whether it was drawn) of what both models are asked
+    about."""
     chosen = []
     for row, (text, one, two) in enumerate(zip(texts, before, after, strict=True)):
         for span in sorted(one.words.keys() & two.words.keys()):
             is_new = len(two.words[span]) == 1 < len(one.words[span]) and text[slice(*span)].casefold() in new
-            if is_new or _is_drawn(seed, row, span):
-                chosen.append(((row, span), is_new))
+            drawn = _is_drawn(seed, row, span)
+            if is_new or drawn:
+                chosen.append(((row, span), is_new, drawn))
     return chosen
 
 

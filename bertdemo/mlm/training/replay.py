@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,23 @@ def replay_path(reference: str) -> Path:
     return bundled_assets() / GENERAL_FILE if reference == GENERAL else Path(reference)
 
 
+def check_replay(reference: str) -> None:
+    """Raises DataError where the file cannot be opened; reads nothing of it."""
+    with _opened(reference):
+        pass
+
+
 def replay_sha256(reference: str) -> str:
     """Of the file's bytes. Raises DataError where it cannot be read."""
+    with _opened(reference) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(reference: str) -> Iterator[BufferedReader]:
     try:
         with replay_path(reference).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            yield file
     except OSError as exc:
         raise DataError(
             f"The general texts {Path(reference).name!r} cannot be read; give a file that is there, or 'general'."
@@ -79,7 +92,9 @@ def tokenize_replay(
         yield start + len(chosen)
         if sum(len(part.token_ids) for part in parts) >= enough:
             break
-    yield reduce(joined, parts)
+    token_ids = np.concatenate([part.token_ids for part in parts])
+    offsets = np.concatenate([np.zeros(1, np.int64), *(part.lengths for part in parts)]).cumsum()
+    yield TokenizedTexts(token_ids, offsets, parts[0].truncated, parts[0].pieces)
 
 
 def rows_of_epoch(offsets: NDArray[np.int64], *, wanted: int, epoch: int) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from bertdemo.mlm.errors import TextError
 from bertdemo.mlm.inference.fill_mask import FilledText, fill_masks
 from bertdemo.mlm.models.blend import BlendPairs
 
-from ..question import Question, ask, chosen_models, compare_both
+from ..question import Question, ask, compare_both
 from ..services import MODEL_EVENT, PAGE_EVENT, Services, user_errors
 from .blend import at_share
 
@@ -100,8 +100,8 @@ def predictions_file(  # noqa: PLR0913 - one argument a field of the page
             frame = compared_frame(comparison) if comparison else filled_frame(filled)
             written = frame.map(safe_cell).to_csv(index=False, lineterminator="\r\n")
             return {"name": "predictions.csv", "type": "text/csv;charset=utf-8", "text": f"\ufeff{written}"}
-        models = chosen_models(model, compared if share == 1 else f"{compared}@{share:g}")
-        record = _record(question, filled, comparison, models=models if two else (model,))
+        after = compared if share == 1 else f"{compared}@{share:g}"
+        record = _record(question, filled, comparison, models=(model, after) if two else (model,))
         written = json.dumps(record, ensure_ascii=False, indent=2)
         return {"name": "predictions.json", "type": "application/json", "text": written}
 

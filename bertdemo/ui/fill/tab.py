@@ -56,9 +56,10 @@ class Form(NamedTuple):
 
 def refresh_models(services: Services, model: str, compared: str) -> tuple[gr.Dropdown, gr.Dropdown]:
     """The lists with the runs that there are now; what was chosen stays chosen."""
+    choices = model_choices(services)
     return (
-        gr.Dropdown(choices=model_choices(services), value=model or services.default_model),
-        gr.Dropdown(choices=comparison_choices(services), value=compared or NO_MODEL),
+        gr.Dropdown(choices=choices, value=model or services.default_model),
+        gr.Dropdown(choices=comparison_choices(choices), value=compared or NO_MODEL),
     )
 
 
@@ -130,8 +131,9 @@ def _build_examples() -> list[tuple[gr.Button, str]]:
 
 
 def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slider, list[DownloadView]]:
+    choices = model_choices(services)
     models = gr.Dropdown(
-        model_choices(services),
+        choices,
         value=services.default_model,
         label="Model, or a Hugging Face name",
         allow_custom_value=True,
@@ -139,7 +141,7 @@ def _build_models(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slid
     )
     downloads = [build_download(services, models)]
     compared = gr.Dropdown(
-        comparison_choices(services),
+        comparison_choices(choices),
         value=NO_MODEL,
         label="Compare with",
         allow_custom_value=True,

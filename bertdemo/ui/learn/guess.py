@@ -25,6 +25,7 @@ from ..services import (
     Services,
     Updates,
     comparison_choices,
+    model_choices,
     unchecked,
     user_errors,
 )
@@ -248,7 +249,7 @@ def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
         large = gr.Button("Large type on or off", size="sm")
         own = gr.Textbox(label="Your own sentences, one a line, each with [MASK]", lines=4, max_length=MAX_CHARACTERS)
         tuned = gr.Dropdown(
-            comparison_choices(services),
+            comparison_choices(model_choices(services)),
             value=NO_MODEL,
             label="Score against a model of your own too",
             info="Any run that left a model; choosing one begins the game anew.",
@@ -260,7 +261,7 @@ def _build_for_class(services: Services) -> tuple[gr.Textbox, gr.Dropdown]:
 
 def _tuned_models(services: Services, *, chosen: str) -> gr.Dropdown:
     """The runs that there are by now; none is chosen but by the reader."""
-    return gr.Dropdown(choices=comparison_choices(services), value=chosen)
+    return gr.Dropdown(choices=comparison_choices(model_choices(services)), value=chosen)
 
 
 GUESS = Lesson("guess", "Guess first", "Your word, then the model's", build)

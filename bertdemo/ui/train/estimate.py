@@ -23,6 +23,7 @@ from bertdemo.mlm.errors import BertDemoError, DataError
 from bertdemo.mlm.models.blend import parts_of
 from bertdemo.mlm.models.hub import check_checkpoint
 from bertdemo.mlm.models.loading import default_learning_rate
+from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.settings import TrainingConfig, unusual_settings
 from bertdemo.mlm.training.batching import tokenize_all, unknown_tokens
 from bertdemo.mlm.training.estimate import Estimate, estimate_run, length_limit
@@ -75,11 +76,11 @@ def show_estimate(
         return
     try:
         request = request_of(services, **{**form, "name": ""})  # a name changes nothing
-        found, here = check_ahead(services, request), _is_here(services, request)
+        found, here = check_ahead(services, request), _is_here(services.resolve(request.model))
         measured = asked or (here and not services.manager.live())
         planned = _planned(services, request, found, measuring=measured)
         yield _said(view, planned, measurable=not measured)
-        if here and (unknown := _unknown(services, request)):
+        if here and (unknown := _unknown(services, request, found.sample_texts)):
             yield _said(view, planned + unknown, measurable=not measured)
         if measured:
             asked_for = _asked(services, request)
@@ -92,7 +93,7 @@ def check_ahead(services: Services, request: RunRequest) -> Preview:
     """What the file holds; raises BertDemoError for what would make the run fail."""
     request.check()
     ref = services.resolve(request.model)
-    if _is_here(services, request):
+    if _is_here(ref):
         length_limit(services.registry.shared(ref), request.settings.max_length)
     else:
         check_checkpoint(ref.source)
@@ -105,14 +106,12 @@ def check_ahead(services: Services, request: RunRequest) -> Preview:
     return found
 
 
-def _is_here(services: Services, request: RunRequest) -> bool:
-    ref = services.resolve(request.model)
+def _is_here(ref: ModelRef) -> bool:
     return parts_of(ref) is not None or Path(ref.source).is_absolute()
 
 
-def _unknown(services: Services, request: RunRequest) -> str:
+def _unknown(services: Services, request: RunRequest, texts: Sequence[str]) -> str:
     """A warning where the model's vocabulary cannot write the file's first texts."""
-    texts = preview(request.data, dialect=request.dialect, column=request.column).sample_texts
     masked_lm = services.model(request.model)
     settings = request.settings
     rows = tokenize_all(masked_lm.tokenizer, texts, max_length=settings.max_length, split=settings.splits)
@@ -153,7 +152,8 @@ def _measured(services: Services, request: RunRequest) -> Estimate:
     ref = services.resolve(request.model)
     masked_lm = services.registry.private_copy(ref)
     whole = corpus.report.used < limit or limit == request.limit
-    share = 1.0 if whole else min(1.0, corpus.report.used / _usable(check_ahead(services, request), request))
+    found = None if whole else preview(request.data, dialect=request.dialect, column=request.column)
+    share = 1.0 if found is None else min(1.0, corpus.report.used / _usable(found, request))
     replay = read_replay(request.replay, held_out=corpus.held_out) if request.replay else ()
     return estimate_run(masked_lm, corpus, settings, general=services.general, replay=replay, read_share=share)
 

@@ -410,6 +410,7 @@ const STATES = {
   missing: ['?', 'Not found'],
   offline: ['!', 'No connection'],
 };
+const LIVE = ['queued', 'preparing', 'training', 'stopping']; // what a run is called until it has ended
 const FAST = 500; // ms between two questions until the curve has begun
 const STEADY = 1000; // then: drawing takes a core that a laptop's training wants too
 const SLOW = 4000; // otherwise: a run may be resumed, or started elsewhere
@@ -476,7 +477,7 @@ class LiveChart {
       this.asking = false;
     }
     if (answer && asked === this.runId) await this.drawn(() => this.take(answer)); // else another run was chosen meanwhile
-    const busy = ['queued', 'preparing', 'training', 'stopping'].includes(this.state);
+    const busy = LIVE.includes(this.state);
     const begun = this.curve.steps.length > 1;
     const wait = this.failures ? Math.min(10000, 1000 * 2 ** this.failures) : !busy ? SLOW : begun ? STEADY : FAST;
     return this.soon(asked === this.runId ? wait : 0);
@@ -519,9 +520,9 @@ class LiveChart {
   // work is followed once this one is over.
   lookAround({ at_work: atWork, pulse }, told) {
     if (pulse === undefined) return;
-    if (this.pulse !== undefined && pulse !== this.pulse && !told) trigger('others_changed', { run_id: this.runId });
+    if (this.pulse !== undefined && pulse !== this.pulse && !told) trigger('others_changed');
     this.pulse = pulse;
-    const over = !['queued', 'preparing', 'training', 'stopping'].includes(this.state);
+    const over = !LIVE.includes(this.state);
     if (this.unchosen && over && atWork && atWork !== this.runId) {
       props.value = atWork;
       this.follow(atWork);

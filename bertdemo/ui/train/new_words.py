@@ -16,8 +16,9 @@ from bertdemo.mlm.errors import BertDemoError
 from bertdemo.mlm.models.masked_lm import ModelRef
 from bertdemo.mlm.text.new_words import MIN_USES, SpelledWord, spelled_words
 
+from ..events import Fold
 from ..notes import note_html
-from ..services import PAGE_EVENT, READ_EVENT, Services, Updates
+from ..services import LAST, READ_EVENT, SLOW_EVENT, Services, Updates
 from .data_panel import ChosenFile, DataPanel, chosen_file
 from .form import Fields
 
@@ -40,8 +41,15 @@ class NewWords(NamedTuple):
     give: gr.Button
 
 
-def show_words(services: Services, view: NewWords, /, *, model: str, new_words: float | None, **chosen: Any) -> Updates:
-    """``chosen``: the fields of the data panel. What is wrong with data or model is said in their own places."""
+def show_words(
+    services: Services, view: NewWords, /, *, model: str, new_words: float | None, opened: bool = True, **chosen: Any
+) -> Updates:
+    """``chosen``: the fields of the data panel. What is wrong with data or model is said in their own places.
+
+    Nothing is read while the fold is closed.
+    """
+    if not opened:
+        return _without_list(view, "")
     try:
         file, ref = chosen_file(**chosen), services.resolve(model)
         if not file.path or not file.column:
@@ -85,15 +93,17 @@ def _given(words: float | None) -> int:
     return 0 if words else GIVEN
 
 
-def build_new_words(demo: gr.Blocks, services: Services, data: DataPanel, fields: Fields) -> None:
-    with gr.Accordion("Words that this model must spell", open=False, elem_id="new-words"):
+def build_new_words(services: Services, data: DataPanel, fields: Fields) -> None:
+    fold = Fold("Words that this model must spell", elem_id="new-words")
+    with fold.accordion:
         listed = gr.HTML(elem_id="spelled-words", apply_default_css=False)
         give = gr.Button("Give the model these words as tokens", size="sm", visible=False, elem_id="give-words")
     view = NewWords(listed, give)
     asked = {**data.chosen, "model": fields["model"]}
-    form = {**asked, "new_words": fields["new_words"]}
+    form = {**asked, "new_words": fields["new_words"], "opened": fold.opened}
     event = {"fn": partial(show_words, services, view), "inputs_kwargs": form, "outputs": list(view)}
-    slow = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8, "trigger_mode": "always_last"}
-    gr.on([demo.load, *(part.change for part in asked.values())], **event, **slow)  # type: ignore[attr-defined]
+    changed = [part.change for part in asked.values()]  # type: ignore[attr-defined]
+    gr.on(changed, **event, **SLOW_EVENT, **LAST)
+    fold.when_opened().then(**event, **SLOW_EVENT, **LAST)
     give.click(_given, fields["new_words"], fields["new_words"], **READ_EVENT)
     fields["new_words"].change(give_button, fields["new_words"], give, **READ_EVENT)  # type: ignore[attr-defined]

@@ -168,8 +168,9 @@ def _title(run: Run) -> str:
 
 def model_lists(services: Services, view: RunView) -> Updates:
     """With the runs that there are now; what is chosen in them stays chosen."""
-    lists: Updates = {models: gr.Dropdown(model_choices(services)) for models in view.models}
-    return lists | {compared: gr.Dropdown(comparison_choices(services)) for compared in view.compared}
+    choices = model_choices(services)
+    lists: Updates = {models: gr.Dropdown(choices) for models in view.models}
+    return lists | {compared: gr.Dropdown(comparison_choices(choices)) for compared in view.compared}
 
 
 def is_others(run: Run) -> bool:
@@ -286,14 +287,8 @@ def show_overlay(services: Services, run_ids: list[str] | None) -> object:
 
 def overlay(runs: list[Run]) -> go.Figure | None:
     labels = run_labels([run.record for run in runs])
-    series = [_series(run, labels[run.id]) for run in runs]
+    series = [RunSeries.of(labels[run.id], TrainingHistory.of(run.log.records())) for run in runs]
     return overlay_figure(series) if runs else None
-
-
-def _series(run: Run, name: str) -> RunSeries:
-    history = TrainingHistory.of(run.log.records())
-    held_out = [(record["step"], record["loss"]) for record in history.evaluated if record["loss"] is not None]
-    return RunSeries(name, history.steps, history.losses, held_out)
 
 
 # --- the layout of the parts that stand below the chart

@@ -14,10 +14,8 @@ from bertdemo.runs.notebook_file import NotebookSource, notebook_json
 from bertdemo.runs.record import DataSource, slug
 
 from ..fill.export import browser_call
-from ..services import PAGE_EVENT, Services, user_errors
+from ..services import FILE_EVENT, PAGE_EVENT, Services, user_errors
 from .form import request_of
-
-FILE_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "file", "concurrency_limit": 4}
 
 
 def settings_notebook(services: Services, /, **form: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ from gradio.blocks import Block
 from ..events import when_typed
 from ..fill.tab import FillMaskTab
 from ..notes import note_html
-from ..services import PAGE_EVENT, READ_EVENT, Services, Updates
+from ..services import FILE_EVENT, LAST, PAGE_EVENT, READ_EVENT, SLOW_EVENT, Services, Updates
 from . import run_actions
 from .data_panel import build_data_panel
 from .estimate import EstimateView, Measure, build_estimate, new_measure, show_estimate
@@ -40,10 +40,6 @@ from .run_view import (
 from .settings_notebook import build_settings_notebook
 
 _DATA = "A file with a column of texts: CSV, plain text, JSON, Excel or Parquet. It stays on this server, with its run."
-LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # whoever is quick must not be left with the answer before
-# What may take a while has a few places of its own, so that a class cannot take every thread of the server.
-SLOW_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "slow", "concurrency_limit": 8}
-FILE_EVENT: dict[str, Any] = {**PAGE_EVENT, "concurrency_id": "file", "concurrency_limit": 4}
 
 
 def follow_up(  # noqa: PLR0917 - bound in advance by partial
@@ -75,7 +71,7 @@ def build_train_tab(demo: gr.Blocks, services: Services, fill_mask: FillMaskTab,
     heading(2, "Settings")
     with gr.Accordion("They are fine as they are; change them here", open=False, elem_id="settings"):
         fields = build_form(services)
-        build_new_words(demo, services, data, fields)
+        build_new_words(services, data, fields)
         build_settings_notebook(services, {**data.chosen, **fields})
     estimate = build_estimate(data.too_long)
     watch = _build_watch()
